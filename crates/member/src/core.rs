@@ -1,0 +1,417 @@
+//! Core decides: raft, the proposals and reads that wait for it, and what may
+//! be handed on.
+//!
+//! Core takes [`Input`]s and gives [`Outputs`]. It never looks inside a
+//! command, never touches a disk and knows no clock: a tick is a heartbeat
+//! interval. What goes to Store never exceeds min(commit, durable): nobody
+//! answers for what its own disk does not hold (etcd #14370).
+
+mod proposals;
+mod reads;
+
+use crate::ids::{Index, MemberId, ReadId, RequestId, Term};
+use crate::limits;
+use bytes::Bytes;
+use raft::{AppendMark, ConfChange, ConfState, Message, Raft, Restored, Role, SnapshotMeta};
+use std::collections::VecDeque;
+
+pub use proposals::Proposal;
+
+/// What Core is told at birth.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// raft's own settings.
+    pub raft: raft::Config,
+    /// Entries kept in memory behind the applied ones, for members that lag.
+    pub catch_up_entries: u64,
+    /// Ticks after which an unanswered read round is asked again (etcd: 500 ms).
+    pub read_retry_ticks: u32,
+    /// Ticks that a proposal may wait for a leader.
+    pub hold_ticks: u32,
+    /// First number of this life's read rounds; never used before.
+    pub round_base: u64,
+}
+
+/// What Core may be told.
+#[derive(Debug)]
+pub enum Input {
+    /// A heartbeat interval has passed.
+    Tick,
+    /// From another member.
+    Message(Message),
+    /// From a client, or from Keeper.
+    Propose(Proposal),
+    /// A configuration change, encoded as raftpb.
+    ProposeChange(RequestId, raft::EntryKind, Bytes),
+    /// A linearizable read wants to know how far it must wait.
+    Read(ReadId),
+    /// Log is durable up to this mark.
+    Appended(AppendMark),
+    /// Store has applied up to here.
+    Applied(Applied),
+    /// Store's own log is durable up to here, so ours may forget.
+    Synced(Index),
+    /// A message to this member could not be sent.
+    Unreachable(MemberId),
+    /// A snapshot to this member has been sent, or has failed.
+    SnapshotSent(MemberId, bool),
+    /// Hand leadership over.
+    Transfer(MemberId),
+    /// Become leader if possible.
+    Campaign,
+}
+
+/// What Store says after a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Applied {
+    /// The last index of the batch.
+    pub index: Index,
+    /// Configuration changes in it, in order: every conf-change entry has one,
+    /// a refused one is the empty change.
+    pub changes: Vec<ConfChange>,
+}
+
+/// One job for Store, in order.
+#[derive(Debug)]
+pub enum Apply {
+    /// Committed entries.
+    Entries(Vec<store::Entry>),
+    /// Replace everything by the snapshot file of this position.
+    Restore(SnapshotMeta),
+}
+
+/// Why a read or a proposal is turned back by this member, just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedBack {
+    /// Nobody leads.
+    NoLeader,
+    /// The leader changed while a read round was under way.
+    LeaderChanged,
+    /// Too much is committed and not yet applied, or waits to be proposed.
+    TooMany,
+    /// Only the leader may, and this member is not.
+    NotLeader,
+}
+
+/// Work that Core gives away; cleared by the driver after each round.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// To other members, may go at once.
+    pub messages: Vec<Message>,
+    /// To Log, in order.
+    pub appends: Vec<raft::Append>,
+    /// To Store, in order.
+    pub applies: Vec<Apply>,
+    /// Reads that may be answered from the present View.
+    pub reads: Vec<ReadId>,
+    /// Reads that failed.
+    pub failed_reads: Vec<(ReadId, TurnedBack)>,
+    /// Proposals that were not proposed.
+    pub turned_back: Vec<(RequestId, TurnedBack)>,
+    /// Log may forget entries up to here.
+    pub release: Option<Index>,
+}
+
+impl Outputs {
+    /// Nothing to hand on.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.appends.is_empty()
+            && self.applies.is_empty()
+            && self.reads.is_empty()
+            && self.failed_reads.is_empty()
+            && self.turned_back.is_empty()
+            && self.release.is_none()
+    }
+}
+
+/// Copied numbers that others see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This member.
+    pub id: MemberId,
+    /// Who leads; 0 if nobody is known to.
+    pub leader: MemberId,
+    /// What this member is.
+    pub role: Role,
+    /// Whether it only learns.
+    pub is_learner: bool,
+    /// The present term.
+    pub term: Term,
+    /// Highest committed index.
+    pub commit: Index,
+    /// Highest applied index.
+    pub applied: Index,
+    /// Times another leader has been seen.
+    pub leader_changes: u64,
+    /// Proposals waiting for a leader.
+    pub held: usize,
+}
+
+/// The decider of one member.
+pub struct Core {
+    raft: Raft,
+    config: Config,
+    ticks: u64,
+    output: raft::Output,
+    /// Configuration as of each applied change; peers and status read it.
+    conf_state: ConfState,
+    leader: MemberId,
+    leader_changes: u64,
+    applied: Index,
+    handed: Index,
+    proposals: proposals::Held,
+    reads: reads::Reads,
+    /// Sizes of entries that are handed on, to bound the tail in memory.
+    tail: VecDeque<(Index, u64)>,
+    tail_bytes: u64,
+    compacted: Index,
+    synced: Index,
+    batch: Vec<Bytes>,
+}
+
+impl Core {
+    /// A member as its two logs left it.
+    pub fn new(config: Config, restored: Restored) -> Core {
+        let applied = restored.applied;
+        let compacted = restored.snapshot.index;
+        let mut tail = VecDeque::new();
+        let mut tail_bytes = 0;
+        for entry in restored.entries.iter().take_while(|entry| entry.index <= applied) {
+            tail_bytes += entry.data.len() as u64;
+            tail.push_back((entry.index, entry.data.len() as u64));
+        }
+        let raft = Raft::new(config.raft.clone(), restored);
+        let conf_state = raft.conf_state();
+        Core {
+            reads: reads::Reads::new(config.round_base, config.read_retry_ticks),
+            proposals: proposals::Held::default(),
+            conf_state,
+            leader: 0,
+            leader_changes: 0,
+            applied,
+            handed: applied,
+            tail,
+            tail_bytes,
+            compacted,
+            synced: applied,
+            output: raft::Output::default(),
+            batch: Vec::new(),
+            ticks: 0,
+            raft,
+            config,
+        }
+    }
+
+    /// Takes one input. What it causes comes out of [`Core::take`].
+    pub fn step(&mut self, input: Input) {
+        match input {
+            Input::Tick => self.tick(),
+            Input::Message(message) => {
+                // What raft refuses here is malformed or not for us; a peer
+                // cannot make this member stop by sending it.
+                let _ = self.raft.step(message);
+            }
+            Input::Propose(proposal) => self.proposals.wait(proposal, self.ticks),
+            Input::ProposeChange(id, kind, data) => {
+                if self.raft.propose_change(kind, data).is_err() {
+                    self.proposals.turn_back(id, TurnedBack::NoLeader);
+                }
+            }
+            Input::Read(id) => self.reads.ask(id, self.ticks),
+            Input::Appended(mark) => self.raft.appended(mark),
+            Input::Applied(applied) => self.applied(applied),
+            Input::Synced(index) => {
+                assert!(index >= self.synced, "Store's durable position went back: {} then {index}", self.synced);
+                self.synced = index;
+            }
+            Input::Unreachable(id) => self.raft.report_unreachable(id),
+            Input::SnapshotSent(id, ok) => self.raft.report_snapshot(id, ok),
+            Input::Transfer(to) => self.raft.transfer_leader(to),
+            Input::Campaign => self.raft.campaign(),
+        }
+    }
+
+    /// Moves all that is ready into `outputs`. Call once after a run of
+    /// [`Core::step`]: batching happens here.
+    pub fn take(&mut self, outputs: &mut Outputs) {
+        self.propose_waiting(outputs);
+        self.reads.start(&mut self.raft, self.ticks);
+        self.raft.take(&mut self.output);
+        self.notice_leader();
+        let raft::Output { messages, appends, committed, restore, reads, .. } = &mut self.output;
+        outputs.messages.append(messages);
+        outputs.appends.append(appends);
+        for ready in reads.drain(..) {
+            self.reads.confirmed(&ready.context, ready.index);
+        }
+        if let Some(snapshot) = restore.take() {
+            let meta = snapshot.meta;
+            assert!(meta.index > self.handed, "a snapshot at {} behind what was handed on ({})", meta.index, self.handed);
+            self.handed = meta.index;
+            self.compacted = meta.index;
+            self.tail.clear();
+            self.tail_bytes = 0;
+            outputs.applies.push(Apply::Restore(meta));
+        }
+        let entries: Vec<raft::Entry> = std::mem::take(committed);
+        self.hand_on(entries, outputs);
+        self.reads.release(self.applied, &mut outputs.reads);
+        outputs.failed_reads.append(&mut self.reads.failed);
+        self.compact(outputs);
+        outputs.turned_back.append(&mut self.proposals.turned_back);
+    }
+
+    /// Numbers for others to see.
+    pub fn status(&self) -> Status {
+        let status = self.raft.status();
+        Status {
+            id: status.id,
+            leader: status.leader,
+            role: status.role,
+            is_learner: self.conf_state.learners.contains(&status.id),
+            term: status.term,
+            commit: status.commit,
+            applied: self.applied,
+            leader_changes: self.leader_changes,
+            held: self.proposals.waiting(),
+        }
+    }
+
+    /// raft's own, longer status.
+    pub fn raft_status(&self) -> raft::Status {
+        self.raft.status()
+    }
+
+    /// The configuration as applied.
+    pub fn conf_state(&self) -> &ConfState {
+        &self.conf_state
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        self.raft.tick();
+        self.proposals.expire(self.ticks, self.config.hold_ticks);
+        self.reads.tick(self.ticks, self.config.hold_ticks);
+    }
+
+    fn applied(&mut self, applied: Applied) {
+        assert!(applied.index >= self.applied, "applied went back: {} then {}", self.applied, applied.index);
+        assert!(applied.index <= self.handed, "applied {} was never handed on ({})", applied.index, self.handed);
+        self.applied = applied.index;
+        for change in applied.changes {
+            self.conf_state = self.raft.apply_change(change);
+        }
+        self.raft.applied(applied.index);
+    }
+
+    /// Proposes what waits, or says why not.
+    fn propose_waiting(&mut self, outputs: &mut Outputs) {
+        if self.proposals.is_empty() {
+            return;
+        }
+        let status = self.raft.status();
+        if status.commit.saturating_sub(self.applied) > limits::APPLY_BACKLOG_MAX {
+            self.proposals.refuse_all(TurnedBack::TooMany);
+            return;
+        }
+        if status.leader == 0 {
+            self.proposals.hold(limits::HELD_PROPOSALS_MAX);
+            return;
+        }
+        let leads = (status.role == Role::Leader).then_some(status.term);
+        self.proposals.drain(leads, &mut self.batch);
+        if self.batch.is_empty() {
+            return;
+        }
+        if self.raft.propose(std::mem::take(&mut self.batch)).is_err() {
+            // A transfer is under way or too much is uncommitted. The waiters
+            // time out as etcd's do when raft drops a proposal.
+            outputs.turned_back.append(&mut self.proposals.dropped());
+        } else {
+            self.proposals.proposed();
+        }
+    }
+
+    fn notice_leader(&mut self) {
+        let leader = self.raft.status().leader;
+        if leader != self.leader {
+            if leader != 0 {
+                self.leader_changes += 1;
+                self.reads.leader_changed();
+            }
+            self.leader = leader;
+        }
+    }
+
+    fn hand_on(&mut self, entries: Vec<raft::Entry>, outputs: &mut Outputs) {
+        if entries.is_empty() {
+            return;
+        }
+        let mut batch = Vec::with_capacity(entries.len().min(limits::APPLY_BATCH_MAX));
+        for entry in entries {
+            assert_eq!(entry.index, self.handed + 1, "entries are handed on once and in order");
+            self.handed = entry.index;
+            let size = entry.data.len() as u64;
+            self.tail.push_back((entry.index, size));
+            self.tail_bytes += size;
+            batch.push(store_entry(entry));
+            if batch.len() == limits::APPLY_BATCH_MAX {
+                outputs.applies.push(Apply::Entries(std::mem::take(&mut batch)));
+            }
+        }
+        if !batch.is_empty() {
+            outputs.applies.push(Apply::Entries(batch));
+        }
+    }
+
+    /// Forgets entries that Store holds durably and that are more than
+    /// `catch_up_entries` (or too many bytes) behind.
+    fn compact(&mut self, outputs: &mut Outputs) {
+        let durable = self.synced.min(self.applied);
+        let mut target = durable.min(self.applied.saturating_sub(self.config.catch_up_entries));
+        if self.tail_bytes > limits::TAIL_BYTES_MAX {
+            target = target.max(self.within_bytes(durable));
+        }
+        // Forgetting is cheap per entry but not per call: let some gather.
+        let step = (self.config.catch_up_entries / 8).clamp(1, 512);
+        if target < self.compacted + step {
+            return;
+        }
+        while self.tail.front().is_some_and(|&(index, _)| index <= target) {
+            let (_, size) = self.tail.pop_front().expect("there is a front");
+            self.tail_bytes -= size;
+        }
+        self.raft.compact(target);
+        self.compacted = target;
+        outputs.release = Some(target);
+    }
+
+    /// The lowest index to forget, up to `durable`, so that the rest of the
+    /// tail fits its bytes.
+    fn within_bytes(&self, durable: Index) -> Index {
+        let mut bytes = self.tail_bytes;
+        let mut target = 0;
+        for &(index, size) in &self.tail {
+            if bytes <= limits::TAIL_BYTES_MAX || index > durable {
+                break;
+            }
+            bytes -= size;
+            target = index;
+        }
+        target
+    }
+}
+
+fn store_entry(entry: raft::Entry) -> store::Entry {
+    store::Entry {
+        index: entry.index,
+        term: entry.term,
+        kind: match entry.kind {
+            raft::EntryKind::Normal => store::EntryKind::Normal,
+            raft::EntryKind::ConfChange => store::EntryKind::ConfChange,
+            raft::EntryKind::ConfChangeV2 => store::EntryKind::ConfChangeV2,
+        },
+        data: entry.data,
+    }
+}

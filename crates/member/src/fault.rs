@@ -1,0 +1,26 @@
+//! Why a member must stop: its disk, its data or an invariant has failed.
+
+use thiserror::Error;
+
+/// Something this member cannot go on from. It says what and where; the
+/// process ends, and a restart with the log is the recovery.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The revision log or the state it holds.
+    #[error(transparent)]
+    Store(#[from] store::Fault),
+    /// The write-ahead log could not be read or written.
+    #[error("write-ahead log {path}: {source}")]
+    Log {
+        /// File or directory, relative to the data directory.
+        path: String,
+        /// What the disk said.
+        source: std::io::Error,
+    },
+    /// The write-ahead log is damaged in a place that a crash cannot explain.
+    #[error("write-ahead log is corrupt: {0}")]
+    Corrupt(String),
+    /// The two logs of this member do not belong together.
+    #[error("{0}")]
+    Mismatch(String),
+}

@@ -1,0 +1,50 @@
+//! Every bound of the member in one place. A queue, batch or retry that has no
+//! line here should not exist.
+
+/// Entries committed but not yet applied beyond which new proposals are turned
+/// away with `etcdserver: too many requests` (etcd: 5000).
+pub const APPLY_BACKLOG_MAX: u64 = 5_000;
+
+/// Proposals that wait in Core's inbox.
+pub const PROPOSALS_MAX: usize = 16_384;
+
+/// Proposals held back while there is no leader.
+pub const HELD_PROPOSALS_MAX: usize = 16_384;
+
+/// Peer messages that wait in Core's inbox; beyond it appends are dropped
+/// (raft repeats them) while votes and heartbeats are still taken.
+pub const MESSAGES_MAX: usize = 8_192;
+
+/// Bytes that one write of the log may gather.
+pub const LOG_BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// A segment of the write-ahead log is closed when it has grown past this.
+pub const LOG_SEGMENT_BYTES: u64 = 64_000_000;
+
+/// Entries that one batch for Store may hold.
+pub const APPLY_BATCH_MAX: usize = 4_096;
+
+/// Entry bytes kept in memory for members that lag, whatever the count says.
+pub const TAIL_BYTES_MAX: u64 = 256 << 20;
+
+/// Responses on their way to one watch stream; beyond it the stream's watches
+/// fall behind and are caught up from history (etcd: 128).
+pub const WATCH_RESPONSES_MAX: usize = 128;
+
+/// Event bytes on their way to one watch stream.
+pub const WATCH_BYTES_MAX: usize = 4 << 20;
+
+/// Revisions in one response while catching up (etcd: 1000).
+pub const WATCH_CATCH_UP_REVISIONS: i64 = 1_000;
+
+/// Watches that one pass over history serves together (etcd: 512).
+pub const WATCH_CATCH_UP_BATCH: usize = 512;
+
+/// Event bytes that one pass over history may gather.
+pub const WATCH_CATCH_UP_BYTES: usize = 4 << 20;
+
+/// Expired leases proposed for revocation in one look (etcd: 500 each 500 ms).
+pub const EXPIRED_LEASES_PER_LOOK: usize = 500;
+
+/// Revocations on their way through the log (etcd: 16; we batch more).
+pub const REVOKES_IN_FLIGHT_MAX: usize = 512;

@@ -1,0 +1,226 @@
+//! Log remembers: the write-ahead log of one member.
+//!
+//! It writes what Core asks for, in Core's order, and says how far it is
+//! durable. Group commit is "take everything that waits": one write and one
+//! fdatasync for a whole batch of [`Append`]s. It must never answer for what
+//! is not on the disk, never reorder, and never look inside an entry.
+//!
+//! A segment opens with a preamble (identity, position, hard state) so that
+//! older segments can be removed without reading them. `docs/format.md` draws
+//! every byte.
+
+mod frame;
+mod recover;
+mod terms;
+
+use crate::Fault;
+use crate::ids::Index;
+use disk::{Disk, SegmentWriter};
+use frame::Frame;
+use raft::{Append, AppendMark, HardState};
+use terms::Terms;
+
+pub use frame::Identity;
+pub use recover::Recovered;
+
+/// The write-ahead log.
+pub struct Log<D: Disk> {
+    disk: D,
+    dir: String,
+    identity: Identity,
+    segment_bytes: u64,
+    segments: Vec<Segment>,
+    writer: SegmentWriter<D::File>,
+    hard_state: HardState,
+    terms: Terms,
+    stats: Stats,
+}
+
+/// Plain counters, copied by whoever wants to show them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes handed to the disk since start.
+    pub written_bytes: u64,
+    /// Batches made durable since start.
+    pub syncs: u64,
+}
+
+/// A file of the log and the highest entry it may hold.
+#[derive(Clone, Debug)]
+struct Segment {
+    sequence: u64,
+    last_index: Index,
+}
+
+impl<D: Disk> Log<D> {
+    /// Whether `dir` holds a log.
+    ///
+    /// # Errors
+    /// When the directory exists but cannot be listed.
+    pub fn exists(disk: &D, dir: &str) -> Result<bool, Fault> {
+        Ok(!recover::sequences(disk, dir)?.is_empty())
+    }
+
+    /// Starts a log for a member that has none.
+    ///
+    /// # Errors
+    /// When the disk refuses, or `dir` holds a log already.
+    pub fn create(disk: D, dir: &str, identity: Identity, segment_bytes: u64) -> Result<Log<D>, Fault> {
+        if Log::exists(&disk, dir)? {
+            return Err(Fault::Mismatch(format!("{dir} already holds a write-ahead log")));
+        }
+        let at = |source| Fault::Log { path: dir.to_owned(), source };
+        disk.create_dir(dir).map_err(at)?;
+        let hard_state = HardState::default();
+        let terms = Terms::from(0, 0);
+        let writer = open_segment(&disk, dir, 0, identity, &hard_state, (0, 0))?;
+        Ok(Log {
+            disk,
+            dir: dir.to_owned(),
+            identity,
+            segment_bytes,
+            segments: vec![Segment { sequence: 0, last_index: 0 }],
+            writer,
+            hard_state,
+            terms,
+            stats: Stats::default(),
+        })
+    }
+
+    /// Reads the log back. A torn tail is cut; damage elsewhere is a [`Fault`]
+    /// that names file and offset.
+    ///
+    /// # Errors
+    /// When the disk refuses or the log is corrupt.
+    pub fn open(disk: D, dir: &str, segment_bytes: u64) -> Result<(Log<D>, Recovered), Fault> {
+        recover::open(disk, dir, segment_bytes)
+    }
+
+    /// Writes a batch and makes it durable. Returns the mark of its last
+    /// append, which Core hands to raft.
+    ///
+    /// # Errors
+    /// A failed write or sync. The caller must not go on with this log: what
+    /// of the batch is on the disk is unknown.
+    pub fn append(&mut self, batch: &[Append]) -> Result<Option<AppendMark>, Fault> {
+        let Some(last) = batch.last() else { return Ok(None) };
+        let mut frames = Vec::new();
+        let mut must_sync = false;
+        for append in batch {
+            must_sync |= append.must_sync;
+            self.gather(append, &mut frames);
+        }
+        if !frames.is_empty() {
+            let before = self.writer.len();
+            frame::write(&mut self.writer, &frames).map_err(|source| self.fault(source))?;
+            self.stats.written_bytes += self.writer.len() - before;
+        }
+        if must_sync {
+            self.writer.sync().map_err(|source| self.fault(source))?;
+            self.stats.syncs += 1;
+        }
+        if self.writer.len() >= self.segment_bytes {
+            self.cut()?;
+        }
+        Ok(Some(last.mark))
+    }
+
+    /// Removes segments that hold nothing above `index`.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn release(&mut self, index: Index) -> Result<(), Fault> {
+        let open = self.segments.len() - 1;
+        let free = self.segments[..open].iter().take_while(|segment| segment.last_index <= index).count();
+        for segment in self.segments.drain(..free) {
+            let path = path_of(&self.dir, segment.sequence);
+            self.disk.remove(&path).map_err(|source| Fault::Log { path, source })?;
+        }
+        Ok(())
+    }
+
+    /// Counters since start.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Who this log belongs to.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    fn gather<'a>(&mut self, append: &'a Append, frames: &mut Vec<Frame<'a>>) {
+        let open = self.segments.last_mut().expect("a log has an open segment");
+        if let Some(snapshot) = &append.snapshot {
+            self.terms = Terms::from(snapshot.index, snapshot.term);
+            open.last_index = open.last_index.max(snapshot.index);
+            frames.push(Frame::Position { index: snapshot.index, term: snapshot.term });
+        }
+        if let (Some(first), Some(last)) = (append.entries.first(), append.entries.last()) {
+            if first.index <= self.terms.last() {
+                // A new leader overwrites what was never committed: name the
+                // position, so that a later reader who lacks older segments
+                // still knows the term before the first entry.
+                self.terms.truncate(first.index);
+                let (index, term) = self.terms.end();
+                frames.push(Frame::Position { index, term });
+            }
+            for entry in &append.entries {
+                self.terms.push(entry.index, entry.term);
+                frames.push(Frame::Entry(entry));
+            }
+            open.last_index = open.last_index.max(last.index);
+        }
+        if let Some(state) = append.hard_state {
+            self.hard_state = state;
+            frames.push(Frame::HardState(state));
+        }
+    }
+
+    /// Closes the open segment and starts the next.
+    fn cut(&mut self) -> Result<(), Fault> {
+        self.writer.sync().map_err(|source| self.fault(source))?;
+        let sequence = self.segments.last().expect("a log has an open segment").sequence + 1;
+        self.writer = open_segment(&self.disk, &self.dir, sequence, self.identity, &self.hard_state, self.terms.end())?;
+        self.segments.push(Segment { sequence, last_index: 0 });
+        Ok(())
+    }
+
+    fn fault(&self, source: std::io::Error) -> Fault {
+        let sequence = self.segments.last().map_or(0, |segment| segment.sequence);
+        Fault::Log { path: path_of(&self.dir, sequence), source }
+    }
+}
+
+/// Creates a segment with its preamble, durable under its name.
+fn open_segment<D: Disk>(
+    disk: &D,
+    dir: &str,
+    sequence: u64,
+    identity: Identity,
+    hard_state: &HardState,
+    end: (Index, u64),
+) -> Result<SegmentWriter<D::File>, Fault> {
+    let path = path_of(dir, sequence);
+    let fault = |source| Fault::Log { path: path.clone(), source };
+    // A crash between creation and the first sync leaves an empty or torn
+    // file under this name; nothing in it was ever promised.
+    let temporary = format!("{path}.new");
+    if disk.exists(&temporary).map_err(fault)? {
+        disk.remove(&temporary).map_err(fault)?;
+    }
+    let file = disk.open(&temporary, disk::OpenMode::Create).map_err(fault)?;
+    let mut writer = SegmentWriter::create(file, frame::LOG_KIND, sequence).map_err(fault)?;
+    let (index, term) = end;
+    let preamble = [Frame::Identity(identity), Frame::Position { index, term }, Frame::HardState(*hard_state)];
+    frame::write(&mut writer, &preamble).map_err(fault)?;
+    writer.sync().map_err(fault)?;
+    disk.rename(&temporary, &path).map_err(fault)?;
+    disk.sync_dir(dir).map_err(fault)?;
+    Ok(writer)
+}
+
+/// `wal/0000000000000003.wal`
+fn path_of(dir: &str, sequence: u64) -> String {
+    format!("{dir}/{sequence:016x}.wal")
+}

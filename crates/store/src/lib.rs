@@ -1,0 +1,3 @@
+//! store
+pub mod keys;
+pub mod revision;
