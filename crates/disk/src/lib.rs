@@ -6,17 +6,12 @@
 //!
 //! This crate must never start a thread, look at a clock, ask the operating system for chance, or know what a frame means.
 
-#![warn(missing_docs)]
-
 mod os;
 pub mod segment;
 mod sim;
 
 pub use os::{DirectoryLock, OsDisk, OsFile};
-pub use segment::{
-    Ending, Frame, LogKind, SegmentError, SegmentHeader, SegmentReader, SegmentWriter, Standing,
-    Tail,
-};
+pub use segment::{Ending, Frame, LogKind, SegmentError, SegmentHeader, SegmentReader, SegmentWriter, Standing, Tail};
 pub use sim::{SimDisk, SimFaults, SimFile, SimStats};
 
 use std::io;
@@ -44,7 +39,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Opens the file at `path`. A missing file is `NotFound` (a missing directory too).
     fn open(&self, path: &str, mode: OpenMode) -> io::Result<Self::File>;
 
-    /// Gives a file another name, replacing what had that name before.
+    /// Gives a file (not a directory) another name, replacing the file that had that name before.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file. Those who have it open can go on using it.
@@ -100,10 +95,7 @@ fn check_path(path: &str, root_allowed: bool) -> io::Result<()> {
     }
     let odd = |part: &str| part.is_empty() || part == "." || part == ".." || part.contains('\0');
     if path.split('/').any(odd) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("not a plain relative path: {path:?}"),
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("not a plain relative path: {path:?}")));
     }
     Ok(())
 }

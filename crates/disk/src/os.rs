@@ -35,9 +35,7 @@ impl OsDisk {
     pub fn new(root: impl AsRef<Path>) -> io::Result<OsDisk> {
         let root = root.as_ref().to_path_buf();
         make_directories(&root)?;
-        Ok(OsDisk {
-            root: Arc::new(root),
-        })
+        Ok(OsDisk { root: Arc::new(root) })
     }
 
     /// The root directory.
@@ -52,15 +50,10 @@ impl OsDisk {
         make_directories(path)?;
         let directory = File::open(path).map_err(|error| named(path, error))?;
         match directory.try_lock() {
-            Ok(()) => Ok(DirectoryLock {
-                _directory: directory,
-            }),
+            Ok(()) => Ok(DirectoryLock { _directory: directory }),
             Err(TryLockError::WouldBlock) => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
-                format!(
-                    "data directory {} is already in use by another process",
-                    path.display()
-                ),
+                format!("data directory {} is already in use by another process", path.display()),
             )),
             Err(TryLockError::Error(error)) => Err(named(path, error)),
         }
@@ -68,11 +61,7 @@ impl OsDisk {
 
     fn full(&self, path: &str, root_allowed: bool) -> io::Result<PathBuf> {
         check_path(path, root_allowed)?;
-        Ok(if path.is_empty() {
-            self.root.to_path_buf()
-        } else {
-            self.root.join(path)
-        })
+        Ok(if path.is_empty() { self.root.to_path_buf() } else { self.root.join(path) })
     }
 }
 
@@ -98,6 +87,9 @@ impl Disk for OsDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.full(from, false)?, self.full(to, false)?);
+        if from.is_dir() {
+            return Err(named(&from, io::ErrorKind::IsADirectory.into()));
+        }
         fs::rename(&from, to).map_err(|error| named(&from, error))
     }
 
@@ -130,7 +122,10 @@ impl Disk for OsDisk {
 
     fn exists(&self, path: &str) -> io::Result<bool> {
         let path = self.full(path, true)?;
-        path.try_exists().map_err(|error| named(&path, error))
+        match path.try_exists() {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            answer => answer.map_err(|error| named(&path, error)),
+        }
     }
 }
 
@@ -138,10 +133,7 @@ impl DiskFile for OsFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self
-                .file
-                .read_at(&mut buffer[filled..], offset + filled as u64)
-            {
+            match self.file.read_at(&mut buffer[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -162,15 +154,11 @@ impl DiskFile for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file
-            .sync_data()
-            .map_err(|error| named(&self.path, error))
+        self.file.sync_data().map_err(|error| named(&self.path, error))
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.file
-            .set_len(len)
-            .map_err(|error| named(&self.path, error))
+        self.file.set_len(len).map_err(|error| named(&self.path, error))
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -200,7 +188,10 @@ fn make_directories(path: &Path) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY)
+        .open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| named(path, error))
 }

@@ -264,14 +264,14 @@ impl Core {
 
     /// Numbers for others to see.
     pub fn status(&self) -> Status {
-        let status = self.raft.status();
+        let id = self.raft.id();
         Status {
-            id: status.id,
-            leader: status.leader,
-            role: status.role,
-            is_learner: self.conf_state.learners.contains(&status.id),
-            term: status.term,
-            commit: status.commit,
+            id,
+            leader: self.raft.leader_id(),
+            role: self.raft.role(),
+            is_learner: self.conf_state.learners.contains(&id),
+            term: self.raft.term(),
+            commit: self.raft.commit(),
             applied: self.applied,
             leader_changes: self.leader_changes,
             held: self.proposals.waiting(),
@@ -310,16 +310,15 @@ impl Core {
         if self.proposals.is_empty() {
             return;
         }
-        let status = self.raft.status();
-        if status.commit.saturating_sub(self.applied) > limits::APPLY_BACKLOG_MAX {
+        if self.raft.commit().saturating_sub(self.applied) > limits::APPLY_BACKLOG_MAX {
             self.proposals.refuse_all(TurnedBack::TooMany);
             return;
         }
-        if status.leader == 0 {
+        if self.raft.leader_id() == 0 {
             self.proposals.hold(limits::HELD_PROPOSALS_MAX);
             return;
         }
-        let leads = (status.role == Role::Leader).then_some(status.term);
+        let leads = (self.raft.role() == Role::Leader).then_some(self.raft.term());
         self.proposals.drain(leads, &mut self.batch);
         if self.batch.is_empty() {
             return;
@@ -334,7 +333,7 @@ impl Core {
     }
 
     fn notice_leader(&mut self) {
-        let leader = self.raft.status().leader;
+        let leader = self.raft.leader_id();
         if leader != self.leader {
             if leader != 0 {
                 self.leader_changes += 1;

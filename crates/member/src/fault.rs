@@ -20,7 +20,23 @@ pub enum Fault {
     /// The write-ahead log is damaged in a place that a crash cannot explain.
     #[error("write-ahead log is corrupt: {0}")]
     Corrupt(String),
+    /// A segment of the write-ahead log cannot be read.
+    #[error("write-ahead log {0}")]
+    Segment(#[from] disk::SegmentError),
     /// The two logs of this member do not belong together.
     #[error("{0}")]
     Mismatch(String),
+}
+
+impl Fault {
+    /// Whether the disk has no room. Nothing was written, and the same write
+    /// may be tried again.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Fault::Store(store::Fault::Disk { source, .. }) | Fault::Log { source, .. } => {
+                source.kind() == std::io::ErrorKind::StorageFull
+            }
+            _ => false,
+        }
+    }
 }

@@ -14,8 +14,8 @@ mod recover;
 mod terms;
 
 use crate::Fault;
-use crate::ids::Index;
-use disk::{Disk, SegmentWriter};
+use crate::ids::{Index, Term};
+use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
 use frame::Frame;
 use raft::{Append, AppendMark, HardState};
 use terms::Terms;
@@ -73,7 +73,8 @@ impl<D: Disk> Log<D> {
         disk.create_dir(dir).map_err(at)?;
         let hard_state = HardState::default();
         let terms = Terms::from(0, 0);
-        let writer = open_segment(&disk, dir, 0, identity, &hard_state, (0, 0))?;
+        let header = SegmentHeader { kind: LogKind::WAL, sequence: 0, chain_seed: 0 };
+        let writer = new_segment(&disk, dir, header, identity, &hard_state, (0, 0))?;
         Ok(Log {
             disk,
             dir: dir.to_owned(),
@@ -100,27 +101,36 @@ impl<D: Disk> Log<D> {
     /// append, which Core hands to raft.
     ///
     /// # Errors
-    /// A failed write or sync. The caller must not go on with this log: what
-    /// of the batch is on the disk is unknown.
+    /// When the disk is full ([`Fault::is_full`]) nothing was appended and the
+    /// same batch may be tried again. After any other error the caller must
+    /// not go on with this log: what of the batch is on the disk is unknown.
     pub fn append(&mut self, batch: &[Append]) -> Result<Option<AppendMark>, Fault> {
         let Some(last) = batch.last() else { return Ok(None) };
+        let before = (self.terms.clone(), self.hard_state, self.open_segment().last_index);
         let mut frames = Vec::new();
-        let mut must_sync = false;
         for append in batch {
-            must_sync |= append.must_sync;
             self.gather(append, &mut frames);
         }
-        if !frames.is_empty() {
-            let before = self.writer.len();
-            frame::write(&mut self.writer, &frames).map_err(|source| self.fault(source))?;
-            self.stats.written_bytes += self.writer.len() - before;
+        let length = self.writer.len();
+        if !frames.is_empty()
+            && let Err(source) = frame::write(&mut self.writer, &frames)
+        {
+            let last_index;
+            (self.terms, self.hard_state, last_index) = before;
+            self.open_segment().last_index = last_index;
+            return Err(self.fault(source));
         }
-        if must_sync {
+        self.stats.written_bytes += self.writer.len() - length;
+        if batch.iter().any(|append| append.must_sync) {
             self.writer.sync().map_err(|source| self.fault(source))?;
             self.stats.syncs += 1;
         }
         if self.writer.len() >= self.segment_bytes {
-            self.cut()?;
+            match self.cut() {
+                // The open segment grows on until there is room for the next.
+                Err(fault) if fault.is_full() => {}
+                done => done?,
+            }
         }
         Ok(Some(last.mark))
     }
@@ -150,7 +160,7 @@ impl<D: Disk> Log<D> {
     }
 
     fn gather<'a>(&mut self, append: &'a Append, frames: &mut Vec<Frame<'a>>) {
-        let open = self.segments.last_mut().expect("a log has an open segment");
+        let open = self.segments.last_mut().expect("there is always an open segment");
         if let Some(snapshot) = &append.snapshot {
             self.terms = Terms::from(snapshot.index, snapshot.term);
             open.last_index = open.last_index.max(snapshot.index);
@@ -180,10 +190,15 @@ impl<D: Disk> Log<D> {
     /// Closes the open segment and starts the next.
     fn cut(&mut self) -> Result<(), Fault> {
         self.writer.sync().map_err(|source| self.fault(source))?;
-        let sequence = self.segments.last().expect("a log has an open segment").sequence + 1;
-        self.writer = open_segment(&self.disk, &self.dir, sequence, self.identity, &self.hard_state, self.terms.end())?;
+        let sequence = self.open_segment().sequence + 1;
+        let header = SegmentHeader { kind: LogKind::WAL, sequence, chain_seed: self.writer.chain() };
+        self.writer = new_segment(&self.disk, &self.dir, header, self.identity, &self.hard_state, self.terms.end())?;
         self.segments.push(Segment { sequence, last_index: 0 });
         Ok(())
+    }
+
+    fn open_segment(&mut self) -> &mut Segment {
+        self.segments.last_mut().expect("there is always an open segment")
     }
 
     fn fault(&self, source: std::io::Error) -> Fault {
@@ -192,25 +207,23 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// Creates a segment with its preamble, durable under its name.
-fn open_segment<D: Disk>(
+/// Creates a segment with its preamble. It gets its name only when the
+/// preamble is durable, so every named segment says whose it is.
+fn new_segment<D: Disk>(
     disk: &D,
     dir: &str,
-    sequence: u64,
+    header: SegmentHeader,
     identity: Identity,
     hard_state: &HardState,
-    end: (Index, u64),
+    end: (Index, Term),
 ) -> Result<SegmentWriter<D::File>, Fault> {
-    let path = path_of(dir, sequence);
+    let path = path_of(dir, header.sequence);
     let fault = |source| Fault::Log { path: path.clone(), source };
-    // A crash between creation and the first sync leaves an empty or torn
-    // file under this name; nothing in it was ever promised.
     let temporary = format!("{path}.new");
     if disk.exists(&temporary).map_err(fault)? {
         disk.remove(&temporary).map_err(fault)?;
     }
-    let file = disk.open(&temporary, disk::OpenMode::Create).map_err(fault)?;
-    let mut writer = SegmentWriter::create(file, frame::LOG_KIND, sequence).map_err(fault)?;
+    let mut writer = SegmentWriter::create(disk, &temporary, header).map_err(fault)?;
     let (index, term) = end;
     let preamble = [Frame::Identity(identity), Frame::Position { index, term }, Frame::HardState(*hard_state)];
     frame::write(&mut writer, &preamble).map_err(fault)?;

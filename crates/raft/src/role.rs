@@ -24,9 +24,15 @@ pub enum Role {
 #[derive(Debug)]
 pub(crate) enum State {
     /// `leader` may be unknown ([`NO_MEMBER`]).
-    Follower { leader: MemberId },
-    PreCandidate { votes: Votes },
-    Candidate { votes: Votes },
+    Follower {
+        leader: MemberId,
+    },
+    PreCandidate {
+        votes: Votes,
+    },
+    Candidate {
+        votes: Votes,
+    },
     Leader(Box<Leader>),
 }
 

@@ -289,7 +289,10 @@ impl Voters {
         for id in &self.learners_next {
             assert!(has(&self.outgoing, *id), "member {id:x} becomes a learner without leaving the voters");
         }
-        assert!(self.is_joint() || (self.learners_next.is_empty() && !self.auto_leave), "leftovers of a joint configuration");
+        assert!(
+            self.is_joint() || (self.learners_next.is_empty() && !self.auto_leave),
+            "leftovers of a joint configuration"
+        );
     }
 }
 
@@ -344,10 +347,8 @@ mod tests {
     #[test]
     fn joint_changes() {
         let start = voters(&[1, 2, 3]);
-        let change = ConfChange {
-            transition: Transition::Auto,
-            changes: vec![(AddVoter, 4), (Remove, 3), (AddLearner, 2)],
-        };
+        let change =
+            ConfChange { transition: Transition::Auto, changes: vec![(AddVoter, 4), (Remove, 3), (AddLearner, 2)] };
         let joint = start.changed(&change).unwrap();
         let state = joint.state();
         assert_eq!(state.voters, [1, 4]);
@@ -364,14 +365,14 @@ mod tests {
 
     #[test]
     fn joint_needs_both_majorities() {
-        let change =
-            ConfChange { transition: Transition::JointExplicit, changes: vec![(AddVoter, 4), (AddVoter, 5)] };
+        let change = ConfChange { transition: Transition::JointExplicit, changes: vec![(AddVoter, 4), (AddVoter, 5)] };
         let joint = voters(&[1, 2, 3]).changed(&change).unwrap();
         assert!(!joint.auto_leave());
         // Outgoing 1,2,3 holds 7 by two of three; incoming 1..5 needs three.
         let held = |id| if id <= 2 { 7 } else { 3 };
         assert_eq!(joint.quorum_index(held), Some(3));
         assert_eq!(joint.tally(|id| (id <= 2).then_some(true)), Tally::Pending);
+        assert_eq!(joint.tally(|id| (id == 1 || id > 3).then_some(true)), Tally::Pending);
         assert_eq!(joint.tally(|id| Some(id <= 2 || id == 5)), Tally::Won);
         assert_eq!(joint.tally(|id| (id <= 2).then_some(false)), Tally::Lost);
     }

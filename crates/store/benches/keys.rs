@@ -2,10 +2,7 @@
 //!
 //! One number of keys and two kinds of names, 45 bytes each: paths as Kubernetes writes them, and random bytes, of
 //! which nothing can be compressed. A view is taken every hundred operations and the one before is dropped.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a benchmark reads the clock and its own memory use"
-)]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock and its own memory use")]
 
 use std::{collections::BTreeMap, hint::black_box, ops::Bound, time::Instant};
 
@@ -35,11 +32,7 @@ impl Chance {
 
 fn path(chance: &mut Chance) -> [u8; 45] {
     let number = chance.next();
-    let name = format!(
-        "/registry/pods/ns-{:04}/{:022x}",
-        number % 1000,
-        u128::from(chance.next()) << 20
-    );
+    let name = format!("/registry/pods/ns-{:04}/{:022x}", number % 1000, u128::from(chance.next()) << 20);
     name.as_bytes().try_into().expect("45 bytes")
 }
 
@@ -49,29 +42,17 @@ fn random(chance: &mut Chance) -> [u8; 45] {
 
 fn head(main: usize) -> Head {
     Head {
-        modified: Revision {
-            main: main as i64,
-            sub: 0,
-        },
+        modified: Revision { main: main as i64, sub: 0 },
         created: (main / 3) as i64,
         version: (main % 500) as i64 + 1,
-        place: Place {
-            segment: (main >> 18) as u32,
-            offset: (main << 8) as u64 & 0x3ff_ffff,
-            size_bytes: 320,
-        },
+        place: Place { segment: (main >> 18) as u32, offset: (main << 8) as u64 & 0x3ff_ffff, size_bytes: 320 },
     }
 }
 
 /// Resident memory of this process, in bytes; 0 where there is no /proc.
 fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    pages
-        .split(' ')
-        .nth(1)
-        .and_then(|pages| pages.parse::<usize>().ok())
-        .unwrap_or(0)
-        * 4096
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
 fn timed(title: &str, count: usize, work: impl FnOnce()) {
@@ -92,16 +73,8 @@ fn measure_keys(names: &[[u8; 45]]) {
         }
     });
     let per_key = |bytes: usize| bytes as f64 / names.len() as f64;
-    println!(
-        "  {:<52} {:>9.1}",
-        "bytes per key, resident",
-        per_key(resident_bytes().saturating_sub(before))
-    );
-    println!(
-        "  {:<52} {:>9.1}",
-        "bytes per key, own estimate",
-        per_key(keys.memory_bytes())
-    );
+    println!("  {:<52} {:>9.1}", "bytes per key, resident", per_key(resident_bytes().saturating_sub(before)));
+    println!("  {:<52} {:>9.1}", "bytes per key, own estimate", per_key(keys.memory_bytes()));
 
     let mut view = keys.clone();
     let mut update = |title: &str, keys: &mut Keys, view_every: usize| {
@@ -127,14 +100,8 @@ fn measure_keys(names: &[[u8; 45]]) {
     });
     timed("count between two random keys", OPERATIONS / 4, || {
         for _ in 0..OPERATIONS / 4 {
-            let (a, b) = (
-                &names[chance.below(names.len())],
-                &names[chance.below(names.len())],
-            );
-            black_box(keys.count_live(KeyRange::Span {
-                from: a.min(b),
-                end: a.max(b),
-            }));
+            let (a, b) = (&names[chance.below(names.len())], &names[chance.below(names.len())]);
+            black_box(keys.count_live(KeyRange::Span { from: a.min(b), end: a.max(b) }));
         }
     });
     timed("scan, per key", names.len(), || {
@@ -170,16 +137,10 @@ fn measure_keys(names: &[[u8; 45]]) {
         }
     });
 
-    let mut sorted: Vec<([u8; 45], Head)> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| (*name, head(at)))
-        .collect();
+    let mut sorted: Vec<([u8; 45], Head)> = names.iter().enumerate().map(|(at, name)| (*name, head(at))).collect();
     sorted.sort_unstable_by_key(|(name, _)| *name);
     sorted.dedup_by_key(|(name, _)| *name);
-    timed("bulk build, per key", names.len(), || {
-        drop(black_box(Keys::bulk(sorted)))
-    });
+    timed("bulk build, per key", names.len(), || drop(black_box(Keys::bulk(sorted))));
 }
 
 fn measure_btree(names: &[[u8; 45]]) {
@@ -193,11 +154,7 @@ fn measure_btree(names: &[[u8; 45]]) {
         }
     });
     let resident = resident_bytes().saturating_sub(before);
-    println!(
-        "  {:<52} {:>9.1}",
-        "bytes per key, resident",
-        resident as f64 / names.len() as f64
-    );
+    println!("  {:<52} {:>9.1}", "bytes per key, resident", resident as f64 / names.len() as f64);
     timed("random update, no view", OPERATIONS, || {
         for at in 0..OPERATIONS {
             if let Some(place) = map.get_mut(&names[chance.below(names.len())][..]) {
@@ -224,20 +181,28 @@ fn measure_btree(names: &[[u8; 45]]) {
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     // `cargo test` runs benchmarks too, without this flag; a few keys are then enough to see that they work.
-    let count = if std::env::args().any(|argument| argument == "--bench") {
-        1_000_000
-    } else {
-        2000
-    };
-    for (title, make) in [
-        ("paths", path as fn(&mut Chance) -> [u8; 45]),
-        ("random bytes", random),
-    ] {
-        let mut chance = Chance(1);
-        let names: Vec<[u8; 45]> = (0..count).map(|_| make(&mut chance)).collect();
-        println!("{count} keys of 45 bytes, {title}");
-        measure_keys(&names);
-        measure_btree(&names);
+    let count = if arguments.iter().any(|argument| argument == "--bench") { 1_000_000 } else { 2000 };
+    let named = |name: &str| arguments.iter().any(|argument| argument == name);
+    for (title, make) in [("paths", path as fn(&mut Chance) -> [u8; 45]), ("random-bytes", random)] {
+        for (map, measure) in [("keys", measure_keys as fn(&[[u8; 45]])), ("btree", measure_btree)] {
+            if named(title) && named(map) {
+                let mut chance = Chance(1);
+                let names: Vec<[u8; 45]> = (0..count).map(|_| make(&mut chance)).collect();
+                println!("{count} keys of 45 bytes, {title}");
+                measure(&names);
+                return;
+            }
+        }
+    }
+    // Each measurement has a process of its own: resident memory means nothing where others have freed some before.
+    let own = std::env::current_exe().expect("a program knows where it is");
+    for title in ["paths", "random-bytes"] {
+        for map in ["keys", "btree"] {
+            let mut child = std::process::Command::new(&own);
+            let ended = child.args(&arguments).args([title, map]).status().expect("a program can start itself");
+            assert!(ended.success(), "{title} {map}");
+        }
     }
 }

@@ -101,9 +101,7 @@ mod tests {
         alarms.activate(2, AlarmKind::CORRUPT);
         alarms.activate(1, AlarmKind::NO_SPACE);
         alarms.activate(0, AlarmKind::CORRUPT);
-        let members = |kind| -> Vec<u64> {
-            alarms.list(kind).iter().map(|alarm| alarm.member).collect()
-        };
+        let members = |kind| -> Vec<u64> { alarms.list(kind).iter().map(|alarm| alarm.member).collect() };
         assert_eq!(members(AlarmKind::NONE), [0, 1, 2]);
         assert_eq!(members(AlarmKind::CORRUPT), [0, 2]);
         assert_eq!(members(AlarmKind::NO_SPACE), [1]);

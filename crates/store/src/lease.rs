@@ -71,12 +71,7 @@ impl Leases {
     /// Times below `ttl_seconds_min`, zero and negative ones too, are raised to it.
     /// Id 0 must have been replaced before the command was proposed; here it is
     /// refused as etcd does, with LeaseNotFound.
-    pub fn check_grant(
-        &self,
-        id: LeaseId,
-        ttl_seconds: i64,
-        ttl_seconds_min: i64,
-    ) -> Result<i64, Refusal> {
+    pub fn check_grant(&self, id: LeaseId, ttl_seconds: i64, ttl_seconds_min: i64) -> Result<i64, Refusal> {
         if id == NO_LEASE {
             return Err(Refusal::LeaseNotFound);
         }
@@ -90,12 +85,7 @@ impl Leases {
     }
 
     /// Grants a lease. Returns the effective seconds; see [`Leases::check_grant`].
-    pub fn grant(
-        &mut self,
-        id: LeaseId,
-        ttl_seconds: i64,
-        ttl_seconds_min: i64,
-    ) -> Result<i64, Refusal> {
+    pub fn grant(&mut self, id: LeaseId, ttl_seconds: i64, ttl_seconds_min: i64) -> Result<i64, Refusal> {
         let ttl_seconds = self.check_grant(id, ttl_seconds, ttl_seconds_min)?;
         self.granted.insert(id, Lease::new(ttl_seconds, 0));
         Ok(ttl_seconds)

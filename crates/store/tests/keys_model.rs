@@ -30,32 +30,20 @@ impl Chance {
     }
 
     fn bytes(&mut self, len: usize, letters: &[u8]) -> Vec<u8> {
-        (0..len)
-            .map(|_| letters[self.below(letters.len())])
-            .collect()
+        (0..len).map(|_| letters[self.below(letters.len())]).collect()
     }
 
     /// A number of any width, so that columns widen.
     fn number(&mut self, bits_max: u32) -> u64 {
         let bits = self.below(bits_max as usize + 1) as u32;
-        if bits == 0 {
-            0
-        } else {
-            self.next() >> (64 - bits)
-        }
+        if bits == 0 { 0 } else { self.next() >> (64 - bits) }
     }
 
     fn head(&mut self) -> Head {
-        let (created, version) = if self.one_in(4) {
-            (0, 0)
-        } else {
-            (self.number(63) as i64, 1 + self.number(62) as i64)
-        };
+        let (created, version) =
+            if self.one_in(4) { (0, 0) } else { (self.number(63) as i64, 1 + self.number(62) as i64) };
         Head {
-            modified: Revision {
-                main: self.number(63) as i64,
-                sub: self.number(32) as u32,
-            },
+            modified: Revision { main: self.number(63) as i64, sub: self.number(32) as u32 },
             created,
             version,
             place: Place {
@@ -91,11 +79,7 @@ fn key(chance: &mut Chance, taste: Taste, step: usize) -> Vec<u8> {
         Taste::Paths => {
             let namespace = chance.below(20);
             let kind = ["pods", "leases", "configmaps"][chance.below(3)];
-            format!(
-                "/registry/{kind}/namespace-{namespace:04}/{:06x}",
-                chance.below(5000)
-            )
-            .into_bytes()
+            format!("/registry/{kind}/namespace-{namespace:04}/{:06x}", chance.below(5000)).into_bytes()
         }
         Taste::Binary => {
             let len = chance.below(12);
@@ -126,10 +110,7 @@ fn range<'a>(chance: &mut Chance, a: &'a [u8], b: &'a [u8]) -> KeyRange<'a> {
         1 => KeyRange::From(a),
         2 => KeyRange::ALL,
         3 => KeyRange::Span { from: a, end: b },
-        _ => KeyRange::Span {
-            from: a.min(b),
-            end: a.max(b),
-        },
+        _ => KeyRange::Span { from: a.min(b), end: a.max(b) },
     }
 }
 
@@ -140,18 +121,12 @@ fn expected(model: &Model, range: KeyRange<'_>) -> Vec<(Vec<u8>, Head)> {
         KeyRange::Span { from, end } => (Bound::Included(from), Bound::Excluded(end)),
         KeyRange::From(from) => (Bound::Included(from), Bound::Unbounded),
     };
-    model
-        .range::<[u8], _>(bounds)
-        .map(|(key, head)| (key.clone(), *head))
-        .collect()
+    model.range::<[u8], _>(bounds).map(|(key, head)| (key.clone(), *head)).collect()
 }
 
 fn check_range(keys: &Keys, model: &Model, range: KeyRange<'_>) {
     let mut expected = expected(model, range);
-    let live = expected
-        .iter()
-        .filter(|(_, head)| !head.is_tombstone())
-        .count();
+    let live = expected.iter().filter(|(_, head)| !head.is_tombstone()).count();
     assert_eq!(keys.count_live(range), live, "{range:?}");
     for (key, _) in &expected {
         assert!(range.contains(key));
@@ -179,10 +154,7 @@ fn check_whole(keys: &Keys, model: &Model) {
     keys.check();
     assert_eq!(keys.len(), model.len());
     assert_eq!(keys.is_empty(), model.is_empty());
-    assert_eq!(
-        keys.live(),
-        model.values().filter(|head| !head.is_tombstone()).count()
-    );
+    assert_eq!(keys.live(), model.values().filter(|head| !head.is_tombstone()).count());
     check_range(keys, model, KeyRange::ALL);
     for (key, head) in model {
         assert_eq!(keys.get(key), Some(*head));
@@ -222,7 +194,7 @@ fn run(seed: u64, taste: Taste, steps: usize) {
         if chance.one_in(steps / 8) {
             moments.push((keys.clone(), model.clone()));
         }
-        if chance.one_in(60) {
+        if chance.one_in(150) {
             let (a, b) = (key(&mut chance, taste, step), key(&mut chance, taste, step));
             let range = range(&mut chance, &a, &b);
             check_range(&keys, &model, range);
@@ -245,11 +217,7 @@ fn run(seed: u64, taste: Taste, steps: usize) {
         }
     }
     check_whole(&keys, &model);
-    assert_eq!(
-        keys.memory_bytes(),
-        Keys::new().memory_bytes(),
-        "nothing is left behind"
-    );
+    assert_eq!(keys.memory_bytes(), Keys::new().memory_bytes(), "nothing is left behind");
     for (keys, model) in &moments {
         check_whole(keys, model);
     }
@@ -257,7 +225,7 @@ fn run(seed: u64, taste: Taste, steps: usize) {
 
 #[test]
 fn short_keys() {
-    for seed in 0..6 {
+    for seed in 0..4 {
         run(seed, Taste::Short, 4000);
     }
 }
@@ -265,14 +233,14 @@ fn short_keys() {
 #[test]
 fn paths() {
     for seed in 0..4 {
-        run(seed, Taste::Paths, 12_000);
+        run(seed, Taste::Paths, 8000);
     }
 }
 
 #[test]
 fn binary_keys() {
     for seed in 0..4 {
-        run(seed, Taste::Binary, 8000);
+        run(seed, Taste::Binary, 6000);
     }
 }
 
@@ -286,22 +254,13 @@ fn long_keys() {
 #[test]
 fn ascending_keys() {
     for seed in 0..4 {
-        run(seed, Taste::Ascending, 10_000);
+        run(seed, Taste::Ascending, 6000);
     }
 }
 
 fn live(main: i64) -> Head {
-    let place = Place {
-        segment: 1,
-        offset: main as u64 * 100,
-        size_bytes: 90,
-    };
-    Head {
-        modified: Revision { main, sub: 0 },
-        created: main,
-        version: 1,
-        place,
-    }
+    let place = Place { segment: 1, offset: main as u64 * 100, size_bytes: 90 };
+    Head { modified: Revision { main, sub: 0 }, created: main, version: 1, place }
 }
 
 #[test]
@@ -310,14 +269,7 @@ fn an_empty_map_answers() {
     assert_eq!(keys.get(b""), None);
     assert_eq!(keys.remove(b"a"), None);
     assert_eq!((keys.len(), keys.live(), keys.is_empty()), (0, 0, true));
-    for range in [
-        KeyRange::ALL,
-        KeyRange::One(b""),
-        KeyRange::Span {
-            from: b"a",
-            end: b"b",
-        },
-    ] {
+    for range in [KeyRange::ALL, KeyRange::One(b""), KeyRange::Span { from: b"a", end: b"b" }] {
         check_range(&keys, &Model::new(), range);
     }
     check_whole(&Keys::bulk::<&[u8]>([]), &Model::new());
@@ -357,19 +309,13 @@ fn a_mass_delete_gives_memory_back() {
     }
     keys.check();
     assert_eq!(keys.len(), 5000);
-    assert!(
-        keys.memory_bytes() < full / 8,
-        "{} of {full} bytes",
-        keys.memory_bytes()
-    );
+    assert!(keys.memory_bytes() < full / 8, "{} of {full} bytes", keys.memory_bytes());
 }
 
 #[test]
 fn ascending_inserts_leave_full_leaves() {
     let mut keys = Keys::new();
-    let names: Vec<String> = (0..50_000)
-        .map(|number| format!("event-{number:010}"))
-        .collect();
+    let names: Vec<String> = (0..50_000).map(|number| format!("event-{number:010}")).collect();
     for name in &names {
         keys.insert(name.as_bytes(), live(1));
     }
@@ -379,6 +325,7 @@ fn ascending_inserts_leave_full_leaves() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "that a moment crosses threads is what is tested")]
 fn a_moment_may_be_read_and_dropped_on_another_thread() {
     let mut keys = Keys::bulk((0..10_000).map(|number| (format!("{number:08}"), live(number))));
     let moment = keys.clone();
@@ -394,10 +341,7 @@ fn a_moment_may_be_read_and_dropped_on_another_thread() {
         keys.insert(format!("{number:08}").as_bytes(), live(number + 1));
         keys.remove(format!("{:08}", number / 2).as_bytes());
     }
-    assert_eq!(
-        reader.join().expect("the reader ends well"),
-        (49_995_000, 10_000)
-    );
+    assert_eq!(reader.join().expect("the reader ends well"), (49_995_000, 10_000));
 }
 
 #[test]

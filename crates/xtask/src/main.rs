@@ -1,2 +1,66 @@
-//! xtask
-fn main() {}
+//! `cargo x …`: everything a developer does with this project, by one name.
+//!
+//! `check` is what the test machines run; it never changes a tracked file.
+//! `fix` does. Nothing here knows how etcd works.
+
+mod check;
+mod real_etcd;
+mod shell;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo x", about = "The project's own commands", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything that must hold: format, lints, sizes and walls, all tests, simulated clusters, documentation
+    Check {
+        /// Run only the steps whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Rewrites what can be rewritten by a tool: format and simple lints
+    Fix,
+    /// The walls between crates and the sizes of files, from `cargo metadata` and the tree
+    Tidy,
+    /// Simulated clusters: one seed (replayed with its trace), or many
+    Sim {
+        /// The seed to replay
+        seed: Option<u64>,
+        /// How many seeds to run, from 0 on
+        #[arg(long)]
+        seeds: Option<u64>,
+        /// Run until this many minutes have passed
+        #[arg(long)]
+        minutes: Option<u64>,
+    },
+    /// The same load against this cluster and the real etcd, alternating
+    Bench {
+        /// Arguments for the bench program; see `cargo x bench -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Fetches the real etcd that tests and benchmarks compare with, and prints where it lies
+    RealEtcd,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Check { only } => check::check(only.as_deref()),
+        Task::Fix => check::fix(),
+        Task::Tidy => tidy::tidy(),
+        Task::Sim { seed, seeds, minutes } => check::sim(seed, seeds, minutes),
+        Task::Bench { rest } => check::bench(&rest),
+        Task::RealEtcd => {
+            println!("{}", real_etcd::fetch()?.display());
+            Ok(())
+        }
+    }
+}

@@ -67,9 +67,7 @@ impl SegmentHeader {
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
         if version != FORMAT_VERSION {
-            return Err(format!(
-                "format version {version} is not known (this program reads {FORMAT_VERSION})"
-            ));
+            return Err(format!("format version {version} is not known (this program reads {FORMAT_VERSION})"));
         }
         if bytes[11] != 0 || bytes[24..28] != [0; 4] {
             return Err("reserved bytes of the segment header are not zero".into());

@@ -6,8 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::SegmentError;
 use super::layout::{
-    FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, SECTOR_BYTES, SEGMENT_BYTES_MAX, SegmentHeader,
-    zero_sectors,
+    FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, SECTOR_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, zero_sectors,
 };
 use super::writer::{MARK_KIND, body_zero_sectors};
 use crate::{Disk, DiskFile, OpenMode};
@@ -79,36 +78,20 @@ pub struct SegmentReader<F: DiskFile> {
 impl<F: DiskFile> SegmentReader<F> {
     /// Opens the segment at `path` and verifies its header. A last segment whose header was never written opens as an
     /// empty one that ends `Torn { at: 0 }`; its header is then not to be believed.
-    pub fn open<D: Disk<File = F>>(
-        disk: &D,
-        path: &str,
-        standing: Standing,
-    ) -> Result<SegmentReader<F>, SegmentError> {
-        let io = |source| SegmentError::Io {
-            file: path.into(),
-            source,
-        };
+    pub fn open<D: Disk<File = F>>(disk: &D, path: &str, standing: Standing) -> Result<SegmentReader<F>, SegmentError> {
+        let io = |source| SegmentError::Io { file: path.into(), source };
         let file = disk.open(path, OpenMode::Read).map_err(io)?;
         let file_len = file.len().map_err(io)?;
         let mut bytes = [0; HEADER_BYTES as usize];
         let count = file.read_at(0, &mut bytes).map_err(io)?;
-        let unwritten = SegmentHeader {
-            kind: super::LogKind(0),
-            sequence: 0,
-            chain_seed: 0,
-        };
+        let unwritten = SegmentHeader { kind: super::LogKind(0), sequence: 0, chain_seed: 0 };
         let mut reader = SegmentReader {
             file,
             path: path.into(),
             standing,
             salt: 0,
             file_len,
-            tail: Tail {
-                header: unwritten,
-                offset: 0,
-                chain: 0,
-                synced: 0,
-            },
+            tail: Tail { header: unwritten, offset: 0, chain: 0, synced: 0 },
             ending: None,
             ahead: BytesMut::new(),
         };
@@ -126,12 +109,7 @@ impl<F: DiskFile> SegmentReader<F> {
         }
         let header = SegmentHeader::decode(&bytes).map_err(|what| reader.corrupt(0, what))?;
         reader.salt = header.salt();
-        reader.tail = Tail {
-            header,
-            offset: HEADER_BYTES,
-            chain: header.chain_seed,
-            synced: HEADER_BYTES,
-        };
+        reader.tail = Tail { header, offset: HEADER_BYTES, chain: header.chain_seed, synced: HEADER_BYTES };
         Ok(reader)
     }
 
@@ -147,15 +125,9 @@ impl<F: DiskFile> SegmentReader<F> {
             return Ok(());
         }
         let what = if header.kind != expected.kind {
-            format!(
-                "segment of log kind {} where {} is expected",
-                header.kind.0, expected.kind.0
-            )
+            format!("segment of log kind {} where {} is expected", header.kind.0, expected.kind.0)
         } else if header.sequence != expected.sequence {
-            format!(
-                "segment number {} where {} is expected",
-                header.sequence, expected.sequence
-            )
+            format!("segment number {} where {} is expected", header.sequence, expected.sequence)
         } else {
             format!(
                 "the chain of this segment starts from {:08x}, but the segment before it ends with {:08x}",
@@ -205,9 +177,7 @@ impl<F: DiskFile> SegmentReader<F> {
             let torn = true; // The file ends inside the header.
             return self.end_at(at, torn, "the file ends inside a frame header");
         }
-        let Some((header, chain)) =
-            FrameHeader::decode(self.salt, at as u32, &self.ahead[..header_bytes])
-        else {
+        let Some((header, chain)) = FrameHeader::decode(self.salt, at as u32, &self.ahead[..header_bytes]) else {
             if self.ahead[0] == 0 && self.only_zeros_from(at)? {
                 self.ending = Some(Ending::Clean);
                 return Ok(None);
@@ -242,28 +212,18 @@ impl<F: DiskFile> SegmentReader<F> {
         self.tail.offset += frame_bytes as u64;
         self.tail.chain = chain;
         self.tail.synced = self.tail.synced.max(u64::from(header.synced));
-        Ok(Some(Frame {
-            kind: header.kind,
-            offset: at + FRAME_HEADER_BYTES,
-            body: frame.split_off(header_bytes),
-        }))
+        Ok(Some(Frame { kind: header.kind, offset: at + FRAME_HEADER_BYTES, body: frame.split_off(header_bytes) }))
     }
 
     /// The frame at `at` does not verify. Decides between a torn tail and corruption.
-    fn end_at(
-        &mut self,
-        at: u64,
-        torn: bool,
-        what: &'static str,
-    ) -> Result<Option<Frame>, SegmentError> {
+    fn end_at(&mut self, at: u64, torn: bool, what: &'static str) -> Result<Option<Frame>, SegmentError> {
         if self.standing == Standing::Sealed {
             return Err(self.corrupt(at, format!("{what}, and the segment is not the last")));
         }
         if let Some((later, synced)) = self.later_frame_vouching_for(at)? {
-            return Err(self.corrupt(
-                at,
-                format!("{what}, and the frame at {later} says that {synced} bytes were durable"),
-            ));
+            return Err(
+                self.corrupt(at, format!("{what}, and the frame at {later} says that {synced} bytes were durable"))
+            );
         }
         if !torn {
             return Err(self.corrupt(at, format!("{what}, and no lost sector explains it")));
@@ -331,18 +291,11 @@ impl<F: DiskFile> SegmentReader<F> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, SegmentError> {
         self.file
             .read_at(offset, buffer)
-            .map_err(|source: io::Error| SegmentError::Io {
-                file: self.path.clone(),
-                source,
-            })
+            .map_err(|source: io::Error| SegmentError::Io { file: self.path.clone(), source })
     }
 
     fn corrupt(&self, offset: u64, what: impl Into<String>) -> SegmentError {
-        SegmentError::Corrupt {
-            file: self.path.clone(),
-            offset,
-            what: what.into(),
-        }
+        SegmentError::Corrupt { file: self.path.clone(), offset, what: what.into() }
     }
 }
 
@@ -360,7 +313,5 @@ fn lost_a_sector(at: u64, frame: &[u8], header: &FrameHeader) -> bool {
         return false;
     }
     let end = (split + SECTOR_BYTES - at).min(frame.len() as u64);
-    frame[(split - at) as usize..end as usize]
-        .iter()
-        .all(|byte| *byte == 0)
+    frame[(split - at) as usize..end as usize].iter().all(|byte| *byte == 0)
 }

@@ -11,8 +11,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::layout::{
-    BODY_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, SEGMENT_BYTES_MAX,
-    SegmentHeader, zero_sectors,
+    BODY_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, SEGMENT_BYTES_MAX, SegmentHeader, zero_sectors,
 };
 use super::reader::Tail;
 use crate::{Disk, DiskFile, OpenMode, parent};
@@ -43,11 +42,7 @@ pub struct SegmentWriter<F: DiskFile> {
 impl<F: DiskFile> SegmentWriter<F> {
     /// Makes a new segment at `path` (which must not exist), durable with its name when this returns. Sync the segment
     /// before it first: a reader takes every damage in a segment that has a successor for corruption.
-    pub fn create<D: Disk<File = F>>(
-        disk: &D,
-        path: &str,
-        header: SegmentHeader,
-    ) -> io::Result<SegmentWriter<F>> {
+    pub fn create<D: Disk<File = F>>(disk: &D, path: &str, header: SegmentHeader) -> io::Result<SegmentWriter<F>> {
         let file = disk.open(path, OpenMode::Create)?;
         file.write_at(0, &[&header.encode()])?;
         file.sync()?;
@@ -67,15 +62,8 @@ impl<F: DiskFile> SegmentWriter<F> {
     /// Goes on where a reader of this segment ended. Cuts what stands behind the last good frame, writes the frames that
     /// are not known durable once more (after a sync that failed in an earlier life they may be in the operating
     /// system's cache only, and it believes them clean) and syncs.
-    pub fn resume<D: Disk<File = F>>(
-        disk: &D,
-        path: &str,
-        tail: &Tail,
-    ) -> io::Result<SegmentWriter<F>> {
-        assert!(
-            tail.offset >= HEADER_BYTES,
-            "a segment without a header cannot be resumed, only replaced"
-        );
+    pub fn resume<D: Disk<File = F>>(disk: &D, path: &str, tail: &Tail) -> io::Result<SegmentWriter<F>> {
+        assert!(tail.offset >= HEADER_BYTES, "a segment without a header cannot be resumed, only replaced");
         assert!(tail.synced <= tail.offset, "durable, but not there");
         let file = disk.open(path, OpenMode::ReadWrite)?;
         file.truncate(tail.offset)?;
@@ -202,14 +190,7 @@ impl<F: DiskFile> SegmentWriter<F> {
     }
 
     /// Adds one frame to `buffer`; returns its chain value.
-    fn encode_frame(
-        &self,
-        previous: u32,
-        at: u64,
-        kind: u8,
-        parts: &[&[u8]],
-        buffer: &mut Vec<u8>,
-    ) -> u32 {
+    fn encode_frame(&self, previous: u32, at: u64, kind: u8, parts: &[&[u8]], buffer: &mut Vec<u8>) -> u32 {
         let start = buffer.len();
         let body_start = start + FRAME_HEADER_BYTES as usize;
         buffer.resize(body_start, 0);

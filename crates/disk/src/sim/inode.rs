@@ -77,7 +77,6 @@ impl Inode {
         self.lose_pending(chance, stats);
         self.seen = self.durable.clone();
         self.given_up = false;
-        self.handles = 0;
     }
 
     pub fn flip_bit(&mut self, offset: u64, bit: u8) {
@@ -101,11 +100,7 @@ impl Inode {
         let start = start / SECTOR_BYTES * SECTOR_BYTES;
         let end = end.next_multiple_of(SECTOR_BYTES).min(self.len());
         if start < end {
-            put(
-                &mut self.durable,
-                start,
-                &self.seen[start as usize..end as usize],
-            );
+            put(&mut self.durable, start, &self.seen[start as usize..end as usize]);
         }
     }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Disk, DiskFile, OpenMode, check_path, parent};
+use crate::{Disk, DiskFile, OpenMode, check_path};
 use chance::Chance;
 use inode::Inode;
 use names::Names;
@@ -204,9 +204,7 @@ impl Disk for SimDisk {
                 false => io::ErrorKind::IsADirectory.into(),
             });
         }
-        if !state.names.is_dir(parent(path)) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+        state.names.check_parent(path)?;
         let inode = match (mode, state.names.inode(path)) {
             (OpenMode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (OpenMode::Create, None) => {
@@ -223,12 +221,7 @@ impl Disk for SimDisk {
         };
         let opened = state.inodes.get_mut(&inode).expect("a name has an inode");
         opened.handles += 1;
-        Ok(SimFile {
-            state: self.state.clone(),
-            inode,
-            writable: mode != OpenMode::Read,
-            life: state.life,
-        })
+        Ok(SimFile { state: self.state.clone(), inode, writable: mode != OpenMode::Read, life: state.life })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -236,11 +229,12 @@ impl Disk for SimDisk {
         check_path(to, false)?;
         let mut state = self.locked();
         state.check_power()?;
-        if !state.names.is_dir(parent(to)) || state.names.inode(from).is_none() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        if state.names.is_dir(to) {
+        if state.names.is_dir(from) || state.names.is_dir(to) {
             return Err(io::ErrorKind::IsADirectory.into());
+        }
+        state.names.check_parent(to)?;
+        if state.names.inode(from).is_none() {
+            return Err(io::ErrorKind::NotFound.into());
         }
         let fate = state.begin_operation()?;
         let replaced = state.names.rename(from, to);
@@ -268,13 +262,8 @@ impl Disk for SimDisk {
         check_path(dir, true)?;
         let state = self.locked();
         state.check_power()?;
-        if state.names.inode(dir).is_some() {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        state
-            .names
-            .list(dir)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        let names = state.names.list(dir);
+        names.ok_or_else(|| state.names.no_directory(dir))
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
@@ -406,9 +395,7 @@ impl Drop for SimFile {
 
 impl State {
     fn inode(&mut self, inode: u64) -> &mut Inode {
-        self.inodes
-            .get_mut(&inode)
-            .expect("an open file has an inode")
+        self.inodes.get_mut(&inode).expect("an open file has an inode")
     }
 
     fn check_power(&self) -> io::Result<()> {
@@ -450,7 +437,8 @@ impl State {
         let faults = self.faults;
         let end = offset + data.len() as u64;
         let growth = end.saturating_sub(self.inode(inode).len());
-        let full = growth > self.free_bytes();
+        let free = self.free_bytes();
+        let full = growth > free;
         if full || self.chance.happens(faults.write_error) {
             // A write that fails has written some sectors from the front, or none.
             let first = SECTOR_BYTES - offset % SECTOR_BYTES;
@@ -462,8 +450,8 @@ impl State {
             data.truncate(cut as usize);
             if full {
                 self.stats.no_space += 1;
-                // No byte fits beyond the end, but those inside the file do.
-                data.truncate((data.len() as u64).saturating_sub(growth) as usize);
+                let fits = end.saturating_sub(offset + growth - free);
+                data.truncate(fits as usize);
             } else {
                 self.stats.write_errors += 1;
             }
@@ -528,8 +516,5 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 fn power_is_off() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::BrokenPipe,
-        "the simulated disk has lost power",
-    )
+    io::Error::new(io::ErrorKind::BrokenPipe, "the simulated disk has lost power")
 }

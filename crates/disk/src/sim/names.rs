@@ -41,6 +41,26 @@ impl Names {
         self.seen.get(path).copied()
     }
 
+    /// Whether a file can be at `path`: the directory above is there.
+    pub fn check_parent(&self, path: &str) -> io::Result<()> {
+        match self.is_dir(parent(path)) {
+            true => Ok(()),
+            false => Err(self.no_directory(parent(path))),
+        }
+    }
+
+    /// Why `dir` is none: a file is in the way, or there is nothing.
+    pub fn no_directory(&self, dir: &str) -> io::Error {
+        let mut above = dir;
+        while !above.is_empty() {
+            if self.seen.contains_key(above) {
+                return io::ErrorKind::NotADirectory.into();
+            }
+            above = parent(above);
+        }
+        io::ErrorKind::NotFound.into()
+    }
+
     pub fn list(&self, dir: &str) -> Option<Vec<String>> {
         if !self.is_dir(dir) {
             return None;
@@ -74,10 +94,7 @@ impl Names {
     }
 
     pub fn create(&mut self, path: &str, inode: u64) {
-        self.change(Change::Create {
-            path: path.to_owned(),
-            inode,
-        });
+        self.change(Change::Create { path: path.to_owned(), inode });
     }
 
     /// Returns what had the name before.
@@ -85,11 +102,7 @@ impl Names {
         let replaced = self.inode(to);
         let inode = self.inode(from).expect("the caller has looked");
         if from != to {
-            self.change(Change::Rename {
-                from: from.to_owned(),
-                to: to.to_owned(),
-                inode,
-            });
+            self.change(Change::Rename { from: from.to_owned(), to: to.to_owned(), inode });
         }
         replaced
     }
@@ -97,9 +110,7 @@ impl Names {
     /// Returns what had the name.
     pub fn remove(&mut self, path: &str) -> Option<u64> {
         let removed = self.inode(path);
-        self.change(Change::Remove {
-            path: path.to_owned(),
-        });
+        self.change(Change::Remove { path: path.to_owned() });
         removed
     }
 
@@ -144,9 +155,7 @@ impl Names {
             Change::Create { inode: it, .. } | Change::Rename { inode: it, .. } => *it == inode,
             Change::Remove { .. } => false,
         });
-        pending
-            || self.seen.values().any(|it| *it == inode)
-            || self.durable.values().any(|it| *it == inode)
+        pending || self.seen.values().any(|it| *it == inode) || self.durable.values().any(|it| *it == inode)
     }
 
     /// Every file with a name.

@@ -13,9 +13,6 @@ use bytes::{Buf, Bytes};
 use disk::{DiskFile, SegmentWriter};
 use raft::{Entry, EntryKind, HardState};
 
-/// Marks a segment as one of the write-ahead log.
-pub(super) const LOG_KIND: u8 = b'W';
-
 /// Who a log belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {

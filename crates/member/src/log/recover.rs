@@ -5,7 +5,7 @@ use super::terms::Terms;
 use super::{Log, Segment, Stats, path_of};
 use crate::Fault;
 use crate::ids::{Index, Term};
-use disk::{Disk, OpenMode, SegmentReader, SegmentWriter};
+use disk::{Disk, Ending, LogKind, SegmentHeader, SegmentReader, SegmentWriter, Standing, Tail};
 use raft::{Entry, HardState};
 
 /// What the log knew when it was opened. Everything in it is durable.
@@ -53,16 +53,15 @@ pub(super) fn open<D: Disk>(disk: D, dir: &str, segment_bytes: u64) -> Result<(L
     let mut replay = Replay::default();
     let mut segments = Vec::new();
     for &sequence in older {
-        let last_index = replay.segment(&disk, dir, sequence, false)?.last_index;
+        let last_index = replay.segment(&disk, dir, sequence, Standing::Sealed)?.last_index;
         segments.push(Segment { sequence, last_index });
     }
-    let end = replay.segment(&disk, dir, newest, true)?;
+    let end = replay.segment(&disk, dir, newest, Standing::Last)?;
     segments.push(Segment { sequence: newest, last_index: end.last_index });
 
     let path = path_of(dir, newest);
     let fault = |source| Fault::Log { path: path.clone(), source };
-    let file = disk.open(&path, OpenMode::ReadWrite).map_err(fault)?;
-    let writer = SegmentWriter::resume(file, end.resume).map_err(fault)?;
+    let writer = SegmentWriter::resume(&disk, &path, &end.tail).map_err(fault)?;
 
     let Some(identity) = replay.identity else {
         return Err(Fault::Corrupt(format!("{path} does not say which member wrote it")));
@@ -94,7 +93,7 @@ pub(super) fn open<D: Disk>(disk: D, dir: &str, segment_bytes: u64) -> Result<(L
 /// Where a segment ended.
 struct End {
     last_index: Index,
-    resume: disk::Resume,
+    tail: Tail,
     cut: Option<u64>,
 }
 
@@ -106,21 +105,31 @@ struct Replay {
     base: (Index, Term),
     entries: Vec<Entry>,
     terms: Option<Terms>,
+    /// What the next segment's chain must start from; unknown before the first.
+    chain: Option<u32>,
 }
 
 impl Replay {
-    fn segment<D: Disk>(&mut self, disk: &D, dir: &str, sequence: u64, newest: bool) -> Result<End, Fault> {
+    fn segment<D: Disk>(&mut self, disk: &D, dir: &str, sequence: u64, standing: Standing) -> Result<End, Fault> {
         let path = path_of(dir, sequence);
-        let fault = |error: disk::SegmentError| Fault::Corrupt(format!("{path}: {error}"));
-        let file = disk.open(&path, OpenMode::Read).map_err(|source| Fault::Log { path: path.clone(), source })?;
-        let mut reader = SegmentReader::open(file, &path, frame::LOG_KIND, sequence, newest).map_err(fault)?;
+        let mut reader = SegmentReader::open(disk, &path, standing)?;
+        let chain_seed = self.chain.unwrap_or(reader.header().chain_seed);
+        reader.expect_header(SegmentHeader { kind: LogKind::WAL, sequence, chain_seed })?;
         let mut last_index = 0;
-        while let Some(frame) = reader.next_frame().map_err(fault)? {
+        while let Some(frame) = reader.next()? {
             let index = self.frame(&path, frame.offset, frame::read(frame.kind, frame.body)?)?;
             last_index = last_index.max(index);
         }
-        let (resume, cut) = reader.finish().map_err(fault)?;
-        Ok(End { last_index, resume, cut })
+        let tail = reader.tail();
+        self.chain = Some(tail.chain);
+        let cut = match reader.ending() {
+            Some(Ending::Torn { at: 0 }) => {
+                return Err(Fault::Corrupt(format!("{path} is corrupt at offset 0: the segment has no header")));
+            }
+            Some(Ending::Torn { at }) => Some(at),
+            _ => None,
+        };
+        Ok(End { last_index, tail, cut })
     }
 
     /// Takes one frame; returns the entry index it holds, if any.

@@ -1,13 +1,13 @@
 //! Sorted byte strings packed into one immutable buffer.
 //!
 //! ```text
-//!  ┌─────────────────┬──────────────────────┬────────┬──────────┬──────────┬─ ─
-//!  │ starts: u32 × n │ ends: u16 or u32 × n │ prefix │ suffix 0 │ suffix 1 │ …
-//!  └─────────────────┴──────────────────────┴────────┴──────────┴──────────┴─ ─
+//!  ┌────────┬─────────────────┬──────────────────────┬──────────┬──────────┬─ ─
+//!  │ prefix │ starts: u32 × n │ ends: u16 or u32 × n │ suffix 0 │ suffix 1 │ …
+//!  └────────┴─────────────────┴──────────────────────┴──────────┴──────────┴─ ─
 //! ```
 //!
 //! All strings of a block begin with `prefix`, which is stored once; `ends[i]` is where suffix `i` ends, counted from
-//! the end of the prefix. The ends are two bytes wide unless the suffixes together exceed what two bytes can count.
+//! the beginning of suffix 0. The ends are two bytes wide unless the suffixes together exceed what two bytes can count.
 //! `starts[i]` is the beginning of suffix `i` as a number that sorts as the suffix does: a search counts the smaller
 //! ones in one sweep over neighbouring memory, and seldom needs to look at more than one suffix.
 //!
@@ -63,10 +63,7 @@ impl Parts<'_> {
 
     /// How many bytes the two strings have in common at their beginning.
     fn common(&self, other: &Parts<'_>) -> usize {
-        self.iter()
-            .zip(other.iter())
-            .take_while(|(a, b)| a == b)
-            .count()
+        self.iter().zip(other.iter()).take_while(|(a, b)| a == b).count()
     }
 
     /// The shortest string that is above `below` and not above `self`. `below` must be below `self`.
@@ -79,12 +76,7 @@ impl Parts<'_> {
 
 impl Block {
     pub(super) fn new() -> Block {
-        Block {
-            bytes: Arc::from([]),
-            prefix_len: 0,
-            count: 0,
-            wide: false,
-        }
+        Block { bytes: Arc::from([]), prefix_len: 0, count: 0, wide: false }
     }
 
     /// Packs strings that are already in ascending order.
@@ -98,6 +90,9 @@ impl Block {
         let wide = suffixes > usize::from(u16::MAX);
         let table_len = strings.len() * (START_LEN + if wide { 4 } else { 2 });
         let mut bytes = Vec::with_capacity(table_len + prefix_len + suffixes);
+        for byte in first.iter().take(prefix_len) {
+            bytes.push(*byte);
+        }
         for string in strings {
             let mut start = [0; START_LEN];
             for (to, from) in start.iter_mut().zip(string.iter().skip(prefix_len)) {
@@ -110,9 +105,6 @@ impl Block {
             end += string.len() - prefix_len;
             push_end(&mut bytes, end, wide);
         }
-        for byte in first.iter().take(prefix_len) {
-            bytes.push(*byte);
-        }
         for string in strings {
             string.append_from(prefix_len, &mut bytes);
         }
@@ -121,17 +113,9 @@ impl Block {
 
     fn from_bytes(bytes: &[u8], prefix_len: usize, count: usize, wide: bool) -> Block {
         let narrow = |number: usize| u32::try_from(number).expect("a key is shorter than 4 GiB");
-        assert!(
-            narrow(bytes.len()) < u32::MAX,
-            "the keys of a leaf fit 4 GiB"
-        );
+        assert!(narrow(bytes.len()) < u32::MAX, "the keys of a leaf fit 4 GiB");
         let count = u16::try_from(count).expect("a block holds few strings");
-        Block {
-            bytes: Arc::from(bytes),
-            prefix_len: narrow(prefix_len),
-            count,
-            wide,
-        }
+        Block { bytes: Arc::from(bytes), prefix_len: narrow(prefix_len), count, wide }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -145,8 +129,7 @@ impl Block {
 
     /// What all strings begin with.
     pub(super) fn prefix(&self) -> &[u8] {
-        let start = self.table_len();
-        &self.bytes[start..start + self.prefix_len as usize]
+        &self.bytes[..self.prefix_len as usize]
     }
 
     /// String `at` without the prefix.
@@ -256,6 +239,7 @@ impl Block {
         let shift = suffix.map_or(span.start, |(_, end)| end);
 
         let mut bytes = Vec::with_capacity(self.bytes.len() + START_LEN + 4 + shift - span.start);
+        bytes.extend_from_slice(self.prefix());
         bytes.extend_from_slice(&self.starts()[..gone.start * START_LEN]);
         if let Some((suffix, _)) = suffix {
             push_start(&mut bytes, suffix);
@@ -268,7 +252,6 @@ impl Block {
         for at in gone.end..self.len() {
             push_end(&mut bytes, self.end(at) - span.end + shift, self.wide);
         }
-        bytes.extend_from_slice(self.prefix());
         bytes.extend_from_slice(before);
         bytes.extend_from_slice(suffix.map_or(b"", |(suffix, _)| suffix));
         bytes.extend_from_slice(after);
@@ -279,20 +262,19 @@ impl Block {
         if self.wide { 4 } else { 2 }
     }
 
-    fn table_len(&self) -> usize {
-        self.len() * (START_LEN + self.end_len())
-    }
-
     fn starts(&self) -> &[u8] {
-        &self.bytes[..self.len() * START_LEN]
+        let from = self.prefix_len as usize;
+        &self.bytes[from..from + self.len() * START_LEN]
     }
 
     fn ends(&self) -> &[u8] {
-        &self.bytes[self.len() * START_LEN..self.table_len()]
+        let from = self.prefix_len as usize + self.len() * START_LEN;
+        &self.bytes[from..from + self.len() * self.end_len()]
     }
 
     fn suffixes(&self) -> &[u8] {
-        &self.bytes[self.table_len() + self.prefix_len as usize..]
+        let from = self.prefix_len as usize + self.len() * (START_LEN + self.end_len());
+        &self.bytes[from..]
     }
 
     /// The bytes that the strings in `range` take in the suffixes.
@@ -303,13 +285,9 @@ impl Block {
 
     fn end(&self, at: usize) -> usize {
         let found = if self.wide {
-            self.ends()[at * 4..]
-                .first_chunk()
-                .map(|four| u32::from_le_bytes(*four) as usize)
+            self.ends()[at * 4..].first_chunk().map(|four| u32::from_le_bytes(*four) as usize)
         } else {
-            self.ends()[at * 2..]
-                .first_chunk()
-                .map(|two| usize::from(u16::from_le_bytes(*two)))
+            self.ends()[at * 2..].first_chunk().map(|two| usize::from(u16::from_le_bytes(*two)))
         };
         found.expect("a block has an end for each string")
     }
@@ -319,11 +297,7 @@ impl Block {
 fn start_of(suffix: &[u8]) -> u32 {
     match suffix.first_chunk() {
         Some(four) => u32::from_be_bytes(*four),
-        None => suffix
-            .iter()
-            .chain(&[0; START_LEN])
-            .take(START_LEN)
-            .fold(0, |sum, byte| sum << 8 | u32::from(*byte)),
+        None => suffix.iter().chain(&[0; START_LEN]).take(START_LEN).fold(0, |sum, byte| sum << 8 | u32::from(*byte)),
     }
 }
 
@@ -344,19 +318,11 @@ mod tests {
     use super::*;
 
     fn strings(block: &Block) -> Vec<Vec<u8>> {
-        block
-            .iter()
-            .map(|parts| parts.iter().copied().collect())
-            .collect()
+        block.iter().map(|parts| parts.iter().copied().collect()).collect()
     }
 
     fn pack(strings: &[&[u8]]) -> Block {
-        Block::pack(
-            &strings
-                .iter()
-                .map(|string| Parts(string, b""))
-                .collect::<Vec<_>>(),
-        )
+        Block::pack(&strings.iter().map(|string| Parts(string, b"")).collect::<Vec<_>>())
     }
 
     #[test]
@@ -373,19 +339,7 @@ mod tests {
         for low in 0..list.len() {
             for high in low..=list.len() {
                 let block = pack(&list[low..high]);
-                for probe in [
-                    &b""[..],
-                    b"\0",
-                    b"/",
-                    b"/a",
-                    b"/a\0",
-                    b"/aa",
-                    b"/ab",
-                    b"/ab\0",
-                    b"/b",
-                    b"0",
-                    b"\xff",
-                ] {
+                for probe in [&b""[..], b"\0", b"/", b"/a", b"/a\0", b"/aa", b"/ab", b"/ab\0", b"/b", b"0", b"\xff"] {
                     assert_eq!(block.search(probe), list[low..high].binary_search(&probe));
                 }
             }
@@ -401,10 +355,7 @@ mod tests {
             let whole = pack(&rest).inserted(at, list[at]);
             assert_eq!(strings(&whole), list);
             assert_eq!(strings(&whole.removed(at)), rest);
-            assert_eq!(
-                strings(&whole.slice(0..at).joined(None, &whole.slice(at..5))),
-                list
-            );
+            assert_eq!(strings(&whole.slice(0..at).joined(None, &whole.slice(at..5))), list);
         }
         assert_eq!(strings(&Block::new().inserted(0, b"")), [b""]);
         assert_eq!(strings(&pack(&[b"one"]).removed(0)), Vec::<Vec<u8>>::new());
@@ -421,26 +372,16 @@ mod tests {
         assert_eq!(strings(&block), long);
         assert_eq!(block.search(&long[1]), Ok(1));
         assert!(!block.removed(1).wide);
-        assert_eq!(
-            strings(&block.removed(1)),
-            [long[0].clone(), long[2].clone()]
-        );
+        assert_eq!(strings(&block.removed(1)), [long[0].clone(), long[2].clone()]);
         assert_eq!(strings(&block.removed(1).inserted(1, &long[1])), long);
     }
 
     #[test]
     fn a_separator_is_the_shortest_that_parts_its_neighbours() {
-        let cases: [(&[u8], &[u8], &[u8]); 4] = [
-            (b"/apple", b"/banana", b"/b"),
-            (b"a", b"a\0\0", b"a\0"),
-            (b"", b"x", b"x"),
-            (b"ab", b"ac", b"ac"),
-        ];
+        let cases: [(&[u8], &[u8], &[u8]); 4] =
+            [(b"/apple", b"/banana", b"/b"), (b"a", b"a\0\0", b"a\0"), (b"", b"x", b"x"), (b"ab", b"ac", b"ac")];
         for (below, above, separator) in cases {
-            assert_eq!(
-                Parts(above, b"").separator_from(&Parts(b"", below)),
-                separator
-            );
+            assert_eq!(Parts(above, b"").separator_from(&Parts(b"", below)), separator);
         }
     }
 }

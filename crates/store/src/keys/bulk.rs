@@ -27,22 +27,14 @@ pub(super) struct Builder {
 
 impl Builder {
     pub(super) fn new() -> Builder {
-        Builder {
-            keys: Vec::new(),
-            ends: Vec::new(),
-            heads: Vec::new(),
-            leaves: Vec::new(),
-        }
+        Builder { keys: Vec::new(), ends: Vec::new(), heads: Vec::new(), leaves: Vec::new() }
     }
 
     /// Adds a key. It must be above the one before.
     pub(super) fn push(&mut self, key: &[u8], head: Head) {
         let full = self.heads.len() >= LEAF_KEYS || self.keys.len() + key.len() > LEAF_KEY_BYTES;
         let last = self.last();
-        assert!(
-            last.is_none_or(|last| last < key),
-            "keys for a bulk build must be in ascending order"
-        );
+        assert!(last.is_none_or(|last| last < key), "keys for a bulk build must be in ascending order");
         if full && let Some(last) = last {
             let separator = Parts(key, b"").separator_from(&Parts(last, b""));
             self.finish_leaf(separator);
@@ -58,9 +50,7 @@ impl Builder {
         while level.len() > 1 {
             level = level_above(level);
         }
-        level
-            .pop()
-            .map_or_else(|| Child::Leaf(Arc::new(Leaf::new())), |(_, root)| root)
+        level.pop().map_or_else(|| Child::Leaf(Arc::new(Leaf::new())), |(_, root)| root)
     }
 
     fn last(&self) -> Option<&[u8]> {
@@ -103,10 +93,7 @@ fn level_above(children: Vec<(Vec<u8>, Child)>) -> Vec<(Vec<u8>, Child)> {
         let outer = separators.last_mut().map(mem::take).unwrap_or_default();
         separators.pop();
         let strings: Vec<Parts<'_>> = separators.iter().map(|string| Parts(string, b"")).collect();
-        above.push((
-            outer,
-            Child::Branch(Arc::new(Branch::from_parts(Block::pack(&strings), edges))),
-        ));
+        above.push((outer, Child::Branch(Arc::new(Branch::from_parts(Block::pack(&strings), edges)))));
     }
     above
 }

@@ -31,19 +31,12 @@ fn check(child: &Child, last: &mut Option<Vec<u8>>) -> (usize, Tally) {
 
 fn check_leaf(leaf: &Leaf, last: &mut Option<Vec<u8>>) -> Tally {
     assert!(leaf.keys.len() <= LEAF_KEYS_MAX, "a leaf is split in time");
-    assert!(
-        leaf.heads
-            .count()
-            .is_none_or(|count| count == leaf.keys.len()),
-        "each key has one head"
-    );
+    assert!(leaf.heads.count().is_none_or(|count| count == leaf.keys.len()), "each key has one head");
     for key in leaf.keys.iter().map(Parts::to_vec) {
         assert!(last.as_ref().is_none_or(|last| *last < key), "keys ascend");
         *last = Some(key);
     }
-    let live = (0..leaf.keys.len())
-        .filter(|at| !leaf.heads.get(*at).is_tombstone())
-        .count();
+    let live = (0..leaf.keys.len()).filter(|at| !leaf.heads.get(*at).is_tombstone()).count();
     assert_eq!(leaf.tally().live, live);
     assert_eq!(leaf.tally().keys, leaf.keys.len());
     leaf.tally()
@@ -51,17 +44,12 @@ fn check_leaf(leaf: &Leaf, last: &mut Option<Vec<u8>>) -> Tally {
 
 fn check_branch(branch: &Branch, last: &mut Option<Vec<u8>>) -> (usize, Tally) {
     assert!(!branch.edges.is_empty(), "a branch has a child");
-    assert!(
-        branch.edges.len() <= BRANCH_CHILDREN_MAX,
-        "a branch is split in time"
-    );
+    assert!(branch.edges.len() <= BRANCH_CHILDREN_MAX, "a branch is split in time");
     assert_eq!(branch.separators.len() + 1, branch.edges.len());
     let mut depths = Vec::new();
     let mut sum = Tally::default();
     for (at, edge) in branch.edges.iter().enumerate() {
-        let low = at
-            .checked_sub(1)
-            .map(|at| branch.separators.get(at).to_vec());
+        let low = at.checked_sub(1).map(|at| branch.separators.get(at).to_vec());
         let high = branch.separators.iter().nth(at).map(Parts::to_vec);
         assert!(edge.tally.keys > 0, "no child is empty");
         if let (Some(low), Some(last)) = (&low, &last) {
@@ -69,18 +57,12 @@ fn check_branch(branch: &Branch, last: &mut Option<Vec<u8>>) -> (usize, Tally) {
         }
         let (depth, tally) = check(&edge.child, last);
         assert_eq!(edge.tally, tally, "an edge knows what is below");
-        assert!(
-            low.is_none_or(|low| branch.first_key(at) >= low),
-            "a separator is not above the keys after it"
-        );
+        assert!(low.is_none_or(|low| branch.first_key(at) >= low), "a separator is not above the keys after it");
         assert!(high.is_none_or(|high| last.as_ref().is_some_and(|last| *last < high)));
         depths.push(depth);
         sum += tally;
     }
-    assert!(
-        depths.iter().all(|depth| *depth == depths[0]),
-        "all leaves lie at the same depth"
-    );
+    assert!(depths.iter().all(|depth| *depth == depths[0]), "all leaves lie at the same depth");
     assert_eq!(branch.sum, sum);
     (depths[0] + 1, Child::Branch(branch.clone().into()).tally())
 }

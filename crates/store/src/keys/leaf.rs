@@ -13,8 +13,8 @@ use super::{
 };
 use std::{ops::Range, sync::Arc};
 
-/// A leaf with more keys than this is split. Measured with `benches/keys.rs`: smaller leaves cost more memory for each
-/// key and more reference counts for each copied branch, larger ones longer copies.
+/// A leaf with more keys than this is split. Measured with `benches/keys.rs`: smaller leaves make
+/// the tree deeper and cost more memory for each key, larger ones make a new key and a copy for a view dearer.
 pub(super) const LEAF_KEYS_MAX: usize = 64;
 /// A leaf whose keys, without what they have in common, take more bytes than this is split, unless it has only one key.
 /// It bounds the work of an insert when keys are long.
@@ -31,11 +31,7 @@ pub(super) struct Leaf {
 
 impl Leaf {
     pub(super) fn new() -> Leaf {
-        Leaf {
-            keys: Block::new(),
-            heads: Records::new(),
-            live: 0,
-        }
+        Leaf { keys: Block::new(), heads: Records::new(), live: 0 }
     }
 
     pub(super) fn from_parts(keys: Block, heads: Records) -> Leaf {
@@ -102,9 +98,7 @@ impl Leaf {
     pub(super) fn joined(&self, next: &Leaf) -> Leaf {
         Leaf {
             keys: self.keys.joined(None, &next.keys),
-            heads: self
-                .heads
-                .joined(self.keys.len(), &next.heads, next.keys.len()),
+            heads: self.heads.joined(self.keys.len(), &next.heads, next.keys.len()),
             live: self.live + next.live,
         }
     }
@@ -127,19 +121,11 @@ impl Leaf {
 
     fn split(&mut self, point: usize) -> Split {
         let count = self.keys.len();
-        let part = |range: Range<usize>| {
-            Leaf::from_parts(self.keys.slice(range.clone()), self.heads.slice(range))
-        };
-        let separator = self
-            .keys
-            .get(point)
-            .separator_from(&self.keys.get(point - 1));
+        let part = |range: Range<usize>| Leaf::from_parts(self.keys.slice(range.clone()), self.heads.slice(range));
+        let separator = self.keys.get(point).separator_from(&self.keys.get(point - 1));
         let right = part(point..count);
         *self = part(0..point);
-        Split {
-            separator,
-            right: Child::Leaf(Arc::new(right)),
-        }
+        Split { separator, right: Child::Leaf(Arc::new(right)) }
     }
 }
 

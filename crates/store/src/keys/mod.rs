@@ -56,9 +56,7 @@ impl Default for Keys {
 impl Keys {
     /// A map without keys.
     pub fn new() -> Keys {
-        Keys {
-            root: Child::Leaf(Arc::new(Leaf::new())),
-        }
+        Keys { root: Child::Leaf(Arc::new(Leaf::new())) }
     }
 
     /// Builds the map from keys in strictly ascending order, for restart and for installing a snapshot.
@@ -71,9 +69,7 @@ impl Keys {
         for (key, head) in sorted {
             builder.push(key.as_ref(), head);
         }
-        Keys {
-            root: builder.finish(),
-        }
+        Keys { root: builder.finish() }
     }
 
     /// The head of `key`, tombstones included.
@@ -127,9 +123,7 @@ impl Keys {
     /// How many keys in `range` are not tombstones. Takes logarithmic time, however many they are.
     pub fn count_live(&self, range: KeyRange<'_>) -> usize {
         match range {
-            KeyRange::One(key) => {
-                usize::from(self.get(key).is_some_and(|head| !head.is_tombstone()))
-            }
+            KeyRange::One(key) => usize::from(self.get(key).is_some_and(|head| !head.is_tombstone())),
             KeyRange::From(from) => self.live() - self.root.live_below(from),
             KeyRange::Span { .. } if range.is_empty() => 0,
             KeyRange::Span { from, end } => self.root.live_below(end) - self.root.live_below(from),

@@ -56,20 +56,8 @@ mod tests {
         assert_eq!(KeyRange::from_wire(b"a", b""), KeyRange::One(b"a"));
         assert_eq!(KeyRange::from_wire(b"a", b"\0"), KeyRange::From(b"a"));
         assert_eq!(KeyRange::from_wire(b"\0", b"\0"), KeyRange::From(b"\0"));
-        assert_eq!(
-            KeyRange::from_wire(b"a", b"\0\0"),
-            KeyRange::Span {
-                from: b"a",
-                end: b"\0\0"
-            }
-        );
-        assert_eq!(
-            KeyRange::from_wire(b"a", b"b"),
-            KeyRange::Span {
-                from: b"a",
-                end: b"b"
-            }
-        );
+        assert_eq!(KeyRange::from_wire(b"a", b"\0\0"), KeyRange::Span { from: b"a", end: b"\0\0" });
+        assert_eq!(KeyRange::from_wire(b"a", b"b"), KeyRange::Span { from: b"a", end: b"b" });
     }
 
     #[test]
@@ -87,12 +75,7 @@ mod tests {
     fn membership() {
         let span = KeyRange::from_wire(b"b", b"d");
         assert!(!span.is_empty());
-        assert!(
-            span.contains(b"b")
-                && span.contains(b"c\xff")
-                && !span.contains(b"d")
-                && !span.contains(b"a")
-        );
+        assert!(span.contains(b"b") && span.contains(b"c\xff") && !span.contains(b"d") && !span.contains(b"a"));
         assert!(KeyRange::One(b"k").contains(b"k") && !KeyRange::One(b"k").contains(b"k\0"));
         assert!(KeyRange::ALL.contains(b"") && KeyRange::ALL.contains(b"\xff\xff"));
         assert!(!KeyRange::From(b"b").contains(b"a\xff"));

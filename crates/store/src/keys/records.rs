@@ -27,17 +27,8 @@ const VERSION: usize = 3;
 const PADDING: usize = 8;
 
 /// The largest number of `width` bytes, by width.
-const MASKS: [u64; 9] = [
-    0,
-    0xff,
-    0xffff,
-    0xff_ffff,
-    0xffff_ffff,
-    0xff_ffff_ffff,
-    0xffff_ffff_ffff,
-    0xff_ffff_ffff_ffff,
-    u64::MAX,
-];
+const MASKS: [u64; 9] =
+    [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xff_ffff_ffff, 0xffff_ffff_ffff, 0xff_ffff_ffff_ffff, u64::MAX];
 
 type Row = [u64; COLUMNS];
 
@@ -57,17 +48,10 @@ fn row_of(head: &Head) -> Row {
 fn head_of(row: Row) -> Head {
     let [main, sub, created, version, segment, offset, size_bytes] = row;
     Head {
-        modified: Revision {
-            main: main as i64,
-            sub: sub as u32,
-        },
+        modified: Revision { main: main as i64, sub: sub as u32 },
         created: created as i64,
         version: version as i64,
-        place: Place {
-            segment: segment as u32,
-            offset,
-            size_bytes: size_bytes as u32,
-        },
+        place: Place { segment: segment as u32, offset, size_bytes: size_bytes as u32 },
     }
 }
 
@@ -104,17 +88,11 @@ impl Shape {
             *start = stride;
             stride += width;
         }
-        Shape {
-            widths,
-            starts,
-            stride,
-        }
+        Shape { widths, starts, stride }
     }
 
     fn holds(&self, row: &Row) -> bool {
-        row.iter()
-            .zip(self.widths)
-            .all(|(number, width)| *number <= MASKS[usize::from(width)])
+        row.iter().zip(self.widths).all(|(number, width)| *number <= MASKS[usize::from(width)])
     }
 }
 
@@ -127,21 +105,13 @@ pub(super) struct Records {
 
 impl Records {
     pub(super) fn new() -> Records {
-        Records {
-            shape: Shape::default(),
-            bytes: vec![0; PADDING],
-        }
+        Records { shape: Shape::default(), bytes: vec![0; PADDING] }
     }
 
     /// Packs heads as narrowly as they allow.
     pub(super) fn pack(heads: &[Head]) -> Records {
-        let shape = heads
-            .iter()
-            .fold(Shape::default(), |shape, head| shape.with(&row_of(head)));
-        let mut records = Records {
-            shape,
-            bytes: vec![0; heads.len() * usize::from(shape.stride) + PADDING],
-        };
+        let shape = heads.iter().fold(Shape::default(), |shape, head| shape.with(&row_of(head)));
+        let mut records = Records { shape, bytes: vec![0; heads.len() * usize::from(shape.stride) + PADDING] };
         for (at, head) in heads.iter().enumerate() {
             records.write(at, &row_of(head));
         }
@@ -167,11 +137,7 @@ impl Records {
         self.make_room(&row, count);
         let stride = self.stride();
         let end = self.bytes.len();
-        assert_eq!(
-            end,
-            count * stride + PADDING,
-            "records and keys of a leaf are the same in number"
-        );
+        assert_eq!(end, count * stride + PADDING, "records and keys of a leaf are the same in number");
         self.bytes.reserve_exact(stride);
         self.bytes.resize(end + stride, 0);
         self.bytes.copy_within(at * stride..end, (at + 1) * stride);
@@ -193,19 +159,13 @@ impl Records {
         let mut bytes = Vec::with_capacity(range.len() * stride + PADDING);
         bytes.extend_from_slice(&self.bytes[range.start * stride..range.end * stride]);
         bytes.resize(bytes.len() + PADDING, 0);
-        Records {
-            shape: self.shape,
-            bytes,
-        }
+        Records { shape: self.shape, bytes }
     }
 
     /// The records of `self` (`count` of them), then those of `other` (`others` of them).
     pub(super) fn joined(&self, count: usize, other: &Records, others: usize) -> Records {
         let shape = self.shape.union(other.shape);
-        let mut joined = Records {
-            shape,
-            bytes: vec![0; (count + others) * usize::from(shape.stride) + PADDING],
-        };
+        let mut joined = Records { shape, bytes: vec![0; (count + others) * usize::from(shape.stride) + PADDING] };
         for at in 0..count {
             joined.write(at, &self.read(at));
         }
@@ -240,10 +200,7 @@ impl Records {
             return;
         }
         let shape = self.shape.with(row);
-        let mut wider = Records {
-            shape,
-            bytes: vec![0; count * usize::from(shape.stride) + PADDING],
-        };
+        let mut wider = Records { shape, bytes: vec![0; count * usize::from(shape.stride) + PADDING] };
         for at in 0..count {
             wider.write(at, &self.read(at));
         }
@@ -260,8 +217,8 @@ impl Records {
         let record = &self.bytes[start..start + self.stride() + PADDING];
         let mut row = [0; COLUMNS];
         for (column, number) in row.iter_mut().enumerate() {
-            *number = word(&record[usize::from(self.shape.starts[column])..])
-                & MASKS[usize::from(self.shape.widths[column])];
+            *number =
+                word(&record[usize::from(self.shape.starts[column])..]) & MASKS[usize::from(self.shape.widths[column])];
         }
         row
     }
@@ -292,15 +249,7 @@ mod tests {
     use super::*;
 
     fn head(number: u64) -> Head {
-        head_of([
-            number,
-            number & 0xffff_ffff,
-            number,
-            number,
-            number & 0xffff_ffff,
-            number,
-            number & 0xffff_ffff,
-        ])
+        head_of([number, number & 0xffff_ffff, number, number, number & 0xffff_ffff, number, number & 0xffff_ffff])
     }
 
     #[test]
@@ -308,11 +257,7 @@ mod tests {
         let mut records = Records::new();
         let mut expected = Vec::new();
         for bits in 0..=64u32 {
-            let number = if bits == 0 {
-                0
-            } else {
-                u64::MAX >> (64 - bits)
-            };
+            let number = if bits == 0 { 0 } else { u64::MAX >> (64 - bits) };
             let at = (bits as usize * 7) % (expected.len() + 1);
             records.insert(at, &head(number), expected.len());
             expected.insert(at, head(number));
@@ -329,11 +274,7 @@ mod tests {
         let mut records = Records::pack(&heads);
         let narrow = records.bytes.len();
         assert_eq!(records.replace(7, &head(5), heads.len()), heads[7]);
-        assert_eq!(
-            records.bytes.len(),
-            narrow,
-            "a number that fits does not move anything"
-        );
+        assert_eq!(records.bytes.len(), narrow, "a number that fits does not move anything");
         assert_eq!(records.replace(8, &head(1 << 40), heads.len()), heads[8]);
         assert!(records.bytes.len() > narrow);
         for (at, old) in heads.iter().enumerate() {

@@ -42,16 +42,7 @@ impl<'a> Scan<'a> {
             KeyRange::Span { end, .. } if back => branch.separators.below(end),
             KeyRange::Span { from, .. } => branch.route(from),
         });
-        let mut scan = Scan {
-            range,
-            back,
-            way,
-            leaf,
-            window: 0..0,
-            more: false,
-            key: Vec::new(),
-            prefix_len: 0,
-        };
+        let mut scan = Scan { range, back, way, leaf, window: 0..0, more: false, key: Vec::new(), prefix_len: 0 };
         if !range.is_empty() {
             scan.enter(leaf);
         }
@@ -59,10 +50,7 @@ impl<'a> Scan<'a> {
     }
 
     /// The next key and its head, tombstones included.
-    #[allow(
-        clippy::should_implement_trait,
-        reason = "lends the key, which Iterator cannot express"
-    )]
+    #[allow(clippy::should_implement_trait, reason = "lends the key, which Iterator cannot express")]
     pub fn next(&mut self) -> Option<(&[u8], Head)> {
         while self.window.is_empty() {
             if !self.more {
@@ -76,11 +64,7 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        let at = if self.back {
-            self.window.next_back()?
-        } else {
-            self.window.next()?
-        };
+        let at = if self.back { self.window.next_back()? } else { self.window.next()? };
         self.key.truncate(self.prefix_len);
         self.key.extend_from_slice(self.leaf.keys.suffix(at));
         Some((&self.key, self.leaf.heads.get(at)))
@@ -93,11 +77,7 @@ impl<'a> Scan<'a> {
             KeyRange::From(from) => keys.below(from)..keys.len(),
             KeyRange::Span { from, end } => keys.below(from)..keys.below(end),
         };
-        let cut = if self.back {
-            self.window.start > 0
-        } else {
-            self.window.end < keys.len()
-        };
+        let cut = if self.back { self.window.start > 0 } else { self.window.end < keys.len() };
         self.more = !cut && !matches!(self.range, KeyRange::One(_));
         self.leaf = leaf;
         self.key.clear();
@@ -108,30 +88,26 @@ impl<'a> Scan<'a> {
     fn next_leaf(&mut self) -> Option<&'a Leaf> {
         loop {
             let (branch, at) = self.way.pop()?;
-            let next = if self.back {
-                at.checked_sub(1)
-            } else {
-                Some(at + 1)
-            };
+            let next = if self.back { at.checked_sub(1) } else { Some(at + 1) };
             if let Some(next) = next
                 && let Some(edge) = branch.edges.get(next)
             {
                 self.way.push((branch, next));
                 let back = self.back;
-                return Some(descend(&edge.child, &mut self.way, |branch| {
-                    if back { branch.edges.len() - 1 } else { 0 }
-                }));
+                return Some(descend(
+                    &edge.child,
+                    &mut self.way,
+                    |branch| {
+                        if back { branch.edges.len() - 1 } else { 0 }
+                    },
+                ));
             }
         }
     }
 }
 
 /// Goes down to a leaf by the child that `choose` names, and notes the way.
-fn descend<'a>(
-    from: &'a Child,
-    way: &mut Vec<(&'a Branch, usize)>,
-    choose: impl Fn(&Branch) -> usize,
-) -> &'a Leaf {
+fn descend<'a>(from: &'a Child, way: &mut Vec<(&'a Branch, usize)>, choose: impl Fn(&Branch) -> usize) -> &'a Leaf {
     let mut child = from;
     loop {
         match child {

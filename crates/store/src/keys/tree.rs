@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 use super::{block::Block, head::Head, leaf::Leaf, tally::Tally};
 
-/// A branch with more children than this is split.
-pub(super) const BRANCH_CHILDREN_MAX: usize = 24;
+/// A branch with more children than this is split. Measured with `benches/keys.rs`: wider branches make reading a little
+/// faster, but after a view each changed path copies one, and the reference counts of its children are memory far apart.
+pub(super) const BRANCH_CHILDREN_MAX: usize = 16;
 /// A branch with fewer children than this looks for a neighbour to join.
 const BRANCH_CHILDREN_MIN: usize = BRANCH_CHILDREN_MAX / 4;
 
@@ -52,10 +53,7 @@ pub(super) struct Branch {
 
 impl Edge {
     pub(super) fn new(child: Child) -> Edge {
-        Edge {
-            tally: child.tally(),
-            child,
-        }
+        Edge { tally: child.tally(), child }
     }
 }
 
@@ -87,10 +85,7 @@ impl Child {
                 Child::Leaf(leaf) => return live + leaf.live_below(key),
                 Child::Branch(branch) => {
                     let at = branch.route(key);
-                    live += branch.edges[..at]
-                        .iter()
-                        .map(|edge| edge.tally.live)
-                        .sum::<usize>();
+                    live += branch.edges[..at].iter().map(|edge| edge.tally.live).sum::<usize>();
                     child = &branch.edges[at].child;
                 }
             }
@@ -122,20 +117,12 @@ impl Child {
 impl Branch {
     /// Builds a branch over children of equal depth; `separators` has one string fewer.
     pub(super) fn from_parts(separators: Block, edges: Vec<Edge>) -> Branch {
-        assert_eq!(
-            separators.len() + 1,
-            edges.len(),
-            "a separator stands between each two children"
-        );
+        assert_eq!(separators.len() + 1, edges.len(), "a separator stands between each two children");
         let mut sum = Tally::default();
         for edge in &edges {
             sum += edge.tally;
         }
-        Branch {
-            separators,
-            edges,
-            sum,
-        }
+        Branch { separators, edges, sum }
     }
 
     /// Which child holds `key`.
@@ -144,13 +131,8 @@ impl Branch {
     }
 
     fn tally(&self) -> Tally {
-        let own = size_of::<Branch>()
-            + size_of::<Edge>() * self.edges.len()
-            + ALLOCATIONS * super::ALLOCATION_BYTES;
-        Tally {
-            bytes: self.sum.bytes + own + self.separators.memory_bytes(),
-            ..self.sum
-        }
+        let own = size_of::<Branch>() + size_of::<Edge>() * self.edges.len() + ALLOCATIONS * super::ALLOCATION_BYTES;
+        Tally { bytes: self.sum.bytes + own + self.separators.memory_bytes(), ..self.sum }
     }
 
     fn insert(&mut self, key: &[u8], head: &Head) -> (Option<Head>, Option<Split>) {
@@ -202,9 +184,7 @@ impl Branch {
     /// Makes children `at` and `at + 1` one, if there is room. Says whether it did.
     fn join(&mut self, at: usize) -> bool {
         let joined = match (&self.edges[at].child, &self.edges[at + 1].child) {
-            (Child::Leaf(low), Child::Leaf(high)) if low.may_join(high) => {
-                Child::Leaf(Arc::new(low.joined(high)))
-            }
+            (Child::Leaf(low), Child::Leaf(high)) if low.may_join(high) => Child::Leaf(Arc::new(low.joined(high))),
             (Child::Branch(low), Child::Branch(high)) if low.may_join(high) => {
                 Child::Branch(Arc::new(low.joined(&self.separators, at, high)))
             }
@@ -229,9 +209,7 @@ impl Branch {
 
     /// The children of both; `above[at]`, in the branch above, is what parted them.
     fn joined(&self, above: &Block, at: usize, next: &Branch) -> Branch {
-        let separators = self
-            .separators
-            .joined(Some(above.get(at)), &next.separators);
+        let separators = self.separators.joined(Some(above.get(at)), &next.separators);
         let mut edges = Vec::with_capacity(self.edges.len() + next.edges.len());
         edges.extend_from_slice(&self.edges);
         edges.extend_from_slice(&next.edges);
@@ -242,23 +220,13 @@ impl Branch {
     fn split(&mut self, inserted: usize) -> Split {
         let count = self.edges.len();
         // As in a leaf: growth at the upper end should leave full branches behind.
-        let point = if inserted + 1 == count {
-            count / 8 * 7
-        } else {
-            count / 2
-        };
+        let point = if inserted + 1 == count { count / 8 * 7 } else { count / 2 };
         let separator: Vec<u8> = self.separators.get(point - 1).to_vec();
-        let right = Branch::from_parts(
-            self.separators.slice(point..count - 1),
-            self.edges.split_off(point),
-        );
+        let right = Branch::from_parts(self.separators.slice(point..count - 1), self.edges.split_off(point));
         self.edges.shrink_to_fit();
         self.separators = self.separators.slice(0..point - 1);
         self.sum -= right.sum;
-        Split {
-            separator,
-            right: Child::Branch(Arc::new(right)),
-        }
+        Split { separator, right: Child::Branch(Arc::new(right)) }
     }
 }
 

@@ -174,11 +174,7 @@ fn split_off<T>(rows: &mut Vec<T>) -> Option<Vec<T>> {
 /// A page that was split off, with the lowest key it may hold.
 type Split<K, V> = Option<(K, Arc<Page<K, V>>)>;
 
-fn insert_below<K: Ord + Clone, V: Clone>(
-    page: &mut Arc<Page<K, V>>,
-    key: K,
-    value: V,
-) -> (Option<V>, Split<K, V>) {
+fn insert_below<K: Ord + Clone, V: Clone>(page: &mut Arc<Page<K, V>>, key: K, value: V) -> (Option<V>, Split<K, V>) {
     match Arc::make_mut(page) {
         Page::Leaf(rows) => match find(rows, &key) {
             Ok(at) => (Some(std::mem::replace(&mut rows[at].1, value)), None),
@@ -222,8 +218,7 @@ fn remove_below<K: Ord + Clone + Borrow<Q>, V: Clone, Q: Ord + ?Sized>(
 /// Puts a small child together with a neighbour, if one has room for it.
 fn merge_near<K: Ord + Clone, V: Clone>(children: &mut Vec<(K, Arc<Page<K, V>>)>, at: usize) {
     let fits = |left: usize| {
-        left + 1 < children.len()
-            && children[left].1.rows() + children[left + 1].1.rows() <= PAGE_ROWS_MAX
+        left + 1 < children.len() && children[left].1.rows() + children[left + 1].1.rows() <= PAGE_ROWS_MAX
     };
     let left = match at.checked_sub(1) {
         Some(before) if fits(before) => before,

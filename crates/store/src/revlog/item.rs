@@ -3,9 +3,9 @@
 //! A frame's body is a prelude and items; an item is a change of a key or of anything else that is replicated.
 //!
 //! ```text
-//!   body     ┌─────────┬──────┬──────────┬───────────┬──────┬──────┬─ ─
-//!            │ applied │ term │ revision │ compacted │ item │ item │ …      four varints, then items to the end
-//!            └─────────┴──────┴──────────┴───────────┴──────┴──────┴─ ─
+//!   body     ┌──────┬─────────┬──────┬──────────┬───────────┬──────┬──────┬─ ─
+//!            │ size │ applied │ term │ revision │ compacted │ item │ item │ …   u32 LE, four u64 LE, then items to the end;
+//!            └──────┴─────────┴──────┴──────────┴───────────┴──────┴──────┴─ ─  size is of the whole body
 //!   item     ┌───────┬──────────────────┬──────┐
 //!            │ check │ size ·16 + kind  │ body │                            u32 LE, u32 LE; size is of the whole item,
 //!            └───────┴──────────────────┴──────┘                            check is CRC-32C of all that follows it
@@ -18,8 +18,9 @@
 //! delete event carries. An item has a check of its own, beside the frame's, so that one record can be read and trusted
 //! without its frame.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
+use crate::reply::key_value::KeyValueRef;
 use crate::revision::Revision;
 
 /// Bytes of an item before its body.
@@ -46,12 +47,14 @@ pub(crate) enum ItemKind {
     Alarms = 6,
     /// In a rewritten segment: the chain value the segments before the rewriting ended with.
     Origin = 7,
+    /// In a checkpoint: the first segment that counts; what is older was replaced by a snapshot.
+    Base = 8,
 }
 
 impl ItemKind {
     fn from_number(number: u32) -> Option<ItemKind> {
         use ItemKind::*;
-        [Put, Delete, Lease, LeaseRevoked, Roster, Alarms, Origin].into_iter().find(|kind| *kind as u32 == number)
+        [Put, Delete, Lease, LeaseRevoked, Roster, Alarms, Origin, Base].into_iter().find(|kind| *kind as u32 == number)
     }
 
     pub(crate) fn is_change_of_key(self) -> bool {
@@ -68,27 +71,32 @@ pub(crate) struct Prelude {
     pub(crate) compacted: i64,
 }
 
-/// The most bytes a prelude takes.
-pub(crate) const PRELUDE_BYTES_MAX: usize = 40;
+/// Bytes of a prelude.
+pub(crate) const PRELUDE_BYTES: usize = 36;
 
 impl Prelude {
-    pub(crate) fn encode(&self, out: &mut impl BufMut) {
-        put_varint(out, self.applied);
-        put_varint(out, self.term);
-        put_varint(out, self.revision as u64);
-        put_varint(out, self.compacted as u64);
+    /// The prelude of a body of `body_bytes`, itself included.
+    pub(crate) fn encode(&self, body_bytes: usize) -> [u8; PRELUDE_BYTES] {
+        let mut out = [0; PRELUDE_BYTES];
+        let numbers = [self.applied, self.term, self.revision as u64, self.compacted as u64];
+        out[..4].copy_from_slice(&(body_bytes as u32).to_le_bytes());
+        for (place, number) in out[4..].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        out
     }
 
-    /// The prelude and how many bytes it took.
-    pub(crate) fn decode(body: &[u8]) -> Option<(Prelude, usize)> {
-        let mut rest = body;
-        let prelude = Prelude {
-            applied: take_varint(&mut rest)?,
-            term: take_varint(&mut rest)?,
-            revision: take_varint(&mut rest)? as i64,
-            compacted: take_varint(&mut rest)? as i64,
-        };
-        Some((prelude, body.len() - rest.len()))
+    /// The prelude at the beginning of `bytes` and the size of the body it begins.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(Prelude, usize)> {
+        let bytes: &[u8; PRELUDE_BYTES] = bytes.first_chunk()?;
+        let size = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+        let mut numbers = [0; 4];
+        for (number, place) in numbers.iter_mut().zip(bytes[4..].chunks_exact(8)) {
+            *number = u64::from_le_bytes(*place.first_chunk()?);
+        }
+        let [applied, term, revision, compacted] = numbers;
+        let prelude = Prelude { applied, term, revision: revision as i64, compacted: compacted as i64 };
+        (size >= PRELUDE_BYTES).then_some((prelude, size))
     }
 }
 
@@ -133,14 +141,14 @@ impl<'a> Item<'a> {
         let sub = u32::try_from(take_varint(&mut rest)?).ok()?;
         let back = take_varint(&mut rest)?;
         let previous_sub = if back > 0 { u32::try_from(take_varint(&mut rest)?).ok()? } else { 0 };
-        let pair = Pair::decode(rest)?;
-        let main = pair.modified;
+        let pair = KeyValueRef::decode(rest).ok()?;
+        let main = pair.mod_revision;
         let previous = (back > 0).then(|| Revision { main: main - (back as i64 - 1), sub: previous_sub });
         Some(Change {
             tombstone: self.kind == ItemKind::Delete,
             revision: Revision { main, sub },
             previous,
-            pair,
+            kv_fields: pair,
             kv: rest,
             kv_start: self.size - rest.len(),
         })
@@ -154,57 +162,11 @@ pub(crate) struct Change<'a> {
     pub(crate) revision: Revision,
     /// The change of the same key before this one, if there was any (of an earlier life too).
     pub(crate) previous: Option<Revision>,
-    pub(crate) pair: Pair<'a>,
+    pub(crate) kv_fields: KeyValueRef<'a>,
     /// The encoded KeyValue.
     pub(crate) kv: &'a [u8],
     /// Where `kv` begins in the item.
     pub(crate) kv_start: usize,
-}
-
-/// The fields of an encoded `mvccpb.KeyValue`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pair<'a> {
-    /// The key.
-    pub key: &'a [u8],
-    /// The main revision that began this life of the key.
-    pub created: i64,
-    /// The main revision of this change.
-    pub modified: i64,
-    /// How many puts this life has seen.
-    pub version: i64,
-    /// The value.
-    pub value: &'a [u8],
-    /// The lease the key is attached to; 0 for none.
-    pub lease: i64,
-}
-
-impl<'a> Pair<'a> {
-    /// Reads the fields. `None` when the bytes are not a KeyValue.
-    pub fn decode(mut bytes: &'a [u8]) -> Option<Pair<'a>> {
-        let mut pair = Pair::default();
-        while !bytes.is_empty() {
-            match take_varint(&mut bytes)? {
-                0x0a => pair.key = take_bytes(&mut bytes)?,
-                0x10 => pair.created = take_varint(&mut bytes)? as i64,
-                0x18 => pair.modified = take_varint(&mut bytes)? as i64,
-                0x20 => pair.version = take_varint(&mut bytes)? as i64,
-                0x2a => pair.value = take_bytes(&mut bytes)?,
-                0x30 => pair.lease = take_varint(&mut bytes)? as i64,
-                _ => return None,
-            }
-        }
-        Some(pair)
-    }
-
-    /// Appends the encoded message: the bytes etcd would write, field after field, zeros left out.
-    pub fn encode(&self, out: &mut impl BufMut) {
-        put_field_bytes(out, 0x0a, self.key);
-        put_field(out, 0x10, self.created);
-        put_field(out, 0x18, self.modified);
-        put_field(out, 0x20, self.version);
-        put_field_bytes(out, 0x2a, self.value);
-        put_field(out, 0x30, self.lease);
-    }
 }
 
 /// The beginning of a delete event's encoded KeyValue that holds the key alone, as etcd's key bucket stores deletions.
@@ -237,7 +199,7 @@ pub(crate) fn encode_change(
     tombstone: bool,
     revision: Revision,
     previous: Option<Revision>,
-    pair: &Pair<'_>,
+    pair: &KeyValueRef<'_>,
 ) -> (usize, usize, usize) {
     out.reserve(64 + pair.key.len() + pair.value.len());
     let kind = if tombstone { ItemKind::Delete } else { ItemKind::Put };
@@ -253,7 +215,7 @@ pub(crate) fn encode_change(
             }
         }
         kv_start = out.len();
-        pair.encode(out);
+        pair.encode_into(out);
     });
     (start, size, kv_start)
 }
@@ -295,59 +257,22 @@ pub(crate) fn put_bytes(out: &mut impl BufMut, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-fn put_field(out: &mut impl BufMut, tag: u8, number: i64) {
-    if number != 0 {
-        out.put_u8(tag);
-        put_varint(out, number as u64);
-    }
-}
-
-fn put_field_bytes(out: &mut impl BufMut, tag: u8, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        out.put_u8(tag);
-        put_bytes(out, bytes);
-    }
-}
-
-/// The part of `whole` that `part` (a slice of it) is, sharing it.
-pub(crate) fn share(whole: &Bytes, start: usize, size: usize) -> Bytes {
-    whole.slice(start..start + size)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prost::Message;
-    use proto::mvccpb::KeyValue;
-
-    #[test]
-    fn a_pair_is_what_prost_would_write() {
-        for (value, lease) in [(&b""[..], 0), (b"value", 7), (b"\0\xff", -1), (b"", i64::MIN)] {
-            let pair = Pair { key: b"key", created: 3, modified: 300, version: 2, value, lease };
-            let mut bytes = Vec::new();
-            pair.encode(&mut bytes);
-            let message = KeyValue {
-                key: Bytes::from_static(b"key"),
-                create_revision: 3,
-                mod_revision: 300,
-                version: 2,
-                value: Bytes::copy_from_slice(value),
-                lease,
-            };
-            assert_eq!(bytes, message.encode_to_vec());
-            assert_eq!(Pair::decode(&bytes), Some(pair));
-            for cut in 1..bytes.len() {
-                let part = Pair::decode(&bytes[..cut]);
-                assert!(part.is_none_or(|part| part != pair), "a part is not the whole");
-            }
-        }
-    }
 
     #[test]
     fn a_change_comes_back_and_knows_when_it_is_damaged() {
         let revision = Revision { main: 70_000, sub: 3 };
         for previous in [None, Some(Revision { main: 70_000, sub: 1 }), Some(Revision { main: 2, sub: 900 })] {
-            let pair = Pair { key: b"k", created: 2, modified: 70_000, version: 4, value: b"v", lease: 0 };
+            let pair = KeyValueRef {
+                key: b"k",
+                create_revision: 2,
+                mod_revision: 70_000,
+                version: 4,
+                value: b"v",
+                lease: 0,
+            };
             let mut out = BytesMut::new();
             out.put_slice(b"before");
             let (start, size, kv_start) = encode_change(&mut out, false, revision, previous, &pair);
@@ -357,7 +282,7 @@ mod tests {
             assert_eq!((change.revision, change.previous, change.tombstone), (revision, previous, false));
             assert_eq!(change.kv, &out[kv_start..]);
             assert_eq!(change.kv_start, kv_start - start);
-            assert_eq!(change.pair, pair);
+            assert_eq!(change.kv_fields, pair);
             for at in start..out.len() {
                 let mut damaged = out.clone();
                 damaged[at] ^= 0x40;
@@ -368,9 +293,8 @@ mod tests {
 
     #[test]
     fn a_deletion_begins_with_its_key_alone() {
-        let mut kv = Vec::new();
-        Pair { key: b"gone", modified: 9, ..Pair::default() }.encode(&mut kv);
-        let alone = KeyValue { key: Bytes::from_static(b"gone"), ..KeyValue::default() }.encode_to_vec();
+        let kv = KeyValueRef { key: b"gone", mod_revision: 9, ..KeyValueRef::default() }.encode();
+        let alone = KeyValueRef { key: b"gone", ..KeyValueRef::default() }.encode();
         assert_eq!(key_alone(&kv), alone);
     }
 

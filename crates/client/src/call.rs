@@ -1,0 +1,364 @@
+//! One call: to whom, how long, and whether to say it again.
+//!
+//! The rules are etcd's. A call waits for a connection as long as its time
+//! lasts. Once it was sent, only a [`Repeat::Safe`] one is sent again, and only
+//! when the answer is `Unavailable`. After each round over the endpoints comes
+//! a pause. Nothing else in this crate repeats a unary call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::client::Grpc;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
+
+use crate::API_VERSION;
+use crate::config::{Config, Credentials};
+use crate::endpoints::Endpoints;
+use crate::error::{Error, Result, Status};
+
+/// Most repetitions of a call that was sent, and most rounds over unreachable
+/// endpoints when the call has no deadline.
+pub const TRIES_MAX: usize = 100;
+/// The pause after the first round over all endpoints, and the longest one.
+const PAUSE_MIN: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_millis(400);
+
+/// Whether a call may be sent again although a member may have seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// It only reads, or doing it twice is the same as once.
+    Safe,
+    /// It changes keys.
+    Never,
+}
+
+/// A handle on a cluster. Clones share connections and token.
+#[derive(Clone, Debug)]
+pub struct Client {
+    shared: Arc<Shared>,
+    timeout: Option<Duration>,
+    require_leader: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    endpoints: Endpoints,
+    /// The token in use. Held while a new one is fetched, so that one fetch
+    /// serves all who wait.
+    token: Mutex<Option<MetadataValue<Ascii>>>,
+}
+
+impl Client {
+    /// A client that will connect with its first call.
+    ///
+    /// Fails on endpoints it cannot understand, on TLS, and outside a tokio
+    /// runtime. Whether anybody listens is seen by the first call.
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self {
+            timeout: config.timeout,
+            require_leader: config.require_leader,
+            shared: Arc::new(Shared {
+                endpoints: Endpoints::new(&config)?,
+                token: Mutex::new(None),
+                config,
+            }),
+        })
+    }
+
+    /// The same habits, but this one endpoint, with a connection of its own.
+    /// For what only a certain member can answer.
+    pub fn at(&self, endpoint: &str) -> Result<Self> {
+        Self::new(Config {
+            endpoints: vec![endpoint.to_owned()],
+            timeout: self.timeout,
+            require_leader: self.require_leader,
+            ..self.shared.config.clone()
+        })
+    }
+
+    /// The same connections, but this much time for each call.
+    pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// The same connections, but members that see no leader refuse.
+    pub fn with_require_leader(mut self) -> Self {
+        self.require_leader = true;
+        self
+    }
+
+    /// The endpoints as given.
+    pub fn endpoints(&self) -> &[String] {
+        &self.shared.config.endpoints
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// One request, one response.
+    pub(crate) async fn unary<M, R>(
+        &self,
+        path: &'static str,
+        repeat: Repeat,
+        message: M,
+    ) -> Result<R>
+    where
+        M: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        self.check_size(&message)?;
+        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let mut unreachable = None;
+        let tries = self.tries(path, repeat, message, deadline, &mut unreachable);
+        let result = match deadline {
+            None => tries.await,
+            Some(at) => match timeout_at(at, tries).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::Deadline { cause: None }),
+            },
+        };
+        match result {
+            Err(Error::Deadline { cause: None }) => Err(Error::Deadline { cause: unreachable }),
+            result => result,
+        }
+    }
+
+    async fn tries<M, R>(
+        &self,
+        path: &'static str,
+        repeat: Repeat,
+        message: M,
+        deadline: Option<Instant>,
+        unreachable: &mut Option<String>,
+    ) -> Result<R>
+    where
+        M: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
+        let endpoints = &self.shared.endpoints;
+        let mut tries = 0;
+        let mut renewed = false;
+        loop {
+            let target = endpoints.turn();
+            let token = self.token().await?;
+            let mut request = self.request(message.clone(), token.as_ref());
+            if let Some(at) = deadline {
+                request.set_timeout(at.saturating_duration_since(Instant::now()));
+            }
+            let mut grpc = self.grpc(target.channel());
+            let status = match grpc.ready().await {
+                Err(error) => tonic::Status::from_error(error.into()),
+                Ok(()) => {
+                    let codec = ProstCodec::<M, R>::default();
+                    let path = http_path(path);
+                    match grpc.unary(request, path, codec).await {
+                        Ok(response) => return Ok(response.into_inner()),
+                        Err(status) => status,
+                    }
+                }
+            };
+
+            tries += 1;
+            let never_sent = reason_unreachable(&status);
+            let error = Error::from_transport(&status, deadline);
+            if let Some(reason) = never_sent {
+                endpoints.pass_over(target);
+                *unreachable = Some(reason);
+                if deadline.is_none() && tries >= TRIES_MAX * endpoints.len() {
+                    return Err(error);
+                }
+            } else if !renewed && self.token_is_stale(&error) {
+                renewed = true;
+                self.forget_token(token).await;
+                continue;
+            } else if refused_by_learner(&error) && tries < endpoints.len() {
+                continue;
+            } else {
+                let unavailable = error.code() == Some(Code::Unavailable);
+                if repeat == Repeat::Never || !unavailable || tries >= TRIES_MAX {
+                    return Err(error);
+                }
+            }
+            if tries.is_multiple_of(endpoints.len()) {
+                sleep(pause(tries / endpoints.len())).await;
+            }
+        }
+    }
+
+    /// The message with what every call carries.
+    pub(crate) fn request<M>(
+        &self,
+        message: M,
+        token: Option<&MetadataValue<Ascii>>,
+    ) -> Request<M> {
+        let mut request = Request::new(message);
+        let metadata = request.metadata_mut();
+        metadata.insert(
+            "client-api-version",
+            MetadataValue::from_static(API_VERSION),
+        );
+        if self.require_leader {
+            metadata.insert("hasleader", MetadataValue::from_static("true"));
+        }
+        if let Some(token) = token {
+            metadata.insert("token", token.clone());
+        }
+        request
+    }
+
+    pub(crate) fn grpc(&self, channel: Channel) -> Grpc<Channel> {
+        Grpc::new(channel).max_decoding_message_size(self.shared.config.response_bytes_max)
+    }
+
+    pub(crate) fn shared_endpoints(&self) -> &Endpoints {
+        &self.shared.endpoints
+    }
+
+    fn check_size<M: Message>(&self, message: &M) -> Result<()> {
+        let (size, max) = (message.encoded_len(), self.shared.config.request_bytes_max);
+        if size <= max {
+            return Ok(());
+        }
+        Err(Error::Status(Status::new(
+            Code::ResourceExhausted,
+            format!("trying to send message larger than max ({size} vs. {max})"),
+        )))
+    }
+
+    /// The token to send, fetched when there is none yet.
+    pub(crate) async fn token(&self) -> Result<Option<MetadataValue<Ascii>>> {
+        let Some(credentials) = &self.shared.config.credentials else {
+            return Ok(None);
+        };
+        let mut held = self.shared.token.lock().await;
+        if held.is_none() {
+            let token = match credentials {
+                Credentials::Token(token) => Some(token.clone()),
+                Credentials::User { name, password } => self.authenticate(name, password).await?,
+            };
+            let printable = |token: String| {
+                let bad = |_| Error::Config("the auth token is not printable ASCII".to_owned());
+                token.parse::<MetadataValue<Ascii>>().map_err(bad)
+            };
+            *held = token.map(printable).transpose()?;
+        }
+        Ok(held.clone())
+    }
+
+    /// Whether this refusal is about the token, and a new one can be had.
+    fn token_is_stale(&self, error: &Error) -> bool {
+        let renewable = matches!(
+            self.shared.config.credentials,
+            Some(Credentials::User { .. })
+        );
+        renewable
+            && (error.says("etcdserver: invalid auth token")
+                || error.says("etcdserver: revision of auth store is old")
+                || error.says("etcdserver: user name is empty"))
+    }
+
+    /// Forgets the token, unless another call has renewed it meanwhile.
+    async fn forget_token(&self, used: Option<MetadataValue<Ascii>>) {
+        let mut held = self.shared.token.lock().await;
+        if *held == used {
+            *held = None;
+        }
+    }
+}
+
+pub(crate) fn http_path(path: &'static str) -> tonic::codegen::http::uri::PathAndQuery {
+    tonic::codegen::http::uri::PathAndQuery::from_static(path)
+}
+
+/// Why no connection could be made, when that is why the call failed: such a
+/// call surely never left.
+pub(crate) fn reason_unreachable(status: &tonic::Status) -> Option<String> {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            // The innermost error is the one that names the reason.
+            let mut inner = error;
+            while let Some(next) = inner.source() {
+                inner = next;
+            }
+            return Some(inner.to_string());
+        }
+        source = error.source();
+    }
+    None
+}
+
+fn refused_by_learner(error: &Error) -> bool {
+    error.says("etcdserver: rpc not supported for learner")
+        && matches!(
+            error.code(),
+            Some(Code::Unavailable | Code::FailedPrecondition)
+        )
+}
+
+/// The pause after this many rounds, half of it by chance so that clients that
+/// failed together do not come back together.
+pub(crate) fn pause(rounds: usize) -> Duration {
+    let doublings = rounds.saturating_sub(1).min(8) as u32;
+    let full = (PAUSE_MIN * 2u32.pow(doublings)).min(PAUSE_MAX);
+    full.mul_f64(0.5 + fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        for (round, full) in [(1, 25), (2, 50), (3, 100), (5, 400), (1000, 400)] {
+            let full = Duration::from_millis(full);
+            let pause = pause(round);
+            assert!(pause >= full / 2 && pause <= full * 3 / 2, "{pause:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_too_large_is_not_sent() {
+        let mut config = Config::to(["127.0.0.1:1"]);
+        config.request_bytes_max = 8;
+        let client = Client::new(config).unwrap();
+        let put = proto::etcdserverpb::PutRequest {
+            key: "0123456789".into(),
+            ..Default::default()
+        };
+        let error = client.put(put).await.unwrap_err();
+        assert_eq!(error.code(), Some(Code::ResourceExhausted));
+        assert!(
+            error
+                .to_string()
+                .ends_with("trying to send message larger than max (12 vs. 8)")
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_is_a_deadline_with_its_cause() {
+        // Bound and closed again, so that the port is free.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        drop(listener);
+        let mut config = Config::to([address]);
+        config.timeout = Some(Duration::from_millis(100));
+        let client = Client::new(config).unwrap();
+        let put = proto::etcdserverpb::PutRequest::default();
+        let error = client.put(put).await.unwrap_err();
+        assert_eq!(error.to_string(), "context deadline exceeded");
+        let Error::Deadline { cause: Some(cause) } = error else {
+            panic!("no cause: {error:?}");
+        };
+        assert!(cause.contains("refused"), "{cause}");
+    }
+}

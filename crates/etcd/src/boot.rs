@@ -1,0 +1,295 @@
+//! From flags to a member that is ready to run: whose data it is, which
+//! cluster it belongs to, and nothing written before all doubts are out.
+
+use crate::ask;
+use crate::config::{ClusterState, Config, InitialCluster, Url};
+use crate::handle::Settings;
+use disk::{DirectoryLock, Disk, OsDisk};
+use member::boot::{Opened, Start, dirs};
+use member::log::Identity;
+use proto::raftpb;
+use prost::Message;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+use store::roster::{self, Member};
+
+/// Bytes of newest records that Store keeps in memory.
+const RESIDENT_BYTES: usize = 64 << 20;
+/// A segment of the revision log.
+const STORE_SEGMENT_BYTES: u64 = 64 << 20;
+/// How long another member may take to say who it is.
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A member that can be started.
+pub struct Booted {
+    /// Held as long as the member lives.
+    pub lock: DirectoryLock,
+    /// Its files.
+    pub disk: OsDisk,
+    /// Its parts.
+    pub opened: Opened<OsDisk>,
+    /// What the edge is told.
+    pub settings: Settings,
+}
+
+/// Who this member is before anything is written.
+struct Plan {
+    identity: Identity,
+    start: Start,
+}
+
+/// Finds out who this member is and opens its data.
+///
+/// # Errors
+/// One line that names the cause and the flag.
+pub async fn boot(config: &Config, seed: u64) -> Result<Booted, String> {
+    config.check_data_dir()?;
+    refuse_foreign_directory(config)?;
+    let known = stored_identity(config)?;
+    let plan = match known {
+        Some(identity) => Plan { identity, start: Start::Join },
+        None => match config.initial_cluster_state {
+            ClusterState::New => plan_new(config).await?,
+            ClusterState::Existing => plan_join(config).await?,
+        },
+    };
+    if known.is_some() {
+        refuse_other_cluster(config, plan.identity).await?;
+    }
+    let shown = config.data_dir.display();
+    let lock = DirectoryLock::acquire(config)?;
+    let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
+    let settings = Settings::new(config, plan.identity.member_id, plan.identity.cluster_id);
+    let opened = member::boot::open(
+        disk.clone(),
+        plan.identity,
+        plan.start,
+        core_config(config, plan.identity, seed),
+        store_settings(config, plan.identity),
+    )
+    .map_err(|fault| format!("data directory {shown}: {fault}"))?;
+    Ok(Booted { lock, disk, opened, settings })
+}
+
+trait Acquire: Sized {
+    fn acquire(config: &Config) -> Result<Self, String>;
+}
+
+impl Acquire for DirectoryLock {
+    fn acquire(config: &Config) -> Result<DirectoryLock, String> {
+        OsDisk::lock(&config.data_dir)
+            .map_err(|error| format!("cannot use data directory {} (--data-dir): {error}", config.data_dir.display()))
+    }
+}
+
+/// Whose data the directory holds; nothing is created.
+fn stored_identity(config: &Config) -> Result<Option<Identity>, String> {
+    if !config.data_dir.join(dirs::LOG).is_dir() {
+        return Ok(None);
+    }
+    let shown = config.data_dir.display();
+    // Reading a log repairs its torn tail, so it must be ours first.
+    let _lock = DirectoryLock::acquire(config)?;
+    let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
+    member::boot::identity(&disk).map_err(|fault| format!("data directory {shown}: {fault}"))
+}
+
+/// A directory that etcd itself has written is not ours to touch.
+fn refuse_foreign_directory(config: &Config) -> Result<(), String> {
+    let shown = config.data_dir.display();
+    for foreign in ["member/wal", "member/snap/db"] {
+        if config.data_dir.join(foreign).exists() {
+            return Err(format!(
+                "--data-dir {shown} holds the data of an etcd member ({foreign}); taking it over is not supported yet: \
+                 give this member a directory of its own"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn core_config(config: &Config, identity: Identity, seed: u64) -> member::core::Config {
+    let tick_ms = (config.heartbeat_interval.as_millis() as u32).max(1);
+    let election_ticks = config.election_ticks() as u32;
+    let mut raft = raft::Config::new(identity.member_id, seed);
+    raft.election_ticks = election_ticks;
+    raft.heartbeat_ticks = 1;
+    raft.pre_vote = config.pre_vote;
+    raft.check_quorum = true;
+    let request_timeout = Duration::from_secs(5) + 2 * config.election_timeout;
+    member::core::Config {
+        raft,
+        catch_up_entries: config.snapshot_catchup_entries,
+        read_retry_ticks: (500 / tick_ms).max(1),
+        hold_ticks: (request_timeout.as_millis() as u32).div_ceil(tick_ms),
+        round_base: crate::clock::unix_ms() << 20,
+    }
+}
+
+fn store_settings(config: &Config, identity: Identity) -> store::Settings {
+    store::Settings {
+        member_id: identity.member_id,
+        cluster_id: identity.cluster_id,
+        quota_bytes: config.quota_bytes,
+        max_txn_ops: config.max_txn_ops,
+        segment_bytes: STORE_SEGMENT_BYTES,
+        resident_bytes: RESIDENT_BYTES,
+        ..store::Settings::default()
+    }
+}
+
+/// The first members of a cluster by id, with the cluster's own id.
+fn members_of(cluster: &InitialCluster, token: &str) -> (u64, BTreeMap<u64, Member>) {
+    let members: BTreeMap<u64, Member> = cluster
+        .members
+        .iter()
+        .map(|(name, urls)| {
+            let peer_urls: Vec<String> = urls.iter().map(Url::to_string).collect();
+            let id = roster::identity::member_id(&peer_urls, token, None);
+            (id, Member { id, name: name.clone(), peer_urls, client_urls: Vec::new(), is_learner: false })
+        })
+        .collect();
+    let ids: Vec<u64> = members.keys().copied().collect();
+    (roster::identity::cluster_id(&ids), members)
+}
+
+async fn plan_new(config: &Config) -> Result<Plan, String> {
+    let cluster = config.new_cluster(&resolve)?;
+    if let Some(note) = cluster.warning() {
+        crate::logging::emit(&note);
+    }
+    let (cluster_id, members) = members_of(&cluster, &config.initial_cluster_token);
+    let me = members
+        .values()
+        .find(|member| member.name == config.name)
+        .ok_or_else(|| format!("couldn't find local name {:?} in the initial cluster configuration", config.name))?;
+    let identity = Identity { member_id: me.id, cluster_id };
+    for member in members.values().filter(|member| member.id != me.id) {
+        refuse_bootstrapped(member, identity).await?;
+    }
+    let changes = members.values().map(first_change).collect();
+    Ok(Plan { identity, start: Start::New(changes) })
+}
+
+/// The entry that adds a first member, as etcd writes it.
+fn first_change(member: &Member) -> bytes::Bytes {
+    let change = raftpb::ConfChange {
+        r#type: raftpb::ConfChangeType::ConfChangeAddNode.into(),
+        node_id: member.id,
+        context: roster::member_to_json(member).into(),
+        ..raftpb::ConfChange::default()
+    };
+    change.encode_to_vec().into()
+}
+
+/// A cluster that runs already remembers this member: its data must have been
+/// lost, and starting it anew would let it vote twice.
+async fn refuse_bootstrapped(other: &Member, identity: Identity) -> Result<(), String> {
+    for url in &other.peer_urls {
+        let Ok(asked) = members_at(url).await else { continue };
+        if asked.cluster_id != identity.cluster_id {
+            continue;
+        }
+        let started = asked.members.iter().find(|member| member.id == identity.member_id);
+        if started.is_some_and(|member| !member.client_urls.is_empty()) {
+            return Err(format!(
+                "member {:x} has already been bootstrapped: the cluster of {url} knows it, but --data-dir is empty; \
+                 remove the member and add it anew, then start it with --initial-cluster-state existing",
+                identity.member_id
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn plan_join(config: &Config) -> Result<Plan, String> {
+    let cluster = config.join_cluster()?;
+    let others: Vec<&Url> =
+        cluster.members.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls).collect();
+    let mut reasons = Vec::new();
+    for url in &others {
+        match members_at(&url.to_string()).await {
+            Ok(asked) => return join_among(config, &cluster, &asked),
+            Err(reason) => reasons.push(format!("{url}: {reason}")),
+        }
+    }
+    Err(format!(
+        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs \
+         (--initial-cluster, --initial-cluster-state existing): {}",
+        if reasons.is_empty() { "no other member is named".to_owned() } else { reasons.join("; ") }
+    ))
+}
+
+fn join_among(config: &Config, cluster: &InitialCluster, asked: &Asked) -> Result<Plan, String> {
+    let wanted = &cluster.members[&config.name];
+    let mut wanted: Vec<String> = wanted.iter().map(Url::to_string).collect();
+    wanted.sort();
+    if cluster.members.len() != asked.members.len() {
+        return Err(format!(
+            "error validating peerURLs: member count is unequal: --initial-cluster names {}, the cluster has {}",
+            cluster.members.len(),
+            asked.members.len()
+        ));
+    }
+    let me = asked.members.iter().find(|member| {
+        let mut urls = member.peer_urls.clone();
+        urls.sort();
+        urls == wanted
+    });
+    let me = me.ok_or_else(|| {
+        format!(
+            "error validating peerURLs: the cluster has no member with the peer URLs {} of --initial-cluster; \
+             add it first (etcdctl member add)",
+            wanted.join(",")
+        )
+    })?;
+    Ok(Plan { identity: Identity { member_id: me.id, cluster_id: asked.cluster_id }, start: Start::Join })
+}
+
+/// What a member says of its cluster.
+struct Asked {
+    cluster_id: u64,
+    members: Vec<Member>,
+}
+
+async fn members_at(url: &str) -> Result<Asked, String> {
+    let authority = url.split("://").nth(1).unwrap_or(url);
+    let answer = ask::get(authority, "/members", ASK_PATIENCE).await?;
+    let cluster_id = answer.headers.get("X-Etcd-Cluster-ID").and_then(|value| value.to_str().ok());
+    let cluster_id = cluster_id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).ok_or("it names no cluster id")?;
+    let list: Vec<&serde_json::value::RawValue> =
+        serde_json::from_slice(&answer.body).map_err(|error| format!("its member list cannot be read: {error}"))?;
+    let members: Result<Vec<Member>, _> = list.iter().map(|one| roster::member_from_json(one.get().as_bytes())).collect();
+    Ok(Asked { cluster_id, members: members.map_err(|error| error.to_string())? })
+}
+
+/// A directory with data of another cluster than the flags speak of.
+async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(), String> {
+    let Ok(cluster) = config.join_cluster() else { return Ok(()) };
+    for (name, urls) in &cluster.members {
+        if *name == config.name {
+            continue;
+        }
+        for url in urls {
+            let Ok(asked) = members_at(&url.to_string()).await else { continue };
+            if asked.cluster_id != identity.cluster_id {
+                return Err(format!(
+                    "--data-dir {} holds member {:x} of cluster {:x}, but {url} of --initial-cluster belongs to \
+                     cluster {:x}: give this member the right --data-dir, or an empty one",
+                    config.data_dir.display(),
+                    identity.member_id,
+                    identity.cluster_id,
+                    asked.cluster_id
+                ));
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The address behind `host:port`.
+fn resolve(authority: &str) -> Option<SocketAddr> {
+    authority.to_socket_addrs().ok()?.next()
+}

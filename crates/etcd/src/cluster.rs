@@ -1,0 +1,144 @@
+//! What a member does for its cluster besides serving: it makes itself known,
+//! keeps its links in step with the roster, and as leader agrees on a version.
+
+use crate::ask;
+use crate::config::Url;
+use crate::handle::Handle;
+use crate::version::{self, Version};
+use proto::etcdserverpb::InternalRaftRequest;
+use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest};
+use std::time::Duration;
+use store::roster::Member;
+use tokio::sync::watch;
+
+/// How often the leader looks whether the cluster's version can rise (etcd: 4 s).
+const VERSION_LOOK: Duration = Duration::from_secs(4);
+/// How often a new cluster's first leader looks until the version is known.
+const FIRST_VERSION_LOOK: Duration = Duration::from_millis(100);
+/// Looks for which a first leader waits for members that are still starting.
+const FIRST_LOOKS: u32 = 30;
+/// How long a member may take to tell its version.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
+/// Time between two tries to publish.
+const PUBLISH_AGAIN: Duration = Duration::from_millis(200);
+
+/// Tells the cluster this member's name and client URLs; returns when that is
+/// committed, however long it takes.
+pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {
+    let attributes =
+        Attributes { name: name.to_owned(), client_urls: client_urls.iter().map(Url::to_string).collect() };
+    let request = InternalRaftRequest {
+        cluster_member_attr_set: Some(ClusterMemberAttrSetRequest {
+            member_id: handle.settings().member_id,
+            member_attributes: Some(attributes),
+        }),
+        ..InternalRaftRequest::default()
+    };
+    loop {
+        match handle.propose(request.clone()).await {
+            Ok(_) => {
+                tracing::info!(
+                    local_member_id = format!("{:x}", handle.settings().member_id),
+                    "published local member to cluster through raft"
+                );
+                return;
+            }
+            Err(error) if handle.is_stopping() => {
+                tracing::debug!(%error, "not published: this member stops");
+                return std::future::pending().await;
+            }
+            Err(error) => tracing::warn!(%error, "failed to publish local member to cluster through raft"),
+        }
+        tokio::time::sleep(PUBLISH_AGAIN).await;
+    }
+}
+
+/// Links to exactly the members of the roster.
+pub async fn follow_roster(handle: Handle, mut changes: watch::Receiver<u64>) {
+    loop {
+        let me = handle.settings().member_id;
+        let view = handle.view();
+        let remotes = view.roster().members().filter(|member| member.id != me);
+        handle.peers().set_remotes(remotes.map(|member| (member.id, member.peer_urls.clone())).collect());
+        drop(view);
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Resolves when this member has been removed from its cluster.
+pub async fn removed(handle: Handle, mut changes: watch::Receiver<u64>) {
+    let me = handle.settings().member_id;
+    loop {
+        if handle.view().roster().is_removed(me) {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// As leader, sets the cluster version to the lowest of all members' versions:
+/// a feature may be used when every member has it.
+pub async fn keep_version(handle: Handle) {
+    let mut looks = 0;
+    loop {
+        let status = handle.status();
+        let known = handle.view().roster().cluster_version().and_then(Version::parse);
+        if status.leader == status.id {
+            looks += 1;
+            let members: Vec<Member> = handle.view().roster().members().cloned().collect();
+            let decided = version::decide_cluster(ask_all(&handle, &members).await);
+            let wanted = match (known, decided) {
+                (None, Some(version)) => Some(version),
+                // Somebody has not started yet: the lowest there is, as etcd does, but not at once.
+                (None, None) => (looks >= FIRST_LOOKS).then(|| Version::parse(version::MIN_CLUSTER)).flatten(),
+                (Some(known), Some(version)) => (version.cluster() > known).then_some(version.cluster()),
+                (Some(_), None) => None,
+            };
+            if let Some(version) = wanted {
+                set_version(&handle, version).await;
+            }
+        } else {
+            looks = 0;
+        }
+        tokio::time::sleep(if known.is_none() { FIRST_VERSION_LOOK } else { VERSION_LOOK }).await;
+    }
+}
+
+async fn set_version(handle: &Handle, version: Version) {
+    let request = InternalRaftRequest {
+        cluster_version_set: Some(ClusterVersionSetRequest { ver: version.to_string() }),
+        ..InternalRaftRequest::default()
+    };
+    match handle.propose(request).await {
+        Ok(_) => tracing::info!(cluster_version = %version, "set cluster version"),
+        Err(error) => tracing::warn!(%error, cluster_version = %version, "failed to set cluster version"),
+    }
+}
+
+async fn ask_all(handle: &Handle, members: &[Member]) -> Vec<Option<Version>> {
+    let mut versions = Vec::with_capacity(members.len());
+    for member in members {
+        versions.push(if member.id == handle.settings().member_id {
+            Version::parse(version::SERVER)
+        } else {
+            ask_version(member).await
+        });
+    }
+    versions
+}
+
+async fn ask_version(member: &Member) -> Option<Version> {
+    for url in &member.peer_urls {
+        let authority = url.split("://").nth(1)?;
+        let Ok(answer) = ask::get(authority, "/version", ASK_PATIENCE).await else { continue };
+        let Ok(json) = serde_json::from_slice::<serde_json::Value>(&answer.body) else { continue };
+        if let Some(version) = json["etcdserver"].as_str().and_then(Version::parse) {
+            return Some(version);
+        }
+    }
+    None
+}

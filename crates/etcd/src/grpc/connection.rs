@@ -1,0 +1,185 @@
+//! One HTTP/2 connection and all its calls, as one task.
+
+use std::future::{Future, pending, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::server;
+use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{sleep, timeout};
+
+use super::exchange::exchange;
+use super::message::{Framed, Held};
+use super::socket::{Outlet, Socket, gather};
+use super::{Limits, Service};
+
+/// Bytes a client may send ahead on one stream and on one connection.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+/// Longest request head, as HTTP/2 counts it.
+const HEAD_BYTES_MAX: u32 = 256 * 1024;
+/// Calls begun before those already running get their turn.
+const ACCEPTED_AT_ONCE_MAX: usize = 256;
+
+/// Serves one connection until the client leaves, breaks the protocol, or
+/// `stop` resolves and the calls in flight have ended or had their time.
+///
+/// `first` is what was read from `stream` already.
+pub async fn serve_connection<I, S>(
+    stream: I,
+    first: Bytes,
+    service: Arc<S>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service,
+{
+    let (socket, outlet) = gather(stream, first);
+    let shaken = timeout(limits.handshake_timeout, handshake(socket, &outlet, limits));
+    let Ok(Ok(mut h2)) = shaken.await else { return };
+    let pings = h2.ping_pong().expect("it is taken once");
+    let mut connection = Connection {
+        h2,
+        outlet,
+        calls: FuturesUnordered::new(),
+        held: Held::default(),
+        held_bytes_max: limits.held_bytes_max,
+        begin: |held, request, respond| {
+            exchange(service.clone(), limits.message_bytes_max, held, request, respond)
+        },
+    };
+    let mut keepalive = pin!(keepalive(pings, limits.keepalive_interval, limits.keepalive_timeout));
+    let mut stop = pin!(stop);
+    tokio::select! {
+        biased;
+        () = poll_fn(|context| connection.poll(context)) => return,
+        () = &mut stop => {}
+        () = &mut keepalive => return,
+    }
+    connection.h2.graceful_shutdown();
+    // Whatever is left after this is dropped with the connection.
+    let _ended = timeout(limits.stop_timeout, poll_fn(|context| connection.poll(context))).await;
+}
+
+type Http2<I> = server::Connection<Socket<I>, Framed>;
+
+async fn handshake<I: AsyncRead + AsyncWrite + Unpin>(
+    socket: Socket<I>,
+    outlet: &Outlet<I>,
+    limits: Limits,
+) -> Result<Http2<I>, h2::Error> {
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEAD_BYTES_MAX);
+    if limits.streams_max < u32::MAX {
+        builder.max_concurrent_streams(limits.streams_max);
+    }
+    let mut shaking = pin!(builder.handshake(socket));
+    poll_fn(|context| {
+        let shaken = shaking.as_mut().poll(context);
+        match outlet.poll_flush(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(Err(h2::Error::from(Reason::INTERNAL_ERROR))),
+            Poll::Ready(Ok(())) | Poll::Pending => shaken,
+        }
+    })
+    .await
+}
+
+/// Returns when the client has not answered a ping in time.
+async fn keepalive(mut pings: PingPong, interval: Duration, patience: Duration) {
+    loop {
+        sleep(interval).await;
+        match timeout(patience, pings.ping(Ping::opaque())).await {
+            Ok(Ok(_)) => {}
+            // The connection is ending; it says so itself.
+            Ok(Err(_)) => pending().await,
+            Err(_) => return,
+        }
+    }
+}
+
+struct Connection<I, B, F> {
+    h2: Http2<I>,
+    outlet: Outlet<I>,
+    calls: FuturesUnordered<F>,
+    held: Held,
+    held_bytes_max: usize,
+    begin: B,
+}
+
+impl<I, B, F> Connection<I, B, F>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    B: FnMut(Held, Request<RecvStream>, server::SendResponse<Framed>) -> F,
+    F: Future<Output = ()>,
+{
+    /// Takes requests, lets calls go on, and repeats while either has
+    /// happened; then writes everything at once. Ready when the connection has
+    /// ended: its calls are then dropped with it.
+    ///
+    /// What a call sends wakes this task through HTTP/2 itself.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let taken = self.take_requests(context);
+            if taken == Taken::Ended {
+                // The last words, such as a GOAWAY, are worth one try.
+                let _sent: Poll<io::Result<()>> = self.outlet.poll_flush(context);
+                return Poll::Ready(());
+            }
+            let mut ended = false;
+            while let Poll::Ready(Some(())) = self.calls.poll_next_unpin(context) {
+                ended = true;
+            }
+            if !ended && taken == Taken::All {
+                break;
+            }
+        }
+        match self.outlet.poll_flush(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Drives HTTP/2 and begins the calls that have arrived, as long as the
+    /// client takes its answers.
+    fn take_requests(&mut self, context: &mut Context<'_>) -> Taken {
+        for _ in 0..ACCEPTED_AT_ONCE_MAX {
+            if self.held.bytes() >= self.held_bytes_max {
+                if self.h2.poll_closed(context).is_ready() {
+                    return Taken::Ended;
+                }
+                if self.held.bytes() >= self.held_bytes_max {
+                    return Taken::All;
+                }
+            }
+            match self.h2.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.calls.push((self.begin)(self.held.clone(), request, respond));
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Taken::Ended,
+                Poll::Pending => return Taken::All,
+            }
+        }
+        Taken::Some
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Taken {
+    /// Nothing is left to take for now.
+    All,
+    /// There may be more.
+    Some,
+    /// The connection is over.
+    Ended,
+}

@@ -1,0 +1,163 @@
+//! One call, from its head to its trailers.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::message::{Compression, Decoder, Framed, Held};
+use super::metadata::{self, Metadata};
+use super::status::{Code, Status};
+use super::stream::{Inbound, Outbound, Wire};
+use super::{Method, Service};
+
+/// Answers one request. Returns when the answer is queued or has become
+/// pointless.
+pub(super) async fn exchange<S: Service>(
+    service: Arc<S>,
+    message_bytes_max: usize,
+    held: Held,
+    request: Request<RecvStream>,
+    respond: SendResponse<Framed>,
+) {
+    let (head, body) = request.into_parts();
+    let mut wire = Wire::new(respond, held);
+    if head.method == HttpMethod::GET || head.method == HttpMethod::HEAD {
+        let answer = service.plain(head);
+        if let Some(response) = unless_gone(|context| wire.poll_gone(context), answer).await {
+            wire.plain(response);
+        }
+        return;
+    }
+    if let Some(response) = not_a_call(&head) {
+        return wire.plain(response);
+    }
+    let opened = open(&*service, &head, message_bytes_max);
+    // The head is done with; a call may live long.
+    drop(head);
+    let (method, metadata, decoder) = match opened {
+        Ok(opened) => opened,
+        Err(status) => return wire.finish(Err(status)),
+    };
+    let inbound = Inbound::new(body, decoder);
+    if method.streaming {
+        stream(&*service, method, metadata, inbound, wire).await;
+    } else {
+        unary(&*service, method, metadata, inbound, wire).await;
+    }
+}
+
+async fn unary<S: Service>(
+    service: &S,
+    method: Method,
+    metadata: Metadata,
+    mut inbound: Inbound,
+    mut wire: Wire,
+) {
+    let deadline = metadata.deadline;
+    let answer = async {
+        let Some(message) = inbound.next().await? else {
+            return Err(Status::new(Code::Unknown, "EOF"));
+        };
+        service.unary(method, metadata, message).await
+    };
+    let answer = before(deadline, answer);
+    match unless_gone(|context| wire.poll_gone(context), answer).await {
+        None => {}
+        Some(Err(status)) => wire.finish(Err(status)),
+        Some(Ok(message)) => {
+            if wire.send(message).is_ok() {
+                wire.finish(Ok(()));
+            }
+        }
+    }
+}
+
+async fn stream<S: Service>(
+    service: &S,
+    method: Method,
+    metadata: Metadata,
+    inbound: Inbound,
+    wire: Wire,
+) {
+    let outbound = Outbound::new(wire);
+    let deadline = metadata.deadline;
+    let served = service.stream(method, metadata, inbound, outbound.clone());
+    let served = before(deadline, served);
+    if let Some(outcome) = unless_gone(|context| outbound.lock().poll_gone(context), served).await {
+        outbound.lock().finish(outcome);
+    }
+}
+
+/// What the head says, checked in the order grpc-go checks it.
+fn open<S: Service>(
+    service: &S,
+    head: &http::request::Parts,
+    message_bytes_max: usize,
+) -> Result<(Method, Metadata, Decoder), Status> {
+    let metadata = Metadata::read(&head.headers, Instant::now())?;
+    let method = service.find(head.uri.path())?;
+    let compression = Compression::from_encoding(metadata::encoding(&head.headers).as_deref())?;
+    Ok((method, metadata, Decoder::new(compression, message_bytes_max)))
+}
+
+/// The answer to what cannot be a gRPC call: 405 and 415.
+fn not_a_call(head: &http::request::Parts) -> Option<Response<Bytes>> {
+    let answer = |code, text: String| {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = code;
+        Status::new(Code::InvalidArgument, text).write(response.headers_mut());
+        response
+    };
+    if head.method != HttpMethod::POST {
+        let text = format!("received a {} frame method that is not POST", head.method);
+        let mut response = answer(StatusCode::METHOD_NOT_ALLOWED, text);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(response);
+    }
+    if !metadata::is_grpc(&head.headers) {
+        let found = head.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let found = String::from_utf8_lossy(found);
+        let text = format!("invalid gRPC request content-type {found:?}");
+        return Some(answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    None
+}
+
+/// The outcome, or `None` as soon as the client is gone, which is looked at
+/// only when the work has to wait.
+async fn unless_gone<T>(
+    mut poll_gone: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Poll::Ready(outcome) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(outcome));
+        }
+        poll_gone(context).map(|()| None)
+    })
+    .await
+}
+
+/// The outcome, or the failure of a call whose deadline has passed.
+async fn before<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    let work = pin!(work);
+    match deadline {
+        None => work.await,
+        Some(deadline) => match timeout_at(deadline, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Status::deadline_exceeded()),
+        },
+    }
+}

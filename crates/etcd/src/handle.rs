@@ -1,0 +1,333 @@
+//! The handle: all that the edge may ask of the member behind it.
+//!
+//! It makes ids, registers waiters, keeps the request timeout and gives errors
+//! etcd's words. It decides nothing about keys: that is Store's.
+
+mod error;
+mod lease;
+
+pub use error::{Error, Unavailable};
+pub use lease::TimeToLive;
+
+use crate::config::Config;
+use crate::peer::Peers;
+use crate::run::fail::Fatal;
+use crate::run::hub_loop::{HubInput, WatchStream};
+use crate::run::inbox::Inbox;
+use crate::run::keeper_loop::KeeperInput;
+use crate::run::waiters::AllWaiters;
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use disk::OsDisk;
+use member::core::{Input, Proposal, Status, TurnedBack};
+use member::ids::{IdMaker, MemberId, RequestId};
+use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
+use prost::Message;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use store::{Header, Refusal, Reply};
+use tokio::sync::watch;
+
+/// A moment of this member's store.
+pub type View = store::View<OsDisk>;
+
+/// What the edge needs to know and never changes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This member.
+    pub member_id: MemberId,
+    /// Its cluster.
+    pub cluster_id: u64,
+    /// `--name`
+    pub name: String,
+    /// `--max-request-bytes`
+    pub max_request_bytes: usize,
+    /// `--max-txn-ops`
+    pub max_txn_ops: usize,
+    /// `--max-concurrent-streams`
+    pub max_concurrent_streams: u32,
+    /// Bytes at which writes are refused; none: no bound.
+    pub quota_bytes: Option<u64>,
+    /// The shortest lease, seconds (etcd: election timeout × 1.5, rounded up).
+    pub min_lease_ttl_seconds: i64,
+    /// The election timeout.
+    pub election_timeout: Duration,
+    /// The heartbeat interval.
+    pub heartbeat_interval: Duration,
+    /// How long a proposal or a read round may take (etcd: 5 s + 2 elections).
+    pub request_timeout: Duration,
+}
+
+impl Settings {
+    /// From the flags and from whose data this is.
+    pub fn new(config: &Config, member_id: MemberId, cluster_id: u64) -> Settings {
+        let election_ms = config.election_timeout.as_millis() as u64;
+        Settings {
+            member_id,
+            cluster_id,
+            name: config.name.clone(),
+            max_request_bytes: config.max_request_bytes,
+            max_txn_ops: config.max_txn_ops,
+            max_concurrent_streams: config.max_concurrent_streams,
+            quota_bytes: config.quota_bytes,
+            min_lease_ttl_seconds: (election_ms * 3 / 2).div_ceil(1_000) as i64,
+            election_timeout: config.election_timeout,
+            heartbeat_interval: config.heartbeat_interval,
+            request_timeout: Duration::from_secs(5) + 2 * config.election_timeout,
+        }
+    }
+}
+
+/// The member, as the edge sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle(Arc<Parts>);
+
+/// What a handle is made of; the run loops hold the other ends.
+pub struct Parts {
+    pub settings: Settings,
+    pub inbox: Arc<Inbox>,
+    pub waiters: Arc<AllWaiters>,
+    pub view: Arc<ArcSwap<View>>,
+    pub status: watch::Receiver<Arc<Status>>,
+    pub hub: Sender<HubInput>,
+    pub keeper: Sender<KeeperInput>,
+    pub peers: Peers,
+    pub ids: Arc<Mutex<IdMaker>>,
+    pub stream_ids: Arc<AtomicU64>,
+    pub fatal: Fatal,
+    pub stopping: Arc<AtomicBool>,
+    /// When a leader was last elected, as this member saw it.
+    pub leader_elected: Arc<Mutex<Option<Instant>>>,
+    pub alarm_raised: AtomicBool,
+}
+
+impl Handle {
+    /// A handle over running loops.
+    pub fn new(parts: Parts) -> Handle {
+        Handle(Arc::new(parts))
+    }
+
+    /// What never changes.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The present moment of this member.
+    pub fn view(&self) -> View {
+        View::clone(&self.0.view.load())
+    }
+
+    /// A response header at `revision`.
+    pub fn header(&self, revision: i64) -> Header {
+        Header {
+            cluster_id: self.0.settings.cluster_id,
+            member_id: self.0.settings.member_id,
+            revision,
+            raft_term: self.status().term,
+        }
+    }
+
+    /// Core's numbers.
+    pub fn status(&self) -> Arc<Status> {
+        self.0.status.borrow().clone()
+    }
+
+    /// Core's numbers whenever they change.
+    pub fn status_changes(&self) -> watch::Receiver<Arc<Status>> {
+        self.0.status.clone()
+    }
+
+    /// Whether somebody leads, as far as this member knows.
+    pub fn has_leader(&self) -> bool {
+        self.status().leader != 0
+    }
+
+    /// The links to other members.
+    pub fn peers(&self) -> &Peers {
+        &self.0.peers
+    }
+
+    /// Whether the member is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Relaxed)
+    }
+
+    /// An id that this member has never given before.
+    pub fn next_id(&self) -> RequestId {
+        self.0.ids.lock().expect("making an id does not panic").next_id()
+    }
+
+    /// A positive id for a lease whose client named none.
+    pub fn next_lease_id(&self) -> i64 {
+        (self.next_id() & i64::MAX as u64) as i64
+    }
+
+    /// Puts a command into the log and waits for its outcome here.
+    ///
+    /// # Errors
+    /// A refusal that is part of the history, or this member being unable to
+    /// answer just now; then the command may or may not happen later.
+    pub async fn propose(&self, request: InternalRaftRequest) -> Result<Reply, Error> {
+        self.check_room(&request).await?;
+        self.propose_unchecked(request).await
+    }
+
+    async fn propose_unchecked(&self, mut request: InternalRaftRequest) -> Result<Reply, Error> {
+        let id = self.next_id();
+        request.header = Some(RequestHeader { id, ..RequestHeader::default() });
+        let data = request.encode_to_vec();
+        if data.len() > self.0.settings.max_request_bytes {
+            return Err(Refusal::RequestTooLarge.into());
+        }
+        let started = Instant::now();
+        let ticket = self.0.waiters.proposals.register(id);
+        let proposal = Proposal { id, data: data.into(), only_in: None };
+        self.0.inbox.propose(proposal).map_err(|_| Unavailable::TooManyRequests)?;
+        let answer = tokio::time::timeout(self.0.settings.request_timeout, ticket.answer()).await;
+        match answer {
+            Ok(Some(Ok(outcome))) => Ok(outcome?),
+            Ok(Some(Err(TurnedBack::TooMany))) => Err(Unavailable::TooManyRequests.into()),
+            Ok(Some(Err(_))) | Err(_) => Err(self.timed_out(started).into()),
+            Ok(None) => Err(Unavailable::Stopped.into()),
+        }
+    }
+
+    /// Waits until the View is at least as new as the moment of this call,
+    /// wherever in the cluster that was.
+    ///
+    /// # Errors
+    /// When no majority confirms it in time, or the leader changes meanwhile.
+    pub async fn linearizable(&self) -> Result<(), Error> {
+        let id = self.next_id();
+        let started = Instant::now();
+        let ticket = self.0.waiters.reads.register(id);
+        self.0.inbox.read(id).map_err(|_| Unavailable::TooManyRequests)?;
+        match tokio::time::timeout(self.0.settings.request_timeout, ticket.answer()).await {
+            Ok(Some(Ok(()))) => Ok(()),
+            Ok(Some(Err(TurnedBack::LeaderChanged))) => Err(Unavailable::LeaderChanged.into()),
+            Ok(Some(Err(_))) | Err(_) => Err(self.timed_out(started).into()),
+            Ok(None) => Err(Unavailable::Stopped.into()),
+        }
+    }
+
+    /// Hands leadership to `to` and waits until it has it.
+    ///
+    /// # Errors
+    /// When this member does not lead, `to` cannot, or it takes too long.
+    pub async fn move_leader(&self, to: MemberId) -> Result<(), Error> {
+        let status = self.status();
+        if status.leader != self.0.settings.member_id {
+            return Err(Unavailable::NotLeader.into());
+        }
+        if !self.view().conf_state().voters.contains(&to) {
+            return Err(Unavailable::BadLeaderTransferee.into());
+        }
+        if to == status.leader {
+            return Ok(());
+        }
+        self.0.inbox.request(Input::Transfer(to)).map_err(|_| Unavailable::TooManyRequests)?;
+        let mut changes = self.status_changes();
+        let moved = async { changes.wait_for(|status| status.leader == to).await.is_ok() };
+        match tokio::time::timeout(self.0.settings.request_timeout, moved).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Unavailable::Stopped.into()),
+            Err(_) => Err(Unavailable::TransferTimeout.into()),
+        }
+    }
+
+    /// A new watch stream.
+    pub fn watch(&self) -> WatchStream {
+        WatchStream::open(self.0.hub.clone(), &self.0.stream_ids)
+    }
+
+    /// Resolves when there has been no leader for three election timeouts.
+    pub async fn leader_lost(&self) {
+        let mut changes = self.status_changes();
+        let patience = 3 * self.0.settings.election_timeout;
+        loop {
+            if changes.wait_for(|status| status.leader == 0).await.is_err() {
+                return;
+            }
+            let back = changes.wait_for(|status| status.leader != 0);
+            if tokio::time::timeout(patience, back).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Writes that make the database grow are refused when it is over its
+    /// quota or the disk has no room (02 §9).
+    async fn check_room(&self, request: &InternalRaftRequest) -> Result<(), Error> {
+        let cost = cost(request);
+        if cost == 0 {
+            return Ok(());
+        }
+        if self.0.fatal.is_full() {
+            return Err(Refusal::NoSpace.into());
+        }
+        let Some(quota) = self.0.settings.quota_bytes else { return Ok(()) };
+        if self.0.view.load().size_in_use_bytes() + cost < quota {
+            self.0.alarm_raised.store(false, Ordering::Relaxed);
+            return Ok(());
+        }
+        if !self.0.alarm_raised.swap(true, Ordering::Relaxed) {
+            let alarm = AlarmRequest { action: 1, member_id: self.0.settings.member_id, alarm: 1 };
+            let raise = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
+            // The client is refused whether or not the alarm gets through.
+            let _ = self.propose_unchecked(raise).await;
+        }
+        Err(Refusal::NoSpace.into())
+    }
+
+    /// Which of etcd's three words for a timeout fits.
+    fn timed_out(&self, started: Instant) -> Unavailable {
+        let elected = *self.0.leader_elected.lock().expect("noting a time does not panic");
+        let window = 2 * self.0.settings.election_timeout;
+        match elected {
+            Some(elected) if started < elected && started + window > elected => Unavailable::TimeoutLeaderFailed,
+            _ if !self.is_connected() => Unavailable::TimeoutConnectionLost,
+            _ => Unavailable::Timeout,
+        }
+    }
+
+    /// Whether this member has links to a quorum, itself included.
+    fn is_connected(&self) -> bool {
+        let view = self.view();
+        let voters = &view.conf_state().voters;
+        let me = self.0.settings.member_id;
+        let linked = voters.iter().filter(|&&id| id == me || self.0.peers.active_since(id).is_some()).count();
+        linked > voters.len() / 2
+    }
+}
+
+/// What a command adds to the database at most, in bytes, as etcd counts it.
+fn cost(request: &InternalRaftRequest) -> u64 {
+    const LEASE_BYTES: u64 = 64;
+    if let Some(put) = &request.put {
+        return put_cost(put.key.len(), put.value.len());
+    }
+    if let Some(txn) = &request.txn {
+        return txn_cost(txn);
+    }
+    if request.lease_grant.is_some() { LEASE_BYTES } else { 0 }
+}
+
+fn put_cost(key: usize, value: usize) -> u64 {
+    const KEY_BYTES: u64 = 256;
+    KEY_BYTES + key as u64 + value as u64
+}
+
+/// The dearer of the two branches, nested transactions included.
+fn txn_cost(txn: &TxnRequest) -> u64 {
+    let branch = |ops: &[RequestOp]| -> u64 {
+        ops.iter()
+            .map(|op| match &op.request {
+                Some(request_op::Request::RequestPut(put)) => put_cost(put.key.len(), put.value.len()),
+                Some(request_op::Request::RequestTxn(nested)) => txn_cost(nested),
+                _ => 0,
+            })
+            .sum()
+    };
+    branch(&txn.success).max(branch(&txn.failure))
+}

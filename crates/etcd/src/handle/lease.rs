@@ -1,0 +1,144 @@
+//! Leases, as the edge asks for them: their time is known to the leader alone,
+//! so a follower asks there.
+
+use super::{Error, Handle, Unavailable};
+use crate::run::keeper_loop::KeeperInput;
+use bytes::Bytes;
+use member::keeper::{NotLeading, Remaining};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What `LeaseTimeToLive` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimeToLive {
+    /// Whole seconds left; −1 for a lease that does not exist.
+    pub ttl: i64,
+    /// Granted seconds.
+    pub granted_ttl: i64,
+    /// Attached keys, if asked for, in key order.
+    pub keys: Vec<Bytes>,
+}
+
+/// Time between two tries to reach a leader.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long the leader may take to apply what it has committed (etcd: 1 s).
+const APPLY_WAIT: Duration = Duration::from_secs(1);
+
+impl Handle {
+    /// Renews a lease; 0 if there is no such lease.
+    ///
+    /// # Errors
+    /// When no leader can be asked in time.
+    pub async fn keep_alive(&self, id: i64) -> Result<i64, Error> {
+        let deadline = Instant::now() + self.0.settings.request_timeout;
+        loop {
+            match self.keep_alive_here(id).await {
+                Ok(ttl) => return Ok(ttl),
+                Err(Error::Unavailable(Unavailable::NotLeader)) => {}
+                Err(error) => return Err(error),
+            }
+            let leader = self.status().leader;
+            if leader != 0
+                && leader != self.0.settings.member_id
+                && let Ok(ttl) = self.0.peers.lease_keep_alive(leader, id).await
+            {
+                return Ok(ttl);
+            }
+            self.try_again(deadline).await?;
+        }
+    }
+
+    /// Renews a lease as the leader; also what other members ask of us.
+    ///
+    /// # Errors
+    /// When this member does not lead.
+    pub async fn keep_alive_here(&self, id: i64) -> Result<i64, Error> {
+        for attempt in 0..2 {
+            let (answer, answered) = oneshot::channel();
+            self.ask_keeper(KeeperInput::KeepAlive(id, answer))?;
+            match answered.await.map_err(|_| Unavailable::Stopped)? {
+                Ok(Some(ttl)) => return Ok(ttl),
+                Ok(None) if attempt == 0 => self.wait_applied().await?,
+                Ok(None) => return Ok(0),
+                Err(NotLeading) => return Err(Unavailable::NotLeader.into()),
+            }
+        }
+        unreachable!("the second attempt answers")
+    }
+
+    /// What a lease has left.
+    ///
+    /// # Errors
+    /// When no leader can be asked in time.
+    pub async fn time_to_live(&self, id: i64, keys: bool) -> Result<TimeToLive, Error> {
+        let deadline = Instant::now() + self.0.settings.request_timeout;
+        loop {
+            match self.time_to_live_here(id, keys).await {
+                Ok(left) => return Ok(left),
+                Err(Error::Unavailable(Unavailable::NotLeader)) => {}
+                Err(error) => return Err(error),
+            }
+            let leader = self.status().leader;
+            if leader != 0
+                && leader != self.0.settings.member_id
+                && let Ok(left) = self.0.peers.lease_time_to_live(leader, id, keys).await
+            {
+                return Ok(left);
+            }
+            self.try_again(deadline).await?;
+        }
+    }
+
+    /// What a lease has left, as the leader knows it.
+    ///
+    /// # Errors
+    /// When this member does not lead.
+    pub async fn time_to_live_here(&self, id: i64, keys: bool) -> Result<TimeToLive, Error> {
+        self.wait_applied().await?;
+        let (answer, answered) = oneshot::channel();
+        self.ask_keeper(KeeperInput::Remaining(id, answer))?;
+        match answered.await.map_err(|_| Unavailable::Stopped)? {
+            Err(NotLeading) => Err(Unavailable::NotLeader.into()),
+            Ok(None) => Ok(TimeToLive { ttl: -1, granted_ttl: 0, keys: Vec::new() }),
+            Ok(Some(Remaining { granted_seconds, left_seconds })) => {
+                let keys = if keys { self.view().lease_keys(id) } else { Vec::new() };
+                Ok(TimeToLive { ttl: left_seconds, granted_ttl: granted_seconds, keys })
+            }
+        }
+    }
+
+    /// All leases, the one that ends first at the front.
+    ///
+    /// # Errors
+    /// When the member stops.
+    pub async fn leases(&self) -> Result<Vec<i64>, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.ask_keeper(KeeperInput::List(answer))?;
+        Ok(answered.await.map_err(|_| Unavailable::Stopped)?)
+    }
+
+    fn ask_keeper(&self, input: KeeperInput) -> Result<(), Error> {
+        self.0.keeper.send(input).map_err(|_| Unavailable::Stopped.into())
+    }
+
+    /// Waits until what is committed now has been applied here.
+    async fn wait_applied(&self) -> Result<(), Error> {
+        let wanted = self.status().commit;
+        let mut changes = self.status_changes();
+        let caught_up = changes.wait_for(|status| status.applied >= wanted);
+        match tokio::time::timeout(APPLY_WAIT, caught_up).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Unavailable::Stopped.into()),
+            Err(_) => Err(Unavailable::TimeoutWaitApplied.into()),
+        }
+    }
+
+    async fn try_again(&self, deadline: Instant) -> Result<(), Error> {
+        if Instant::now() + AGAIN > deadline {
+            let words = if self.has_leader() { Unavailable::Timeout } else { Unavailable::NoLeader };
+            return Err(words.into());
+        }
+        tokio::time::sleep(AGAIN).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! What all services do alike: decode, ask the log, put failures into words, keep long work off the edge's threads.
+
+use crate::grpc::{Code, Status};
+use crate::handle::{Error, Handle};
+use crate::metrics;
+use bytes::Bytes;
+use prost::Message;
+use proto::etcdserverpb::{InternalRaftRequest, ResponseHeader};
+use std::borrow::Cow;
+use store::{Fault, Header, ReadError, Refusal, Reply};
+
+/// The request in a message.
+pub(super) fn decode<M: Message + Default>(message: Bytes) -> Result<M, Status> {
+    M::decode(message)
+        .map_err(|error| Status::new(Code::Internal, format!("grpc: error unmarshalling request: {error}")))
+}
+
+/// The bytes of a response that is no Reply of the store.
+pub(super) fn encoded(message: &impl Message) -> Bytes {
+    message.encode_to_vec().into()
+}
+
+/// The header as a message of its own.
+pub(super) fn wire_header(header: &Header) -> ResponseHeader {
+    ResponseHeader {
+        cluster_id: header.cluster_id,
+        member_id: header.member_id,
+        revision: header.revision,
+        raft_term: header.raft_term,
+    }
+}
+
+/// Puts a command into the log; the bytes of the response.
+pub(super) async fn propose(handle: &Handle, request: InternalRaftRequest) -> Result<Bytes, Status> {
+    let reply = proposed(handle, request).await?;
+    // The reply has the revision that belongs to it; what has none gets the present one.
+    let header = handle.header(match &reply {
+        Reply::Members(_) | Reply::MemberAdd(_) => 0,
+        _ => handle.view().revision(),
+    });
+    Ok(reply.encode(&header).into())
+}
+
+async fn proposed(handle: &Handle, request: InternalRaftRequest) -> Result<Reply, Status> {
+    let _pending = metrics::Pending::begin();
+    handle.propose(request).await.map_err(|error| {
+        if !matches!(error, Error::Refused(_)) {
+            metrics::proposal_failed();
+        }
+        status_of(&error)
+    })
+}
+
+/// Waits until the View is as new as this moment.
+pub(super) async fn linearizable(handle: &Handle) -> Result<(), Status> {
+    handle.linearizable().await.map_err(|error| {
+        metrics::read_index_failed();
+        status_of(&error)
+    })
+}
+
+/// An error in gRPC's terms.
+pub(super) fn status_of(error: &Error) -> Status {
+    let message = match error.message() {
+        Cow::Borrowed(text) => text.to_owned(),
+        Cow::Owned(text) => text,
+    };
+    Status::new(Code::from_number(error.code()), message)
+}
+
+/// A refusal in gRPC's terms.
+pub(super) fn refused(refusal: Refusal) -> Status {
+    Status::new(Code::from_number(refusal.code()), refusal.message())
+}
+
+/// A read that failed, in gRPC's terms. A fault does not come back.
+pub(super) fn unread(error: ReadError) -> Status {
+    match error {
+        ReadError::Refusal(refusal) => refused(refusal),
+        ReadError::Fault(fault) => end(&fault),
+    }
+}
+
+/// What is on disk cannot be trusted: say so and end the process. A restart, with the log, is the recovery.
+pub(super) fn end(fault: &Fault) -> ! {
+    tracing::error!(error = %fault, "a read found the data damaged; the member stops");
+    panic!("a read found the data damaged: {fault}");
+}
+
+/// Runs work that takes long on a thread made for it.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going; whoever asked goes with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}

@@ -1,0 +1,164 @@
+//! The services: what each RPC does, over decoded messages.
+//!
+//! One file per service, and every method there is three steps: check the shape, ask the [`Handle`], wrap the answer.
+//! Whether a call may be made at all is decided once, in [`admission`]. Here [`Router`] finds the method of a path,
+//! decodes, counts, and is what the gRPC edge calls.
+//!
+//! Nothing here may know HTTP/2, sockets or the edge that brought a message; and nothing here decides what is true of a
+//! key: that is Store's.
+
+mod admission;
+mod answer;
+mod cluster;
+mod health;
+mod kv;
+mod lease;
+mod maintenance;
+mod streams;
+mod watch;
+mod watch_wire;
+
+#[cfg(test)]
+mod tests;
+
+use crate::grpc::{Code, Inbound, Metadata, Method, Outbound, Service, Status};
+use crate::handle::Handle;
+use crate::metrics::calls::Counted;
+use crate::{http, metrics};
+use admission::Admission;
+use answer::{decode, encoded};
+use bytes::Bytes;
+use proto::methods::{METHODS, path};
+use streams::Messages;
+
+/// All services of one member.
+pub struct Router {
+    handle: Handle,
+    admission: Admission,
+}
+
+impl Router {
+    /// The services of the member behind `handle`.
+    pub fn new(handle: Handle) -> Router {
+        Router { admission: Admission::new(handle.clone()), handle }
+    }
+
+    async fn answer(&self, path: &'static str, metadata: &Metadata, message: Bytes) -> Result<Bytes, Status> {
+        let handle = &self.handle;
+        self.admission.check_api_version(metadata, false)?;
+        // A range is the one call that a learner may or may not take, so it is
+        // decoded before the question.
+        if path == path::RANGE {
+            let request = decode(message)?;
+            self.admission.check_range(metadata, &request)?;
+            return kv::range(handle, request).await;
+        }
+        self.admission.check(metadata, path == path::STATUS)?;
+        match path {
+            path::PUT => kv::put(handle, decode(message)?).await,
+            path::DELETE_RANGE => kv::delete_range(handle, decode(message)?).await,
+            path::TXN => kv::txn(handle, decode(message)?).await,
+            path::COMPACT => kv::compact(handle, decode(message)?).await,
+            path::LEASE_GRANT => lease::grant(handle, decode(message)?).await,
+            path::LEASE_REVOKE => lease::revoke(handle, decode(message)?).await,
+            path::LEASE_TIME_TO_LIVE => lease::time_to_live(handle, &decode(message)?).await,
+            path::LEASE_LEASES => lease::leases(handle).await,
+            path::MEMBER_LIST => cluster::member_list(handle, &decode(message)?).await,
+            path::ALARM => maintenance::alarm(handle, decode(message)?).await,
+            path::STATUS => Ok(maintenance::status(handle)),
+            path::HASH => maintenance::hash(handle).await,
+            path::HASH_KV => maintenance::hash_kv(handle, &decode(message)?).await,
+            path::MOVE_LEADER => maintenance::move_leader(handle, &decode(message)?).await,
+            path::HEALTH_CHECK => health::check(&decode(message)?),
+            path::HEALTH_LIST => Ok(encoded(&health::list())),
+            _ => Err(not_yet(path)),
+        }
+    }
+
+    async fn converse(
+        &self,
+        path: &'static str,
+        metadata: &Metadata,
+        messages: &mut Messages<'_>,
+    ) -> Result<(), Status> {
+        let handle = &self.handle;
+        self.admission.check_api_version(metadata, true)?;
+        self.admission.check(metadata, path == path::SNAPSHOT)?;
+        let served = async {
+            match path {
+                path::WATCH => watch::watch(handle, messages).await,
+                path::LEASE_KEEP_ALIVE => lease::keep_alive(handle, messages).await,
+                path::HEALTH_WATCH => health::watch(messages).await,
+                _ => Err(not_yet(path)),
+            }
+        };
+        if !metadata.require_leader {
+            return served.await;
+        }
+        tokio::select! {
+            ended = served => ended,
+            () = handle.leader_lost() => Err(admission::no_leader()),
+        }
+    }
+}
+
+/// Known to etcd, not yet to us.
+fn not_yet(path: &str) -> Status {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    Status::new(Code::Unimplemented, format!("etcdserver: {name} is not implemented yet"))
+}
+
+/// What grpc-go says of a path that leads nowhere.
+fn unknown(path: &str) -> Status {
+    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.rsplit_once('/')) else {
+        return Status::new(Code::Unimplemented, format!("malformed method name: {path:?}"));
+    };
+    let text = match METHODS.iter().any(|known| known.service == service) {
+        true => format!("unknown method {method} for service {service}"),
+        false => format!("unknown service {service}"),
+    };
+    Status::new(Code::Unimplemented, text)
+}
+
+impl Service for Router {
+    fn find(&self, path: &str) -> Result<Method, Status> {
+        match METHODS.iter().position(|method| method.path == path) {
+            Some(index) => {
+                let method = METHODS[index];
+                Ok(Method { index, streaming: method.client_streaming || method.server_streaming })
+            }
+            None => Err(unknown(path)),
+        }
+    }
+
+    async fn unary(&self, method: Method, metadata: Metadata, message: Bytes) -> Result<Bytes, Status> {
+        let counted = Counted::begin(method.index, metadata.deadline);
+        counted.received(message.len());
+        let answer = self.answer(METHODS[method.index].path, &metadata, message).await;
+        if let Ok(message) = &answer {
+            counted.sent(message.len());
+        }
+        counted.end(answer.as_ref().err());
+        answer
+    }
+
+    async fn stream(
+        &self,
+        method: Method,
+        metadata: Metadata,
+        inbound: Inbound,
+        outbound: Outbound,
+    ) -> Result<(), Status> {
+        let counted = Counted::begin(method.index, metadata.deadline);
+        let mut messages = Messages::new(inbound, outbound, &counted);
+        let ended = self.converse(METHODS[method.index].path, &metadata, &mut messages).await;
+        drop(messages);
+        counted.end(ended.as_ref().err());
+        ended
+    }
+
+    async fn plain(&self, head: ::http::request::Parts) -> ::http::Response<Bytes> {
+        metrics::touch();
+        http::answer(&self.handle, &head).await
+    }
+}

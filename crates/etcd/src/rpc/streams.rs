@@ -1,0 +1,52 @@
+//! Both sides of a streaming call, counted and decoded.
+
+use super::answer::decode;
+use crate::grpc::{Inbound, Outbound, Status};
+use crate::metrics::calls::Counted;
+use bytes::Bytes;
+use prost::Message;
+
+pub(super) struct Messages<'a> {
+    pub(super) inbound: Requests<'a>,
+    pub(super) outbound: Responses<'a>,
+}
+
+/// What the client says.
+pub(super) struct Requests<'a> {
+    inbound: Inbound,
+    counted: &'a Counted,
+}
+
+/// What the client is told.
+pub(super) struct Responses<'a> {
+    outbound: Outbound,
+    counted: &'a Counted,
+}
+
+impl<'a> Messages<'a> {
+    pub(super) fn new(inbound: Inbound, outbound: Outbound, counted: &'a Counted) -> Messages<'a> {
+        Messages { inbound: Requests { inbound, counted }, outbound: Responses { outbound, counted } }
+    }
+}
+
+impl Requests<'_> {
+    /// The next request; `None` after the last. May be dropped and asked again.
+    pub(super) async fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        let Some(message) = self.inbound.next().await? else { return Ok(None) };
+        self.counted.received(message.len());
+        decode(message).map(Some)
+    }
+}
+
+impl Responses<'_> {
+    /// Waits until the client has room.
+    pub(super) async fn ready(&self) -> Result<(), Status> {
+        self.outbound.ready().await
+    }
+
+    /// Sends one response.
+    pub(super) fn send(&self, message: Bytes) -> Result<(), Status> {
+        self.counted.sent(message.len());
+        self.outbound.send(message)
+    }
+}

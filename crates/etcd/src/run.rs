@@ -1,0 +1,200 @@
+//! A running member: five loops on threads of their own, wired once.
+//!
+//! Start-up builds a tree; shut-down runs it down by dropping ends: the inbox
+//! closes, Core returns, then Log and Store see their queues end, then Hub and
+//! Keeper. There is no task graph and no setter that closes a cycle.
+//!
+//! The simulator's twin of this file is `sim/src/member.rs`; who changes one
+//! reads the other.
+
+mod core_loop;
+pub mod fail;
+pub mod hub_loop;
+pub mod inbox;
+pub mod keeper_loop;
+mod local;
+mod log_loop;
+mod store_loop;
+pub mod waiters;
+
+use crate::handle::{Handle, Parts, Settings};
+use crate::peer::{Identity, Peers};
+use arc_swap::ArcSwap;
+use disk::OsDisk;
+use inbox::Inbox;
+use local::LocalMember;
+use member::boot::Opened;
+use member::core::Input;
+use member::hub;
+use member::ids::IdMaker;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use waiters::AllWaiters;
+
+/// What a member needs to run besides its data.
+pub struct Birth {
+    /// What the edge knows too.
+    pub settings: Settings,
+    /// Where this member tells others that it is reached.
+    pub peer_urls: Vec<String>,
+    /// `--snapshot-count`
+    pub snapshot_count: u64,
+    /// `--watch-progress-notify-interval`
+    pub watch_progress_interval: Duration,
+    /// Wall-clock milliseconds since 1970, for ids.
+    pub born_ms: u64,
+}
+
+/// A member that runs.
+pub struct Running {
+    /// The way in.
+    pub handle: Handle,
+    /// Counts changes of the roster.
+    pub roster_changes: watch::Receiver<u64>,
+    inbox: Arc<Inbox>,
+    waiters: Arc<AllWaiters>,
+    stopping: Arc<AtomicBool>,
+    threads: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+/// Starts the loops over an opened member.
+pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio::runtime::Handle) -> Running {
+    let Opened { core, log, store, identity, .. } = opened;
+    let settings = birth.settings;
+    let inbox = Arc::new(Inbox::default());
+    let waiters = Arc::new(AllWaiters::default());
+    let fatal = fail::Fatal::default();
+    let first_view = store.view();
+    let view = Arc::new(ArcSwap::from_pointee(first_view.clone()));
+    let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.born_ms)));
+    let (status_sender, status) = watch::channel(Arc::new(core.status()));
+    let (roster_changed, roster_changes) = watch::channel(0);
+    let (log_sender, log_jobs) = crossbeam_channel::unbounded();
+    let (store_sender, store_jobs) = crossbeam_channel::unbounded();
+    let (hub_sender, hub_inputs) = crossbeam_channel::unbounded();
+    let (keeper_sender, keeper_inputs) = crossbeam_channel::unbounded();
+
+    let handle_cell = Arc::new(OnceLock::new());
+    let local = LocalMember { inbox: inbox.clone(), view: view.clone(), disk: disk.clone(), handle: handle_cell.clone() };
+    let peers = Peers::new(
+        Identity { member_id: identity.member_id, cluster_id: identity.cluster_id, peer_urls: birth.peer_urls },
+        settings.election_timeout,
+        Arc::new(local),
+        runtime.clone(),
+    );
+
+    let mut threads = Vec::new();
+    let mut spawn = |name: &'static str, body: Box<dyn FnOnce() + Send>| {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        threads.push((name, thread.expect("the system starts threads at boot")));
+    };
+    let below = core_loop::Below {
+        inbox: inbox.clone(),
+        log: log_sender,
+        store: store_sender,
+        keeper: keeper_sender.clone(),
+        peers: peers.clone(),
+        waiters: waiters.clone(),
+        status: status_sender,
+    };
+    let tick = settings.heartbeat_interval;
+    spawn("core", Box::new(move || core_loop::drive(core, below, tick)));
+
+    let (log_inbox, log_fatal) = (inbox.clone(), fatal.clone());
+    spawn("log", Box::new(move || log_loop::drive(log, log_jobs, log_inbox, log_fatal)));
+
+    let around = store_loop::Around {
+        disk,
+        view: view.clone(),
+        waiters: waiters.clone(),
+        hub: hub_sender.clone(),
+        keeper: keeper_sender.clone(),
+        inbox: inbox.clone(),
+        roster_changed,
+        fatal: fatal.clone(),
+        sync_every: birth.snapshot_count.max(1),
+        own_ids: identity.member_id & 0xffff,
+    };
+    spawn("store", Box::new(move || store_loop::drive(store, store_jobs, around)));
+
+    let hub_settings = hub::Settings {
+        progress_interval_ms: birth.watch_progress_interval.as_millis() as u64,
+        fragment_bytes: settings.max_request_bytes + (512 << 10),
+    };
+    let (hub_view, hub_fatal) = (first_view.clone(), fatal.clone());
+    spawn("hub", Box::new(move || hub_loop::drive(hub_settings, hub_view, hub_inputs, hub_fatal)));
+
+    let keeper_ids = ids.clone();
+    let keeper_around = keeper_loop::Around {
+        inbox: inbox.clone(),
+        next_id: Arc::new(move || keeper_ids.lock().expect("making an id does not panic").next_id()),
+        election_timeout: settings.election_timeout,
+        retry: settings.request_timeout,
+    };
+    spawn("keeper", Box::new(move || keeper_loop::drive(first_view, keeper_inputs, keeper_around)));
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let leader_elected = Arc::new(Mutex::new(None));
+    runtime.spawn(note_elections(status.clone(), leader_elected.clone()));
+    let handle = Handle::new(Parts {
+        settings,
+        inbox: inbox.clone(),
+        waiters: waiters.clone(),
+        view,
+        status,
+        hub: hub_sender,
+        keeper: keeper_sender,
+        peers,
+        ids,
+        stream_ids: Arc::new(AtomicU64::new(1)),
+        fatal,
+        stopping: stopping.clone(),
+        leader_elected,
+        alarm_raised: AtomicBool::new(false),
+    });
+    assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");
+    Running { handle, roster_changes, inbox, waiters, stopping, threads }
+}
+
+impl Running {
+    /// Asks raft for leadership at once: the only voter of a cluster need not
+    /// wait for a timeout.
+    pub fn campaign(&self) {
+        // The inbox of a member that has just started is not full.
+        let _ = self.inbox.request(Input::Campaign);
+    }
+
+    /// Stops in order. Everything acknowledged is durable before it returns.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.waiters.proposals.clear();
+        self.waiters.reads.clear();
+        self.inbox.close();
+        let Running { handle, threads, .. } = self;
+        drop(handle);
+        for (name, thread) in threads {
+            // Hub and Keeper end when the last client has gone; the process
+            // need not wait for clients.
+            if matches!(name, "core" | "log" | "store") && thread.join().is_err() {
+                tracing::error!(thread = name, "a thread of this member panicked while stopping");
+            }
+        }
+    }
+}
+
+/// Remembers when a leader was last seen elected, for the words of timeouts.
+async fn note_elections(mut status: watch::Receiver<Arc<member::core::Status>>, at: Arc<Mutex<Option<Instant>>>) {
+    let mut leader = status.borrow().leader;
+    while status.changed().await.is_ok() {
+        let now = status.borrow().leader;
+        if now != leader {
+            leader = now;
+            if leader != 0 {
+                *at.lock().expect("noting a time does not panic") = Some(Instant::now());
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the links to other members ask of this one.
+
+use super::inbox::Inbox;
+use crate::handle::{Handle, View};
+use crate::peer::{BoxFuture, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use disk::{Disk, DiskFile, OpenMode, OsDisk};
+use member::boot;
+use member::core::Input;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+/// This member, as its peers' links see it.
+pub struct LocalMember {
+    pub inbox: Arc<Inbox>,
+    pub view: Arc<ArcSwap<View>>,
+    pub disk: OsDisk,
+    /// Set once the edge is up; until then leases cannot be asked for.
+    pub handle: Arc<OnceLock<Handle>>,
+}
+
+impl LocalMember {
+    fn view(&self) -> View {
+        View::clone(&self.view.load())
+    }
+}
+
+impl Local for LocalMember {
+    fn deliver(&self, message: raft::Message) {
+        self.inbox.message(message);
+    }
+
+    fn unreachable(&self, id: u64) {
+        self.inbox.number(Input::Unreachable(id));
+    }
+
+    fn snapshot_sent(&self, id: u64, ok: bool) {
+        self.inbox.number(Input::SnapshotSent(id, ok));
+    }
+
+    fn snapshot(&self) -> io::Result<SnapshotBody> {
+        let view = self.view();
+        let plan = view.image().map_err(io::Error::other)?;
+        let meta = raft::SnapshotMeta {
+            index: view.applied(),
+            term: view.term(),
+            conf_state: boot::raft_conf_state(&view.conf_state()),
+        };
+        Ok(SnapshotBody {
+            meta,
+            // etcd up to 3.6 reads its member list from here.
+            data: Bytes::from(store::roster::legacy::store_json(view.roster(), view.applied())),
+            size_bytes: plan.size_bytes(),
+            write: Box::new(move |sink| plan.write(sink).map_err(io::Error::other)),
+        })
+    }
+
+    fn receive_snapshot(&self, index: u64) -> io::Result<Box<dyn SnapshotSink>> {
+        self.disk.create_dir(boot::dirs::SNAPSHOTS)?;
+        let path = boot::snapshot_path(index);
+        let part = format!("{path}.part");
+        if self.disk.exists(&part)? {
+            self.disk.remove(&part)?;
+        }
+        let file = self.disk.open(&part, OpenMode::Create)?;
+        Ok(Box::new(SnapshotFile { disk: self.disk.clone(), file, part, path, length: 0 }))
+    }
+
+    fn members(&self) -> Vec<proto::etcdserverpb::Member> {
+        self.view().roster().to_wire()
+    }
+
+    fn is_removed(&self, id: u64) -> bool {
+        self.view().roster().is_removed(id)
+    }
+
+    fn cluster_version(&self) -> Option<String> {
+        self.view().roster().cluster_version().map(str::to_owned)
+    }
+
+    fn hash_kv(&self, revision: i64) -> Result<(u32, i64, i64), String> {
+        let hash = self.view().hash_kv(revision).map_err(|error| error.to_string())?;
+        Ok((hash.hash, hash.compact_revision, hash.hash_revision))
+    }
+
+    fn keep_alive(&self, id: i64) -> BoxFuture<Result<i64, LeaseError>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let handle = handle.get().ok_or_else(|| LeaseError::Other("this member is starting".to_owned()))?;
+            match handle.keep_alive_here(id).await {
+                Ok(0) => Err(LeaseError::NotFound),
+                Ok(ttl) => Ok(ttl),
+                Err(error) => Err(LeaseError::from(error)),
+            }
+        })
+    }
+
+    fn time_to_live(&self, id: i64, keys: bool) -> BoxFuture<Result<RemainingLease, LeaseError>> {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let handle = handle.get().ok_or_else(|| LeaseError::Other("this member is starting".to_owned()))?;
+            let left = handle.time_to_live_here(id, keys).await.map_err(LeaseError::from)?;
+            if left.ttl < 0 {
+                return Err(LeaseError::NotFound);
+            }
+            Ok(RemainingLease { ttl: left.ttl, granted_ttl: left.granted_ttl, keys: left.keys })
+        })
+    }
+}
+
+/// A snapshot on its way in. It gets its name only when it is whole and
+/// durable.
+struct SnapshotFile {
+    disk: OsDisk,
+    file: disk::OsFile,
+    part: String,
+    path: String,
+    length: u64,
+}
+
+impl SnapshotSink for SnapshotFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(self.length, &[bytes])?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.file.sync()?;
+        self.disk.rename(&self.part, &self.path)?;
+        self.disk.sync_dir(boot::dirs::SNAPSHOTS)
+    }
+}

@@ -1,0 +1,65 @@
+//! The loop that drives Log: one write and one fdatasync for all that waits.
+
+use super::fail::Fatal;
+use super::inbox::Inbox;
+use crossbeam_channel::Receiver;
+use member::core::Input;
+use member::ids::Index;
+use member::limits;
+use member::log::Log;
+use raft::Append;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Work for Log.
+#[derive(Debug)]
+pub enum LogJob {
+    /// Write these, then say so.
+    Append(Vec<Append>),
+    /// Entries up to here may be forgotten.
+    Release(Index),
+}
+
+/// Runs until Core has gone.
+pub fn drive(mut log: Log<disk::OsDisk>, jobs: Receiver<LogJob>, inbox: Arc<Inbox>, fatal: Fatal) {
+    let mut batch: Vec<Append> = Vec::new();
+    while let Ok(job) = jobs.recv() {
+        let mut release = None;
+        let mut bytes = take(job, &mut batch, &mut release);
+        while bytes < limits::LOG_BATCH_BYTES_MAX
+            && let Ok(more) = jobs.try_recv()
+        {
+            bytes += take(more, &mut batch, &mut release);
+        }
+        let started = Instant::now();
+        match fatal.retry_while_full("write-ahead log", || log.append(&batch)) {
+            Ok(Some(mark)) => inbox.number(Input::Appended(mark)),
+            Ok(None) => {}
+            Err(fault) => return fatal.stop(&fault),
+        }
+        if !batch.is_empty() {
+            crate::metrics::wal_synced(started.elapsed(), log.stats());
+        }
+        batch.clear();
+        if let Some(index) = release
+            && let Err(fault) = log.release(index)
+        {
+            return fatal.stop(&fault);
+        }
+    }
+}
+
+fn take(job: LogJob, batch: &mut Vec<Append>, release: &mut Option<Index>) -> usize {
+    match job {
+        LogJob::Append(appends) => {
+            let entries = appends.iter().flat_map(|append| &append.entries);
+            let bytes = entries.map(|entry| entry.data.len() + 64).sum();
+            batch.extend(appends);
+            bytes
+        }
+        LogJob::Release(index) => {
+            *release = Some(index);
+            0
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The life of a server process: boot, run, publish, serve, stop.
+
+use crate::boot::{self, Booted};
+use crate::config::{Config, Url};
+use crate::handle::Handle;
+use crate::run::{self, Birth, Running};
+use crate::{clock, cluster, listen};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// Threads of the edge. The owners' loops have threads of their own.
+const EDGE_THREADS: usize = 2;
+/// How long open requests may take once the member stops.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// Runs a member until a signal; returns the exit code.
+pub fn main(config: &Config) -> i32 {
+    end_process_on_panic();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(EDGE_THREADS)
+        .thread_name("edge")
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start the edge's threads: {error}")),
+    };
+    match runtime.block_on(live(config, runtime.handle())) {
+        Ok(signal) => {
+            tracing::info!("closed etcd server");
+            end_by(signal)
+        }
+        Err(reason) => fail(&reason),
+    }
+}
+
+fn fail(reason: &str) -> i32 {
+    tracing::error!(error = reason, "failed to start etcd");
+    eprintln!("etcd: {reason}");
+    1
+}
+
+/// Ends as the signal would have, so that a shell sees 130 or 143; process 1
+/// of a container ends with 0.
+fn end_by(kind: SignalKind) -> i32 {
+    if std::process::id() == 1 {
+        return 0;
+    }
+    128 + kind.as_raw_value()
+}
+
+/// A broken invariant anywhere ends the whole member: half of one would be
+/// worse than none, and the log is the recovery.
+fn end_process_on_panic() {
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        shown(panic);
+        std::process::exit(2);
+    }));
+}
+
+async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<SignalKind, String> {
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    // Ports first: a port that is taken must leave nothing written.
+    let peer_listeners = bind_all(&config.listen_peer_urls, "listen-peer-urls").await?;
+    let client_listeners = bind_all(&config.listen_client_urls, "listen-client-urls").await?;
+    let metrics_listeners = bind_all(&config.listen_metrics_urls, "listen-metrics-urls").await?;
+
+    let Booted { lock, disk, opened, settings } = boot::boot(config, clock::seed()).await?;
+    if let Some((file, offset)) = &opened.cut {
+        tracing::warn!(file, offset, "the end of the write-ahead log was torn by a crash and has been cut");
+    }
+    let alone = opened.store.view().conf_state().voters.len() <= 1 && opened.core.conf_state().voters.len() <= 1;
+    tracing::info!(
+        name = config.name,
+        member_id = format!("{:x}", settings.member_id),
+        cluster_id = format!("{:x}", settings.cluster_id),
+        data_dir = %config.data_dir.display(),
+        heartbeat_interval = ?config.heartbeat_interval,
+        election_timeout = ?config.election_timeout,
+        snapshot_count = config.snapshot_count,
+        quota_bytes = config.quota_bytes,
+        "starting an etcd server"
+    );
+    let birth = Birth {
+        settings,
+        peer_urls: config.initial_advertise_peer_urls.iter().map(Url::to_string).collect(),
+        snapshot_count: config.snapshot_count,
+        watch_progress_interval: config.watch_progress_notify_interval,
+        born_ms: clock::unix_ms(),
+    };
+    let running = run::start(disk, opened, birth, runtime);
+    let (stop, stopped) = watch::channel(false);
+    let handle = running.handle.clone();
+    for listener in peer_listeners {
+        runtime.spawn(handle.peers().clone().serve(listener));
+    }
+    for listener in metrics_listeners {
+        runtime.spawn(listen::serve_http(listener, handle.clone(), stopped.clone()));
+    }
+    runtime.spawn(cluster::follow_roster(handle.clone(), running.roster_changes.clone()));
+    runtime.spawn(cluster::keep_version(handle.clone()));
+    if alone && config.initial_election_tick_advance {
+        running.campaign();
+    }
+    let signal = tokio::select! {
+        () = serve_clients(config, handle.clone(), client_listeners, &stopped) => {
+            unreachable!("clients are served until the member stops")
+        }
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+        () = cluster::removed(handle.clone(), running.roster_changes.clone()) => {
+            tracing::error!("the member has been permanently removed from the cluster");
+            SignalKind::terminate()
+        }
+    };
+    tracing::info!(signal = name_of(signal), "received signal; shutting down");
+    hand_over(&handle).await;
+    let _ = stop.send(true);
+    tokio::time::sleep(DRAIN.min(config.heartbeat_interval)).await;
+    drop(handle);
+    stop_running(running).await;
+    drop(lock);
+    Ok(signal)
+}
+
+/// Publishes this member, then serves for ever. Connections made earlier wait
+/// in the accept queue, as with etcd.
+async fn serve_clients(config: &Config, handle: Handle, listeners: Vec<TcpListener>, stopped: &watch::Receiver<bool>) {
+    cluster::publish(&handle, &config.name, &config.advertise_client_urls).await;
+    let mut serving = tokio::task::JoinSet::new();
+    for listener in listeners {
+        let address = listener.local_addr().map_or_else(|_| "unknown".to_owned(), |address| address.to_string());
+        tracing::info!(
+            traffic = "grpc+http",
+            address,
+            "serving client traffic insecurely; this is strongly discouraged!"
+        );
+        serving.spawn(listen::serve(listener, handle.clone(), stopped.clone()));
+    }
+    tracing::info!("ready to serve client requests");
+    while serving.join_next().await.is_some() {}
+    std::future::pending::<()>().await;
+}
+
+/// A leader that stops hands over first, so that nobody waits for a timeout.
+async fn hand_over(handle: &Handle) {
+    let status = handle.status();
+    if status.leader != status.id {
+        return;
+    }
+    let view = handle.view();
+    let heir = view
+        .conf_state()
+        .voters
+        .iter()
+        .copied()
+        .filter(|&id| id != status.id)
+        .max_by_key(|&id| handle.peers().active_since(id).map(|since| since.elapsed()));
+    if let Some(heir) = heir
+        && handle.peers().active_since(heir).is_some()
+        && let Err(error) = tokio::time::timeout(handle.settings().election_timeout, handle.move_leader(heir))
+            .await
+            .map_err(|_| "it took too long".to_owned())
+            .and_then(|moved| moved.map_err(|error| error.to_string()))
+    {
+        tracing::warn!(error, "leadership was not handed over before stopping");
+    }
+}
+
+async fn stop_running(running: Running) {
+    let stopped = tokio::task::spawn_blocking(move || running.stop()).await;
+    assert!(stopped.is_ok(), "stopping does not panic");
+}
+
+async fn bind_all(urls: &[Url], flag: &str) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for url in urls {
+        let address: SocketAddr = match url.authority().parse() {
+            Ok(address) => address,
+            Err(_) => tokio::net::lookup_host(url.authority())
+                .await
+                .ok()
+                .and_then(|mut found| found.next())
+                .ok_or_else(|| format!("--{flag} {url}: {} is no address of this machine", url.host()))?,
+        };
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("--{flag} {url}: cannot listen on port {}: {error}", address.port()))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {
+    signal(kind).map_err(|error| format!("cannot listen for signals: {error}"))
+}
+
+fn name_of(kind: SignalKind) -> &'static str {
+    if kind == SignalKind::interrupt() { "interrupt" } else { "terminated" }
+}

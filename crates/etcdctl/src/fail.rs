@@ -1,0 +1,94 @@
+//! How a command ends when it does not end well.
+
+use std::fmt::Display;
+
+/// etcdctl's exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Anything that has no code of its own.
+    Error = 1,
+    /// No client could be made, or a lease command got no answer.
+    BadConnection = 2,
+    /// What was typed at a prompt cannot be understood.
+    InvalidInput = 3,
+    /// A value, or an output format, that is not supported.
+    BadFeature = 4,
+    /// Ended by the other side.
+    Interrupted = 5,
+    /// Reading or writing failed here.
+    Io = 6,
+    /// Arguments that cannot be understood.
+    BadArguments = 128,
+}
+
+/// A failed command: its exit code, and what is said about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// Printed after `Error: `; None when all was said before.
+    pub text: Option<String>,
+    /// Why no connection could be made, for the log.
+    pub cause: Option<String>,
+}
+
+/// A result of a command.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// Ends with this code after printing `Error: text`.
+    pub fn new(exit: Exit, text: impl Display) -> Self {
+        Self {
+            exit,
+            text: Some(text.to_string()),
+            cause: None,
+        }
+    }
+
+    /// Arguments that cannot be understood.
+    pub fn arguments(text: impl Display) -> Self {
+        Self::new(Exit::BadArguments, text)
+    }
+
+    /// Ends with this code; all was said already.
+    pub fn silent(exit: Exit) -> Self {
+        Self {
+            exit,
+            text: None,
+            cause: None,
+        }
+    }
+
+    /// With another exit code.
+    pub fn exiting(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// As `what (text)`.
+    pub fn because(mut self, what: &str) -> Self {
+        self.text = self.text.map(|text| format!("{what} ({text})"));
+        self
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        let text = Some(error.to_string());
+        let cause = match error {
+            client::Error::Deadline { cause } => cause,
+            _ => None,
+        };
+        Self {
+            exit: Exit::Error,
+            text,
+            cause,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::new(Exit::Io, error)
+    }
+}

@@ -1,0 +1,1 @@
+//! Hub told as stories.

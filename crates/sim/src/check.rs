@@ -1,0 +1,49 @@
+//! The promises, one file each, over the record of a run.
+
+pub mod agree;
+pub mod answers;
+pub mod lease;
+pub mod reads;
+pub mod watch;
+
+use crate::model::{Model, Said};
+use crate::record::Record;
+use disk::SimDisk;
+use proto::etcdserverpb::InternalRaftRequest;
+use prost::Message;
+use store::{Entry, EntryKind, Refusal, View};
+
+/// Checks everything.
+///
+/// # Panics
+/// When a promise is broken; the words say which.
+pub fn all(record: &Record, views: Vec<View<SimDisk>>) {
+    agree::check(&views);
+    let mut reads = reads::Reads::new(record);
+    let mut model = Model::default();
+    reads.at(0, &model);
+    let mut expected = 1;
+    for (&index, entry) in &record.committed {
+        assert_eq!(index, expected, "the committed log has no holes");
+        expected += 1;
+        if let Some((id, said)) = carry_out(&mut model, entry) {
+            answers::check(record, id, index, &said);
+        }
+        reads.at(index, &model);
+    }
+    reads.finish();
+    answers::none_invented(record);
+    watch::check(record, &model);
+    agree::with_model(&views, &model);
+}
+
+/// What a committed entry does to the model; its request id and answer, if it
+/// is a command.
+fn carry_out(model: &mut Model, entry: &Entry) -> Option<(u64, Result<Said, Refusal>)> {
+    if entry.kind != EntryKind::Normal || entry.data.is_empty() {
+        return None;
+    }
+    let request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
+    let id = request.header.as_ref().map_or(0, |header| header.id);
+    Some((id, model.apply(&request)))
+}

@@ -1,0 +1,38 @@
+//! All members hold the same, and it is what the committed log says.
+
+use crate::model::Model;
+use disk::SimDisk;
+use proto::etcdserverpb::{RangeRequest, RangeResponse};
+use prost::Message;
+use store::{Header, View};
+
+/// Same revision, same compaction, same hash of all that is kept.
+pub fn check(views: &[View<SimDisk>]) {
+    let first = views.first().expect("a cluster has members");
+    let hash = first.hash_kv(0).expect("a healthy disk is hashed");
+    let leases: Vec<_> = first.leases().map(|(id, lease)| (id, lease.ttl_seconds())).collect();
+    for view in views {
+        assert_eq!(view.applied(), first.applied(), "members have applied the same");
+        assert_eq!(view.revision(), first.revision(), "members are at the same revision");
+        assert_eq!(view.compacted(), first.compacted(), "members have compacted to the same revision");
+        assert_eq!(view.hash_kv(0).expect("a healthy disk is hashed"), hash, "members hold the same keys");
+        let own: Vec<_> = view.leases().map(|(id, lease)| (id, lease.ttl_seconds())).collect();
+        assert_eq!(own, leases, "members hold the same leases");
+    }
+}
+
+/// The present state is the model's.
+pub fn with_model(views: &[View<SimDisk>], model: &Model) {
+    let everything =
+        RangeRequest { key: (&b"\0"[..]).into(), range_end: (&b"\0"[..]).into(), ..RangeRequest::default() };
+    let expected = model.range(&everything).expect("the present can be read");
+    for view in views {
+        let bytes = view.range(&everything).expect("the present can be read").encode(&Header::default());
+        let held = RangeResponse::decode(&bytes[..]).expect("our own encoding");
+        assert_eq!(held, expected, "a member holds what the committed log says");
+        let leases: Vec<i64> = view.leases().map(|(id, _)| id).collect();
+        let promised: Vec<i64> = model.leases.keys().copied().collect();
+        assert_eq!(leases, promised, "a member holds the leases that the committed log says");
+    }
+    assert!(model.orphans().is_empty(), "keys go with their leases");
+}

@@ -1,0 +1,26 @@
+//! Leases: none ends before its time. The load never revokes, so every end is
+//! an expiry.
+
+use crate::record::Record;
+use crate::world::Micros;
+use store::LeaseChange;
+
+/// A member has applied a change of a lease, at `now`.
+///
+/// # Panics
+/// When a lease ends early.
+pub fn changed(record: &mut Record, now: Micros, change: &LeaseChange) {
+    match *change {
+        LeaseChange::Granted { id, ttl_seconds } => {
+            record.leases.entry(id).or_insert((now, ttl_seconds));
+        }
+        LeaseChange::Revoked { id } => {
+            let Some((granted, ttl_seconds)) = record.leases.get(&id).copied() else { return };
+            let lived = now - granted;
+            // Members' clocks run up to 4 % fast.
+            let least = ttl_seconds as u64 * 960_000;
+            assert!(lived >= least, "lease {id} of {ttl_seconds} s ended after {lived} µs");
+        }
+        LeaseChange::Checkpointed { .. } => {}
+    }
+}

@@ -1,0 +1,84 @@
+//! What goes wrong, and when: drawn per run, so that each seed has its own mix.
+
+use crate::chance::between;
+use crate::world::Micros;
+use fastrand::Rng;
+
+/// One thing going wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The machine of a member loses power now.
+    PowerLoss(usize),
+    /// The machine of a member loses power at one of its next disk operations.
+    PowerLossSoon(usize, u64),
+    /// The process of a member is killed; its machine lives.
+    Kill(usize),
+    /// All machines lose power at once.
+    AllPowerLoss,
+    /// The network falls into two.
+    Split(Vec<usize>),
+    /// One direction between two members carries nothing.
+    OneWay(usize, usize),
+    /// The network is whole again.
+    Heal,
+    /// A member does nothing for a while, as a stopped process.
+    Pause(usize, Micros),
+    /// The disk of a member takes this much longer for a while.
+    SlowDisk(usize, Micros),
+    /// A member is asked to lead.
+    Transfer(usize),
+}
+
+/// How often faults come in a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Mean time between two faults.
+    pub every: Micros,
+    /// Weights of the kinds, in the order of the enum.
+    weights: [u32; 10],
+}
+
+impl Plan {
+    /// The mix of a run: each kind may be absent.
+    pub fn draw(rng: &mut Rng) -> Plan {
+        let weights = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
+        Plan { every: rng.u64(300_000..4_000_000), weights }
+    }
+
+    /// No faults at all.
+    pub fn none() -> Plan {
+        Plan { every: Micros::MAX / 4, weights: [0; 10] }
+    }
+
+    /// Time to the next fault.
+    pub fn wait(&self, rng: &mut Rng) -> Micros {
+        between(rng, self.every / 4, self.every)
+    }
+
+    /// The next fault in a cluster of `count`.
+    pub fn next(&self, rng: &mut Rng, count: usize) -> Fault {
+        let one = rng.usize(..count);
+        let total: u32 = self.weights.iter().sum();
+        if total == 0 {
+            return Fault::Heal;
+        }
+        let mut at = rng.u32(..total);
+        let kind = self.weights.iter().position(|&weight| {
+            let here = at < weight;
+            at = at.saturating_sub(weight);
+            here
+        });
+        match kind.expect("some weight holds it") {
+            0 => Fault::PowerLoss(one),
+            1 => Fault::PowerLossSoon(one, rng.u64(1..30)),
+            2 => Fault::Kill(one),
+            3 => Fault::AllPowerLoss,
+            4 => Fault::Split((0..count).filter(|_| rng.bool()).collect()),
+            5 => Fault::OneWay(one, (one + rng.usize(1..count.max(2))) % count),
+            6 => Fault::Heal,
+            7 => Fault::Pause(one, rng.u64(200_000..8_000_000)),
+            8 => Fault::SlowDisk(one, rng.u64(10_000..2_000_000)),
+            _ => Fault::Transfer(one),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What was committed, asked, answered and told, for the checkers.
+
+use bytes::Bytes;
+use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
+use prost::Message;
+use std::collections::BTreeMap;
+use store::{Entry, EntryKind, Refusal, Reply};
+
+/// Everything that the promises are about.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// Committed entries by index, as the first member to apply them saw them.
+    pub committed: BTreeMap<u64, Entry>,
+    /// Where a request was committed, by its id.
+    pub index_of: BTreeMap<u64, u64>,
+    /// Answers to writes by request id.
+    pub answers: BTreeMap<u64, Answer>,
+    /// Answered reads.
+    pub reads: Vec<Read>,
+    /// What watches were told.
+    pub watches: Vec<Watched>,
+    /// The highest index that some client knows to be committed.
+    pub known: u64,
+    /// (term, leader) pairs seen.
+    pub leaders: BTreeMap<u64, u64>,
+    /// When each lease was granted, or renewed, and its TTL: (at, seconds).
+    pub leases: BTreeMap<i64, (u64, i64)>,
+    /// Counters for the figures.
+    pub counts: Counts,
+}
+
+/// How much a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Requests sent by clients.
+    pub asked: u64,
+    /// Requests with an answer.
+    pub answered: u64,
+    /// Losses of power and killed processes.
+    pub crashes: u64,
+    /// Partitions made.
+    pub partitions: u64,
+    /// Snapshots sent between members.
+    pub snapshots: u64,
+    /// Leaders elected.
+    pub elections: u64,
+    /// Events told to watches.
+    pub events: u64,
+}
+
+/// A write's answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The highest index known committed when it was asked.
+    pub known_before: u64,
+    /// What was said.
+    pub outcome: Result<Reply, Refusal>,
+}
+
+/// A read's answer.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// What was asked.
+    pub request: RangeRequest,
+    /// The highest index known committed when it was asked; 0 for a
+    /// serializable read, which may be stale.
+    pub known_before: u64,
+    /// The index of the View that answered.
+    pub applied: u64,
+    /// The encoded answer, or the refusal.
+    pub outcome: Result<Bytes, Refusal>,
+}
+
+/// What one watch was told, across reconnections.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// First key.
+    pub key: Bytes,
+    /// As in a range request.
+    pub range_end: Bytes,
+    /// Runs of contiguous watching: (first revision owed, events).
+    pub runs: Vec<Run>,
+    /// Whether it asked for previous values.
+    pub previous: bool,
+}
+
+/// A run of contiguous watching.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// The first revision it was owed.
+    pub from: i64,
+    /// All up to here has been told, as the stream itself said.
+    pub upto: i64,
+    /// In order: revision and the encoded event.
+    pub events: Vec<(i64, Told)>,
+}
+
+/// One event as told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// A deletion?
+    pub delete: bool,
+    /// Encoded KeyValue.
+    pub kv: Bytes,
+    /// Encoded previous KeyValue.
+    pub previous: Option<Bytes>,
+}
+
+impl Record {
+    /// A member applies an entry: every member the same one at an index.
+    ///
+    /// # Panics
+    /// When two members differ: the first promise of all is broken.
+    pub fn applies(&mut self, member: usize, entry: &Entry) {
+        if let Some(first) = self.committed.get(&entry.index) {
+            assert!(
+                first.term == entry.term && first.kind == entry.kind && first.data == entry.data,
+                "member {member} applies another entry at index {} (term {}) than others did (term {})",
+                entry.index,
+                entry.term,
+                first.term
+            );
+            return;
+        }
+        if entry.kind == EntryKind::Normal
+            && !entry.data.is_empty()
+            && let Ok(request) = InternalRaftRequest::decode(entry.data.clone())
+            && let Some(header) = request.header
+        {
+            self.index_of.entry(header.id).or_insert(entry.index);
+        }
+        self.committed.insert(entry.index, entry.clone());
+    }
+
+    /// A member leads.
+    ///
+    /// # Panics
+    /// When another one has led in the same term.
+    pub fn leads(&mut self, term: u64, leader: u64) {
+        match self.leaders.insert(term, leader) {
+            Some(other) => assert_eq!(other, leader, "two leaders in term {term}"),
+            None => self.counts.elections += 1,
+        }
+    }
+}

@@ -1,0 +1,587 @@
+//! The world: what happens next, to whom, until all is checked.
+
+mod clients;
+mod watchers;
+
+use crate::chance::{Chances, between};
+use crate::check;
+use crate::faults::{Fault, Plan};
+use crate::member::{Member, TICK};
+use crate::net::{Net, Weather};
+use crate::record::{Counts, Record};
+use crate::trace::Trace;
+use clients::Client;
+use disk::{SimDisk, SimFaults};
+use member::boot::Start;
+use member::core::{Input, Outputs};
+use member::log::Identity;
+use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest, RequestHeader};
+use proto::raftpb;
+use prost::Message as _;
+use raft::{Message, MessageKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use watchers::Watcher;
+
+/// Simulated time since the beginning, in microseconds.
+pub type Micros = u64;
+
+const SECOND: Micros = 1_000_000;
+/// After the faults have ended the cluster must come to rest within this.
+const REST: Micros = 90 * SECOND;
+/// Members whose first life begins within this of each other.
+const BOOT_SPREAD: Micros = 200_000;
+
+/// What a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// All chance comes from here.
+    pub seed: u64,
+    /// How long faults and load last.
+    pub storm: Micros,
+    /// Print everything that happens.
+    pub tell: bool,
+}
+
+impl Settings {
+    /// The run of a seed as `cargo x sim` makes it.
+    pub fn of(seed: u64) -> Settings {
+        Settings { seed, storm: 20 * SECOND, tell: false }
+    }
+}
+
+/// What came of a run that broke no promise.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    /// Folded from everything that happened.
+    pub trace_hash: u64,
+    /// Things that happened.
+    pub happenings: u64,
+    /// Simulated time until rest.
+    pub simulated: Micros,
+    /// Members of the cluster.
+    pub members: usize,
+    /// What was done.
+    pub counts: Counts,
+}
+
+/// Runs a seed to its end.
+///
+/// # Panics
+/// When a promise is broken. The words say which; the seed replays it.
+pub fn run(settings: Settings) -> Outcome {
+    let mut world = World::new(settings);
+    world.storm();
+    world.rest();
+    check::all(&world.record, world.views());
+    Outcome {
+        trace_hash: world.trace.hash(),
+        happenings: world.trace.lines(),
+        simulated: world.now,
+        members: world.slots.len(),
+        counts: world.record.counts,
+    }
+}
+
+/// What may happen.
+enum Event {
+    Tick(usize, u32),
+    Log(usize, u32),
+    Store(usize, u32),
+    Deliver(usize, Box<Message>, Option<Rc<Vec<u8>>>),
+    SnapshotSent(usize, u32, u64, bool),
+    Restart(usize),
+    Ask(usize),
+    GiveUp(usize, u64),
+    Connect(usize),
+    Fault,
+}
+
+/// A member's place: its machine outlives its processes.
+struct Slot {
+    id: u64,
+    disk: SimDisk,
+    life: u32,
+    alive: Option<Box<Member>>,
+    paused_until: Micros,
+    slow_until: Micros,
+    /// Its clock runs this much faster or slower.
+    tick: Micros,
+}
+
+/// A cluster, its clients and what befalls them.
+pub struct World {
+    now: Micros,
+    number: u64,
+    queue: BTreeMap<(Micros, u64), Event>,
+    chances: Chances,
+    net: Net,
+    plan: Plan,
+    slots: Vec<Slot>,
+    first_changes: Vec<bytes::Bytes>,
+    clients: Vec<Client>,
+    watchers: Vec<Watcher>,
+    next_stream: u64,
+    /// Who waits for a request or read of a member.
+    pending: BTreeMap<(usize, u64), usize>,
+    storm_ends: Micros,
+    calm: bool,
+    record: Record,
+    trace: Trace,
+    outputs: Outputs,
+}
+
+impl World {
+    /// A cluster whose members are about to start.
+    pub fn new(settings: Settings) -> World {
+        let mut chances = Chances::new(settings.seed);
+        let count = if chances.faults.u8(..3) == 0 { 5 } else { 3 };
+        let weather = Weather::draw(&mut chances.net);
+        let plan = Plan::draw(&mut chances.faults);
+        let slots: Vec<Slot> = (0..count)
+            .map(|_| Slot {
+                id: chances.births.u64(1..=u64::MAX),
+                disk: SimDisk::new(chances.births.u64(..), SimFaults::default()),
+                life: 0,
+                alive: None,
+                paused_until: 0,
+                slow_until: 0,
+                tick: TICK - 4_000 + chances.births.u64(0..8_000),
+            })
+            .collect();
+        let mut ids: Vec<u64> = slots.iter().map(|slot| slot.id).collect();
+        ids.sort_unstable();
+        let mut world = World {
+            now: 1,
+            number: 0,
+            queue: BTreeMap::new(),
+            net: Net::new(weather),
+            plan,
+            slots,
+            first_changes: ids.iter().map(|&id| first_change(id)).collect(),
+            clients: (0..4).map(|_| Client::default()).collect(),
+            watchers: watchers::draw(&mut chances.load),
+            next_stream: 1,
+            pending: BTreeMap::new(),
+            storm_ends: settings.storm,
+            calm: false,
+            record: Record::default(),
+            trace: Trace::new(settings.tell),
+            outputs: Outputs::default(),
+            chances,
+        };
+        for slot in 0..count {
+            let at = world.chances.births.u64(1..BOOT_SPREAD);
+            world.at(at, Event::Restart(slot));
+        }
+        for client in 0..world.clients.len() {
+            world.at(SECOND, Event::Ask(client));
+        }
+        for watcher in 0..world.watchers.len() {
+            world.at(SECOND * 2, Event::Connect(watcher));
+        }
+        let first = world.plan.wait(&mut world.chances.faults);
+        world.at(first, Event::Fault);
+        world
+    }
+
+    /// Faults and load together.
+    fn storm(&mut self) {
+        while let Some((at, event)) = self.pop_before(self.storm_ends) {
+            self.now = at;
+            self.happen(event);
+        }
+        self.now = self.storm_ends;
+    }
+
+    /// No more faults, no more load: everything that was begun must end, and
+    /// all members must come to the same state.
+    fn rest(&mut self) {
+        self.calm = true;
+        self.net = Net::new(Weather::fair());
+        for slot in 0..self.slots.len() {
+            self.slots[slot].paused_until = 0;
+            self.slots[slot].slow_until = 0;
+            self.slots[slot].disk.set_faults(SimFaults::default());
+        }
+        let deadline = self.now + REST;
+        let mut look = self.now + SECOND;
+        while let Some((at, event)) = self.pop_before(deadline) {
+            self.now = at;
+            self.happen(event);
+            if self.now >= look {
+                look = self.now + SECOND;
+                if self.is_at_rest() {
+                    return;
+                }
+            }
+        }
+        let states: Vec<String> = self.slots.iter().map(|slot| slot.describe()).collect();
+        let open: Vec<&Client> = self.clients.iter().filter(|client| client.open.is_some()).collect();
+        panic!(
+            "the faults ended {} s ago and the cluster has not come to rest: {states:#?}; open requests {open:?}; watchers {:?}",
+            REST / SECOND,
+            self.watchers
+        );
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let mut applied = BTreeSet::new();
+        for slot in &self.slots {
+            let Some(member) = &slot.alive else { return false };
+            let status = member.core.status();
+            if status.leader == 0 || status.applied != status.commit {
+                return false;
+            }
+            applied.insert(status.applied);
+        }
+        let revision = self.slots[0].alive.as_ref().map_or(0, |member| member.view().revision());
+        applied.len() == 1
+            && self.clients.iter().all(|client| client.open.is_none())
+            && self.watchers.iter().all(|watcher| watcher.has_seen(revision))
+    }
+
+    /// The last moment of every member.
+    fn views(&self) -> Vec<store::View<SimDisk>> {
+        self.slots.iter().filter_map(|slot| slot.alive.as_ref()).map(|member| member.view()).collect()
+    }
+
+    fn at(&mut self, time: Micros, event: Event) {
+        self.number += 1;
+        self.queue.insert((time, self.number), event);
+    }
+
+    fn pop_before(&mut self, end: Micros) -> Option<(Micros, Event)> {
+        let first = self.queue.first_entry()?;
+        let (at, _) = *first.key();
+        (at < end).then(|| (at, first.remove()))
+    }
+
+    fn happen(&mut self, event: Event) {
+        if let Some(slot) = event.concerns()
+            && self.slots[slot].paused_until > self.now
+        {
+            // A stopped process: everything waits for it.
+            let until = self.slots[slot].paused_until;
+            return self.at(until, event);
+        }
+        match event {
+            Event::Tick(slot, life) => self.tick(slot, life),
+            Event::Log(slot, life) => self.write_log(slot, life),
+            Event::Store(slot, life) => self.work_store(slot, life),
+            Event::Deliver(slot, message, image) => self.deliver(slot, *message, image),
+            Event::SnapshotSent(slot, life, to, ok) => {
+                if let Some(member) = self.life(slot, life) {
+                    member.core.step(Input::SnapshotSent(to, ok));
+                    self.settle(slot);
+                }
+            }
+            Event::Restart(slot) => self.restart(slot),
+            Event::Ask(client) => self.ask(client),
+            Event::GiveUp(client, number) => self.give_up(client, number),
+            Event::Connect(watcher) => self.connect(watcher),
+            Event::Fault => self.fault(),
+        }
+    }
+
+    /// The member in a slot, if it is still in this life.
+    fn life(&mut self, slot: usize, life: u32) -> Option<&mut Member> {
+        let slot = &mut self.slots[slot];
+        if slot.life == life { slot.alive.as_deref_mut() } else { None }
+    }
+
+    fn tick(&mut self, slot: usize, life: u32) {
+        let now = self.now;
+        let Some(member) = self.life(slot, life) else { return };
+        member.core.step(Input::Tick);
+        member.hub.tick(now / 1_000);
+        for _ in 0..4 {
+            if member.hub.has_work() {
+                member.hub.catch_up().expect("a healthy disk reads history");
+            }
+        }
+        let expired = member.keeper.expired(now / 1_000);
+        if let Some((term, leases)) = expired {
+            for lease in leases {
+                let id = member.ids.next_id();
+                member.revokes.insert(id, (lease, now));
+                member.core.step(Input::Propose(member::core::Proposal {
+                    id,
+                    data: revoke(id, lease),
+                    only_in: Some(term),
+                }));
+            }
+        }
+        let late: Vec<u64> =
+            member.revokes.iter().filter(|(_, (_, asked))| now - asked > 7 * SECOND).map(|(&id, _)| id).collect();
+        for id in late {
+            let (lease, _) = member.revokes.remove(&id).expect("just seen");
+            member.keeper.retry(lease);
+        }
+        let next = now + self.slots[slot].tick;
+        self.at(next, Event::Tick(slot, life));
+        self.settle(slot);
+    }
+
+    fn write_log(&mut self, slot: usize, life: u32) {
+        let Some(member) = self.life(slot, life) else { return };
+        member.log_busy = false;
+        if let Err(fault) = member.write_log() {
+            return self.failed(slot, &fault.to_string());
+        }
+        self.settle(slot);
+    }
+
+    fn work_store(&mut self, slot: usize, life: u32) {
+        let now = self.now;
+        let Some(member) = self.life(slot, life) else { return };
+        member.store_busy = false;
+        let done = match member.work_store(now) {
+            Ok(done) => done,
+            Err(fault) => return self.failed(slot, &fault.to_string()),
+        };
+        for entry in &done.entries {
+            self.record.applies(slot, entry);
+        }
+        for change in &done.leases {
+            check::lease::changed(&mut self.record, now, change);
+        }
+        for (id, outcome) in done.outcomes {
+            self.answered_write(slot, id, outcome);
+        }
+        self.settle(slot);
+    }
+
+    fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Vec<u8>>>) {
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        if let (Some(image), Some(snapshot)) = (&image, &message.snapshot)
+            && let Err(error) = member.receive_snapshot(snapshot.meta.index, image)
+        {
+            return self.failed(slot, &error.to_string());
+        }
+        self.trace.note(self.now, [1, slot as u64, message.kind as u64 ^ (message.index << 8)], || {
+            format!("m{slot} gets {:?} from {:x} term {} index {}", message.kind, message.from, message.term, message.index)
+        });
+        member.core.step(Input::Message(message));
+        self.settle(slot);
+    }
+
+    /// Hands on what a member's parts have ready.
+    fn settle(&mut self, slot: usize) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        loop {
+            let Some(member) = self.slots[slot].alive.as_mut() else { break };
+            member.core.take(&mut outputs);
+            if let Some(term) = member.notice_leadership(self.now) {
+                let id = self.slots[slot].id;
+                self.trace.note(self.now, [2, slot as u64, term], || format!("m{slot} leads term {term}"));
+                self.record.leads(term, id);
+            }
+            if outputs.is_empty() {
+                break;
+            }
+            self.hand_on(slot, &mut outputs);
+        }
+        self.outputs = outputs;
+        self.tell_watchers(slot);
+    }
+
+    fn hand_on(&mut self, slot: usize, outputs: &mut Outputs) {
+        for message in outputs.messages.drain(..) {
+            self.send(slot, message);
+        }
+        let slow = if self.slots[slot].slow_until > self.now { 400_000 } else { 0 };
+        let life = self.slots[slot].life;
+        let member = self.slots[slot].alive.as_mut().expect("it has just given outputs");
+        member.log_jobs.append(&mut outputs.appends);
+        member.store_jobs.extend(outputs.applies.drain(..));
+        let mut begin = Vec::new();
+        if !member.log_jobs.is_empty() && !member.log_busy {
+            member.log_busy = true;
+            begin.push((between(&mut self.chances.disk, 50, 3_000) + slow, Event::Log(slot, life)));
+        }
+        if !member.store_jobs.is_empty() && !member.store_busy {
+            member.store_busy = true;
+            begin.push((between(&mut self.chances.disk, 10, 500), Event::Store(slot, life)));
+        }
+        if let Some(index) = outputs.release.take()
+            && let Err(fault) = member.release_log(index)
+        {
+            outputs.reads.clear();
+            outputs.failed_reads.clear();
+            outputs.turned_back.clear();
+            return self.failed(slot, &fault.to_string());
+        }
+        for (wait, event) in begin {
+            self.at(self.now + wait, event);
+        }
+        for id in outputs.reads.drain(..) {
+            self.answered_read(slot, id);
+        }
+        for (id, _) in outputs.failed_reads.drain(..) {
+            self.turned_back(slot, id);
+        }
+        for (id, _) in outputs.turned_back.drain(..) {
+            self.turned_back(slot, id);
+        }
+    }
+
+    fn send(&mut self, from: usize, mut message: Message) {
+        let Some(to) = self.slots.iter().position(|slot| slot.id == message.to) else { return };
+        let arrivals = self.net.arrivals(&mut self.chances.net, from, to);
+        let mut image = None;
+        if message.kind == MessageKind::Snap {
+            let member = self.slots[from].alive.as_ref().expect("the sender lives");
+            let (meta, bytes) = match member.snapshot() {
+                Ok(made) => made,
+                Err(fault) => return self.failed(from, &fault.to_string()),
+            };
+            self.record.counts.snapshots += 1;
+            message.snapshot = Some(raft::Snapshot { meta, data: bytes::Bytes::new() });
+            image = Some(Rc::new(bytes));
+            let (life, at) = (self.slots[from].life, self.now + 30_000);
+            self.at(at, Event::SnapshotSent(from, life, message.to, !arrivals.is_empty()));
+        }
+        for wait in arrivals {
+            let event = Event::Deliver(to, Box::new(message.clone()), image.clone());
+            self.at(self.now + wait, event);
+        }
+    }
+
+    /// A part of a member cannot go on: right after a loss of power, wrong
+    /// otherwise.
+    fn failed(&mut self, slot: usize, words: &str) {
+        assert!(self.slots[slot].disk.is_dead(), "m{slot} stopped on a healthy disk: {words}");
+        self.crash(slot, true);
+    }
+
+    fn crash(&mut self, slot: usize, power: bool) {
+        self.trace.note(self.now, [3, slot as u64, u64::from(power)], || {
+            format!("m{slot} {}", if power { "loses power" } else { "is killed" })
+        });
+        self.record.counts.crashes += 1;
+        let place = &mut self.slots[slot];
+        place.alive = None;
+        place.life += 1;
+        place.paused_until = 0;
+        if power && !place.disk.is_dead() {
+            place.disk.kill();
+        }
+        place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
+        place.disk.set_faults(SimFaults::default());
+        self.pending.retain(|(member, _), _| *member != slot);
+        self.disconnect(slot);
+        let down = if self.calm { 100_000 } else { between(&mut self.chances.faults, 50_000, 4_000_000) };
+        self.at(self.now + down, Event::Restart(slot));
+    }
+
+    fn restart(&mut self, slot: usize) {
+        let place = &mut self.slots[slot];
+        if place.alive.is_some() {
+            return;
+        }
+        let identity = Identity { member_id: place.id, cluster_id: 77 };
+        let start = Start::New(self.first_changes.clone());
+        let seed = self.chances.births.u64(..);
+        match Member::open(place.disk.clone(), identity, start, seed, self.now) {
+            Ok(member) => {
+                place.alive = Some(Box::new(member));
+                let (life, first) = (place.life, self.now + place.tick);
+                self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
+                self.at(first, Event::Tick(slot, life));
+                self.settle(slot);
+            }
+            Err(fault) => self.failed(slot, &fault.to_string()),
+        }
+    }
+
+    fn fault(&mut self) {
+        if self.calm {
+            return;
+        }
+        let fault = self.plan.next(&mut self.chances.faults, self.slots.len());
+        self.trace.note(self.now, [5, 0, 0], || format!("fault: {fault:?}"));
+        self.befall(fault);
+        let next = self.now + self.plan.wait(&mut self.chances.faults);
+        self.at(next, Event::Fault);
+    }
+
+    /// Lets one thing go wrong.
+    pub fn befall(&mut self, fault: Fault) {
+        match fault {
+            Fault::PowerLoss(slot) if self.slots[slot].alive.is_some() => self.crash(slot, true),
+            Fault::Kill(slot) if self.slots[slot].alive.is_some() => self.crash(slot, false),
+            Fault::PowerLoss(_) | Fault::Kill(_) => {}
+            Fault::PowerLossSoon(slot, operations) => {
+                let disk = &self.slots[slot].disk;
+                disk.set_faults(SimFaults { dies_at: Some(disk.operations() + operations), ..SimFaults::default() });
+            }
+            Fault::AllPowerLoss => {
+                for slot in 0..self.slots.len() {
+                    if self.slots[slot].alive.is_some() {
+                        self.crash(slot, true);
+                    }
+                }
+            }
+            Fault::Split(side) => {
+                self.record.counts.partitions += 1;
+                self.net.split(&side.into_iter().collect(), self.slots.len());
+            }
+            Fault::OneWay(from, to) => {
+                self.record.counts.partitions += 1;
+                self.net.cut(from, to);
+            }
+            Fault::Heal => self.net.heal(),
+            Fault::Pause(slot, time) => self.slots[slot].paused_until = self.now + time,
+            Fault::SlowDisk(slot, time) => self.slots[slot].slow_until = self.now + time,
+            Fault::Transfer(slot) => {
+                let to = self.slots[slot].id;
+                for place in 0..self.slots.len() {
+                    if let Some(member) = self.slots[place].alive.as_mut() {
+                        member.core.step(Input::Transfer(to));
+                        self.settle(place);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Event {
+    /// Whose process this needs.
+    fn concerns(&self) -> Option<usize> {
+        match self {
+            Event::Tick(slot, _)
+            | Event::Log(slot, _)
+            | Event::Store(slot, _)
+            | Event::Deliver(slot, ..)
+            | Event::SnapshotSent(slot, ..) => Some(*slot),
+            Event::Restart(_) | Event::Ask(_) | Event::GiveUp(..) | Event::Connect(_) | Event::Fault => None,
+        }
+    }
+}
+
+impl Slot {
+    fn describe(&self) -> String {
+        match &self.alive {
+            None => format!("{:x}: down, life {}", self.id, self.life),
+            Some(member) => format!("{:?} {:?}", member.core.status(), member.core.raft_status()),
+        }
+    }
+}
+
+/// The entry that adds a first member.
+fn first_change(id: u64) -> bytes::Bytes {
+    let context = format!(r#"{{"id":{id},"peerURLs":["http://{id:x}:1"],"name":"m{id:x}"}}"#);
+    let change = raftpb::ConfChange { node_id: id, context: context.into(), ..raftpb::ConfChange::default() };
+    change.encode_to_vec().into()
+}
+
+fn revoke(id: u64, lease: i64) -> bytes::Bytes {
+    let request = InternalRaftRequest {
+        header: Some(RequestHeader { id, ..RequestHeader::default() }),
+        lease_revoke: Some(LeaseRevokeRequest { id: lease }),
+        ..InternalRaftRequest::default()
+    };
+    request.encode_to_vec().into()
+}

@@ -1,0 +1,135 @@
+//! Clients: one request at a time each, through any member.
+
+use super::{Event, Micros, SECOND, World};
+use crate::load::{self, Ask};
+use crate::record::{Answer, Read};
+use member::core::{Input, Proposal};
+use proto::etcdserverpb::{RangeRequest, RequestHeader};
+use prost::Message as _;
+use store::{Header, ReadError, Refusal, Reply};
+
+/// Who asks.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    /// What it waits for.
+    pub open: Option<Open>,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Open {
+    number: u64,
+    known_before: u64,
+    read: Option<RangeRequest>,
+}
+
+/// After this a client gives up, not knowing what came of its request.
+const PATIENCE: Micros = 5 * SECOND;
+/// A client rests at most this long between requests.
+const REST: Micros = 60_000;
+
+impl World {
+    pub(super) fn ask(&mut self, client: usize) {
+        if self.calm || self.clients[client].open.is_some() {
+            return;
+        }
+        let slot = self.chances.load.usize(..self.slots.len());
+        let again = self.now + 1 + self.chances.load.u64(..REST);
+        self.record.counts.asked += 1;
+        let number = self.record.counts.asked;
+        let leases: Vec<i64> = self.record.leases.keys().rev().take(4).copied().collect();
+        let revision = self.record.counts.answered as i64 / 2;
+        let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Ask(client)) };
+        let revision = member.view().revision().max(revision.min(1));
+        let asked = load::ask(&mut self.chances.load, number, revision, &leases);
+        let id = member.ids.next_id();
+        let known_before = self.record.known;
+        self.trace.note(self.now, [6, slot as u64, id], || format!("client {client} asks m{slot} {id:x}: {asked:?}"));
+        let read = match asked {
+            Ask::Write(mut request) => {
+                request.header = Some(RequestHeader { id, ..RequestHeader::default() });
+                let proposal = Proposal { id, data: request.encode_to_vec().into(), only_in: None };
+                member.core.step(Input::Propose(proposal));
+                None
+            }
+            Ask::Read(request) => {
+                if !request.serializable {
+                    member.core.step(Input::Read(id));
+                }
+                Some(request)
+            }
+        };
+        let at_once = read.as_ref().is_some_and(|request| request.serializable);
+        self.clients[client].open = Some(Open { number, known_before, read });
+        self.pending.insert((slot, id), client);
+        self.at(self.now + PATIENCE, Event::GiveUp(client, number));
+        if at_once {
+            self.answered_read(slot, id);
+        }
+        self.settle(slot);
+    }
+
+    pub(super) fn give_up(&mut self, client: usize, number: u64) {
+        if self.clients[client].open.as_ref().is_none_or(|open| open.number != number) {
+            return;
+        }
+        self.clients[client].open = None;
+        self.pending.retain(|_, waiting| *waiting != client);
+        self.at(self.now + 1, Event::Ask(client));
+    }
+
+    pub(super) fn answered_write(&mut self, slot: usize, id: u64, outcome: Result<Reply, Refusal>) {
+        if let Some(member) = self.slots[slot].alive.as_mut() {
+            member.revokes.remove(&id);
+        }
+        let Some(open) = self.close(slot, id) else { return };
+        let index = self.record.index_of[&id];
+        self.trace.note(self.now, [7, id, index], || format!("m{slot} answers {id:x} at index {index}: {outcome:?}"));
+        self.record.known = self.record.known.max(index);
+        self.record.answers.insert(id, Answer { known_before: open.known_before, outcome });
+    }
+
+    pub(super) fn answered_read(&mut self, slot: usize, id: u64) {
+        let Some(open) = self.close(slot, id) else { return };
+        let Some(request) = open.read else { return };
+        let member = self.slots[slot].alive.as_ref().expect("who answers lives");
+        let view = member.view();
+        let outcome = match view.range(&request) {
+            Ok(reply) => Ok(reply.encode(&Header::default()).into()),
+            Err(ReadError::Refusal(refusal)) => Err(refusal),
+            Err(ReadError::Fault(fault)) => return self.failed(slot, &fault.to_string()),
+        };
+        let applied = view.applied();
+        self.trace.note(self.now, [8, id, applied], || format!("m{slot} answers read {id:x} at index {applied}"));
+        let known_before = if request.serializable { 0 } else { open.known_before };
+        if !request.serializable {
+            self.record.known = self.record.known.max(applied);
+        }
+        self.record.reads.push(Read { request, known_before, applied, outcome });
+    }
+
+    pub(super) fn turned_back(&mut self, slot: usize, id: u64) {
+        if let Some(member) = self.slots[slot].alive.as_mut()
+            && let Some((lease, _)) = member.revokes.remove(&id)
+        {
+            member.keeper.retry(lease);
+            return;
+        }
+        // The client is told to try again; what it asked may not happen.
+        if let Some(client) = self.pending.remove(&(slot, id)) {
+            self.clients[client].open = None;
+            let again = self.now + 1 + self.chances.load.u64(..REST);
+            self.at(again, Event::Ask(client));
+        }
+    }
+
+    /// Ends a request that has an answer; the client asks again soon.
+    fn close(&mut self, slot: usize, id: u64) -> Option<Open> {
+        let client = self.pending.remove(&(slot, id))?;
+        let open = self.clients[client].open.take()?;
+        self.record.counts.answered += 1;
+        let again = self.now + 1 + self.chances.load.u64(..REST);
+        self.at(again, Event::Ask(client));
+        Some(open)
+    }
+}

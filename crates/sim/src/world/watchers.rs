@@ -1,0 +1,162 @@
+//! Watches: each follows a range from member to member, resuming where it was.
+
+use super::{Event, Micros, World};
+use crate::load;
+use crate::record::{Run, Told, Watched};
+use bytes::Bytes;
+use fastrand::Rng;
+use member::hub::{EventKind, Response};
+use proto::etcdserverpb::WatchCreateRequest;
+use proto::mvccpb::KeyValue;
+use prost::Message as _;
+
+/// Who watches.
+#[derive(Debug, Default)]
+pub(super) struct Watcher {
+    key: Bytes,
+    range_end: Bytes,
+    previous: bool,
+    /// Where it is connected: member and stream.
+    at: Option<(usize, u64)>,
+    /// The next revision it is owed; 0 before it first connects.
+    next: i64,
+    /// Parts of a response that is not whole yet.
+    parts: Vec<(i64, Told)>,
+    /// Its place in the record.
+    record: usize,
+}
+
+/// Watchers of a run.
+pub(super) fn draw(rng: &mut Rng) -> Vec<Watcher> {
+    (0..3)
+        .map(|record| {
+            let (key, range_end) = load::span(rng);
+            // An empty range is refused at once; watch one key instead.
+            let range_end = if range_end != "\0" && range_end <= key { Bytes::new() } else { range_end };
+            Watcher { key, range_end, previous: rng.bool(), record, ..Watcher::default() }
+        })
+        .collect()
+}
+
+/// A lost watch comes back after this.
+const RECONNECT: Micros = 150_000;
+
+impl Watcher {
+    /// Told all up to this revision.
+    pub(super) fn has_seen(&self, revision: i64) -> bool {
+        self.next > revision
+    }
+}
+
+impl World {
+    pub(super) fn connect(&mut self, number: usize) {
+        let slot = self.chances.load.usize(..self.slots.len());
+        let again = self.now + RECONNECT;
+        let watcher = &mut self.watchers[number];
+        if watcher.at.is_some() {
+            return;
+        }
+        let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Connect(number)) };
+        if watcher.next == 0 {
+            let present = member.view().revision();
+            watcher.next = (present - self.chances.load.i64(0..40)).max(1);
+        }
+        let stream = self.next_stream;
+        self.next_stream += 1;
+        watcher.at = Some((slot, stream));
+        watcher.parts.clear();
+        while self.record.watches.len() <= watcher.record {
+            self.record.watches.push(Watched::default());
+        }
+        let record = &mut self.record.watches[watcher.record];
+        record.key = watcher.key.clone();
+        record.range_end = watcher.range_end.clone();
+        record.previous = watcher.previous;
+        record.runs.push(Run { from: watcher.next, upto: watcher.next - 1, events: Vec::new() });
+        let request = WatchCreateRequest {
+            key: watcher.key.clone(),
+            range_end: watcher.range_end.clone(),
+            start_revision: watcher.next,
+            progress_notify: true,
+            prev_kv: watcher.previous,
+            fragment: true,
+            ..WatchCreateRequest::default()
+        };
+        member.hub.open(stream);
+        member.hub.create(stream, &request);
+        self.trace.note(self.now, [9, slot as u64, stream], || format!("watcher {number} at m{slot}: {request:?}"));
+        self.settle(slot);
+    }
+
+    /// A member has gone; its watchers look for another.
+    pub(super) fn disconnect(&mut self, slot: usize) {
+        for number in 0..self.watchers.len() {
+            if self.watchers[number].at.is_some_and(|(at, _)| at == slot) {
+                self.watchers[number].at = None;
+                self.at(self.now + RECONNECT, Event::Connect(number));
+            }
+        }
+    }
+
+    pub(super) fn tell_watchers(&mut self, slot: usize) {
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        for (stream, response) in member.told() {
+            member.hub.credit(stream, 1, response.size_bytes());
+            let Some(number) = self.watchers.iter().position(|watcher| watcher.at == Some((slot, stream))) else {
+                continue;
+            };
+            self.trace.note(self.now, [10, stream, response.revision as u64], || {
+                format!("watcher {number} is told {} events at revision {}", response.events.len(), response.revision)
+            });
+            if self.watchers[number].told(&mut self.record, response) {
+                member.hub.close(stream);
+                self.watchers[number].at = None;
+                self.number += 1;
+                self.queue.insert((self.now + RECONNECT, self.number), Event::Connect(number));
+            }
+        }
+    }
+}
+
+impl Watcher {
+    /// Takes a response; true when the watch has ended and must be renewed.
+    fn told(&mut self, record: &mut crate::record::Record, response: Response) -> bool {
+        if response.canceled {
+            assert!(response.compact_revision > 0, "a sound watch is only cancelled by compaction: {response:?}");
+            assert!(
+                response.compact_revision > self.next,
+                "revision {} was there, but the watch was cancelled for {}",
+                self.next,
+                response.compact_revision
+            );
+            self.next = response.compact_revision;
+            return true;
+        }
+        let run = record.watches[self.record].runs.last_mut().expect("connected watches have a run");
+        if response.created {
+            assert!(response.events.is_empty(), "no events in the answer to a create request");
+            return false;
+        }
+        if response.events.is_empty() {
+            assert!(response.revision >= run.upto, "progress goes back from {} to {}", run.upto, response.revision);
+            run.upto = run.upto.max(response.revision);
+            self.next = self.next.max(response.revision + 1);
+            return false;
+        }
+        for event in response.events {
+            let revision = KeyValue::decode(event.kv.clone()).expect("events carry key-values").mod_revision;
+            assert!(revision >= self.next, "revision {revision} is told again or late: {} is owed", self.next);
+            let told = Told { delete: event.kind == EventKind::Delete, kv: event.kv, previous: event.previous };
+            self.parts.push((revision, told));
+        }
+        if response.fragment {
+            return false;
+        }
+        record.counts.events += self.parts.len() as u64;
+        let last = self.parts.last().expect("a response with events").0;
+        run.events.append(&mut self.parts);
+        run.upto = run.upto.max(last);
+        self.next = last + 1;
+        false
+    }
+}

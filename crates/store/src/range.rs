@@ -1,0 +1,186 @@
+//! Answering a range: etcd's options, in etcd's order (`server/etcdserver/txn/range.go`).
+//!
+//! First the keys that lie in the range at the revision asked for, then the revision filters, then the order, then the
+//! limit; values are read last, and only those that are answered. Where nothing but the order of keys is asked for, the
+//! limit ends the walk. The count is of the range and knows neither filters nor limit.
+
+use bytes::Bytes;
+use disk::DiskFile;
+use proto::etcdserverpb::RangeRequest;
+use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+
+use crate::fault::Fault;
+use crate::keys::{Head, KeyRange};
+use crate::moment::{Moment, Version};
+use crate::refusal::Refusal;
+use crate::reply::RangeReply;
+use crate::reply::key_value::KeyValueRef;
+use crate::store::ReadError;
+
+/// A key that belongs to the answer, as far as it is known.
+struct Hit {
+    version: Version,
+    /// The encoded KeyValue, once it is known.
+    kv: Option<Bytes>,
+}
+
+/// Answers a range. The shape of the request has been checked.
+pub(crate) fn range<F: DiskFile>(moment: &Moment<'_, F>, request: &RangeRequest) -> Result<RangeReply, ReadError> {
+    let revision = moment.revision;
+    let at = if request.revision <= 0 { revision } else { request.revision };
+    if at > revision {
+        return Err(Refusal::FutureRev.into());
+    }
+    if at < moment.compacted {
+        return Err(Refusal::Compacted.into());
+    }
+    let keys = KeyRange::from_wire(&request.key, &request.range_end);
+    if request.count_only {
+        let count = count(moment, keys, at)?;
+        return Ok(RangeReply { revision, count, ..RangeReply::default() });
+    }
+
+    let target = SortTarget::try_from(request.sort_target).unwrap_or(SortTarget::Key);
+    let order = SortOrder::try_from(request.sort_order).unwrap_or(SortOrder::None);
+    let limit = usize::try_from(request.limit).unwrap_or(0);
+    // Ascending keys are how they are walked; descending ones are walked backwards.
+    let by_key = target == SortTarget::Key;
+    let back = by_key && order == SortOrder::Descend;
+    let cut_early = limit > 0 && !filters(request) && (by_key || order == SortOrder::None);
+    let enough = if cut_early { limit.saturating_add(1) } else { usize::MAX };
+    let (mut hits, count) = collect(moment, keys, at, enough, back, request.keys_only && target != SortTarget::Value)?;
+
+    if filters(request) {
+        hits.retain(|hit| passes(request, &hit.version));
+    }
+    if !by_key {
+        sort(moment, &mut hits, target, order == SortOrder::Descend)?;
+    }
+    let more = limit > 0 && hits.len() > limit;
+    if more {
+        hits.truncate(limit);
+    }
+    let mut kvs = Vec::with_capacity(hits.len());
+    for hit in hits {
+        let kv = match hit.kv {
+            Some(kv) => kv,
+            None => moment.read(&hit.version)?.kv(),
+        };
+        kvs.push(if request.keys_only { without_value(&kv)? } else { kv });
+    }
+    Ok(RangeReply { revision, kvs, more, count })
+}
+
+/// How many keys of the range existed at main revision `at`.
+fn count<F: DiskFile>(moment: &Moment<'_, F>, keys: KeyRange<'_>, at: i64) -> Result<i64, Fault> {
+    if at == moment.revision {
+        return Ok(moment.keys.count_live(keys) as i64);
+    }
+    let mut count = 0;
+    let mut scan = moment.keys.scan(keys);
+    while let Some((_, head)) = scan.next() {
+        count += i64::from(moment.existed_at(&head, at)?);
+    }
+    Ok(count)
+}
+
+/// The first `enough` keys of the range at main revision `at`, and how many there are in all.
+fn collect<F: DiskFile>(
+    moment: &Moment<'_, F>,
+    keys: KeyRange<'_>,
+    at: i64,
+    enough: usize,
+    back: bool,
+    bare: bool,
+) -> Result<(Vec<Hit>, i64), Fault> {
+    let mut hits = Vec::new();
+    let mut count = 0;
+    let present = at == moment.revision;
+    let mut visit = |key: &[u8], head: &Head| -> Result<bool, Fault> {
+        if hits.len() == enough {
+            if present {
+                return Ok(false);
+            }
+            count += i64::from(moment.existed_at(head, at)?);
+            return Ok(true);
+        }
+        if let Some(version) = moment.version_at(head, at)? {
+            // A key without its value is all in memory: nothing has to be read.
+            let kv = bare.then(|| bare_kv(key, &version));
+            hits.push(Hit { version, kv });
+            count += 1;
+        }
+        Ok(true)
+    };
+    if let KeyRange::One(key) = keys {
+        if let Some(head) = moment.keys.get(key) {
+            visit(key, &head)?;
+        }
+        return Ok((hits, count));
+    }
+    let mut scan = if back { moment.keys.scan_back(keys) } else { moment.keys.scan(keys) };
+    while let Some((key, head)) = scan.next() {
+        if !visit(key, &head)? {
+            count = moment.keys.count_live(keys) as i64;
+            break;
+        }
+    }
+    Ok((hits, count))
+}
+
+fn bare_kv(key: &[u8], version: &Version) -> Bytes {
+    KeyValueRef {
+        key,
+        create_revision: version.created,
+        mod_revision: version.modified.main,
+        version: version.version,
+        ..KeyValueRef::default()
+    }
+    .encode()
+}
+
+fn without_value(kv: &Bytes) -> Result<Bytes, Fault> {
+    crate::reply::key_value::without_value(kv).map_err(|error| Fault::corrupt("a record", 0, error.to_string()))
+}
+
+fn filters(request: &RangeRequest) -> bool {
+    request.min_mod_revision != 0
+        || request.max_mod_revision != 0
+        || request.min_create_revision != 0
+        || request.max_create_revision != 0
+}
+
+fn passes(request: &RangeRequest, version: &Version) -> bool {
+    let within = |number: i64, min: i64, max: i64| (min == 0 || number >= min) && (max == 0 || number <= max);
+    within(version.modified.main, request.min_mod_revision, request.max_mod_revision)
+        && within(version.created, request.min_create_revision, request.max_create_revision)
+}
+
+/// Orders by anything but keys; equal ones stay in the order of keys.
+fn sort<F: DiskFile>(
+    moment: &Moment<'_, F>,
+    hits: &mut Vec<Hit>,
+    target: SortTarget,
+    descending: bool,
+) -> Result<(), Fault> {
+    match target {
+        SortTarget::Key => {}
+        SortTarget::Version => hits.sort_by_key(|hit| hit.version.version),
+        SortTarget::Create => hits.sort_by_key(|hit| hit.version.created),
+        SortTarget::Mod => hits.sort_by_key(|hit| hit.version.modified.main),
+        SortTarget::Value => {
+            let mut valued = Vec::with_capacity(hits.len());
+            for hit in hits.drain(..) {
+                let record = moment.read(&hit.version)?;
+                let value = record.share(record.change().kv_fields.value);
+                valued.push((value, Hit { kv: Some(record.kv()), ..hit }));
+            }
+            valued.sort_by(|left, right| left.0.cmp(&right.0));
+            hits.extend(valued.into_iter().map(|(_, hit)| hit));
+        }
+    }
+    if descending {
+        hits.reverse();
+    }
+    Ok(())
+}

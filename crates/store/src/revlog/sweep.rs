@@ -1,0 +1,170 @@
+//! Giving room back: a run of neighbouring segments, mostly dead, becomes one segment with what is alive.
+//!
+//! It is written aside under a temporary name, in steps as long as the caller likes, synced, and then given its name: that
+//! one rename is the change. From then on the log finds records there, by their revision where a place names a segment
+//! that is gone; the old files are removed, and views that hold them go on reading them. A crash leaves a temporary file,
+//! or both, and opening the log tells which counts (`name`).
+//!
+//! A deletion that compaction has passed may only be dropped when no older segment can still hold a put of its key, which
+//! would come back to life on a restart. So every rewritten segment remembers what it was cleaned to.
+
+use std::sync::Arc;
+
+use disk::Disk;
+
+use super::name::{Name, TEMPORARY};
+use super::part::{Origin, Part};
+use super::replay::remove;
+use super::walk::Walk;
+use super::writer::Writer;
+use crate::fault::Fault;
+use crate::moment::Moment;
+use crate::records::Survival;
+use crate::revision::Revision;
+use crate::state::State;
+
+/// How much is read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// A segment is worth rewriting when so much of it is dead: one part in this many.
+const DEAD_SHARE: u64 = 2;
+
+/// A segment shorter than this part of a full one joins a neighbour that is rewritten.
+const SMALL_SHARE: u64 = 8;
+
+/// So many small segments in a row are joined even if all of them is alive.
+const SMALL_RUN: usize = 8;
+
+/// A rewriting under way.
+#[derive(Debug)]
+pub(crate) struct Sweep<D: Disk> {
+    /// The run: positions of its first and last segment in the log.
+    first: usize,
+    last: usize,
+    name: Name,
+    /// Names of what is rewritten.
+    replaced: Vec<Name>,
+    part: Part<D>,
+    walk: Walk<D::File>,
+    survival: Survival,
+    /// What all older segments are cleaned to: deletions up to here may go.
+    droppable: i64,
+    compacted: i64,
+    /// Whether all records have been looked at.
+    read: bool,
+}
+
+impl<D: Disk> Sweep<D> {
+    /// Begins on the run most in need, if any is.
+    pub(crate) fn begin(writer: &mut Writer<D>, state: &State) -> Result<Option<Sweep<D>>, Fault> {
+        let Some((first, last)) = choose(writer) else { return Ok(None) };
+        let sealed = &writer.log.sealed;
+        let replaced = writer.names[first..=last].to_vec();
+        let generation = replaced.iter().map(|name| name.generation).max().unwrap_or(0) + 1;
+        let name = Name { first: replaced[0].first, last: replaced[last - first].last, generation };
+        let path = name.path(&writer.layout.dir) + TEMPORARY;
+        let origin = Origin { chain: sealed[last].chain, cleaned: state.compacted };
+        let id = writer.next_id;
+        writer.next_id += 1;
+        let seed = sealed[first].chain_seed;
+        let part = Part::create(&writer.layout.disk, path, name.last, seed, id, Some(origin))?;
+        let droppable = sealed[..first].iter().map(|segment| segment.cleaned).min().unwrap_or(i64::MAX);
+        let start = sealed[first].span.map_or(Revision::default(), |(first, _)| first);
+        let walk = writer.log.walk_in(first, start, READ_BYTES);
+        let survival = Survival::new(state.compacted);
+        let compacted = state.compacted;
+        let sweep =
+            Sweep { first, last, name, replaced, part, walk, survival, droppable, compacted, read: false };
+        Ok(Some(sweep))
+    }
+
+    /// Goes on for about so many bytes. Returns how many were looked at, and whether the run is read to its end.
+    pub(crate) fn step(&mut self, writer: &Writer<D>, state: &State, budget_bytes: u64) -> Result<(u64, bool), Fault> {
+        let mut seen = 0;
+        let moment = Moment {
+            keys: &state.keys,
+            log: &writer.log,
+            batch: None,
+            revision: state.revision,
+            compacted: state.compacted,
+        };
+        while !self.read && seen < budget_bytes {
+            let Some(found) = self.walk.next_change()?.filter(|found| found.segment <= self.last) else {
+                self.read = true;
+                break;
+            };
+            let record = &found.record;
+            seen += record.size_bytes() as u64;
+            let change = record.change();
+            let main = change.revision.main;
+            // Only its own compaction decides, whatever was compacted since: a key that is looked up now may have
+            // changed, but what it was then has not.
+            let kept = self.survival.survives(&moment, record)?
+                || (change.tombstone && main < self.compacted && main > self.droppable);
+            if kept {
+                self.part.copy(change.revision, record.item())?;
+            }
+        }
+        Ok((seen, self.read))
+    }
+
+    /// Puts the new segment in the place of the old ones. Returns how many bytes that gives back.
+    pub(crate) fn finish(self, writer: &mut Writer<D>) -> Result<u64, Fault> {
+        assert!(self.read, "a run is rewritten as a whole");
+        let Sweep { first, last, name, replaced, part, .. } = self;
+        let (disk, dir) = (writer.layout.disk.clone(), writer.layout.dir.clone());
+        let path = name.path(&dir);
+        let temporary = part.path().to_owned();
+        let segment = part.finish()?;
+        disk.rename(&temporary, &path).map_err(|error| Fault::disk(&path, error))?;
+        disk.sync_dir(&dir).map_err(|error| Fault::disk(&dir, error))?;
+        let segment = segment.renamed(path);
+        let new_bytes = segment.len;
+        let sealed = Arc::make_mut(&mut writer.log.sealed);
+        let mut old_bytes = 0;
+        for segment in sealed.splice(first..=last, [Arc::new(segment)]) {
+            old_bytes += segment.len;
+            writer.dead.remove(&segment.id);
+        }
+        writer.names.splice(first..=last, [name]);
+        for name in &replaced {
+            remove(&writer.layout, &name.file())?;
+        }
+        Ok(old_bytes.saturating_sub(new_bytes))
+    }
+
+    /// Forgets it, as far as possible.
+    pub(crate) fn give_up(self, writer: &Writer<D>) {
+        // What stays is removed when the log is opened.
+        let _ = writer.layout.disk.remove(self.part.path());
+    }
+}
+
+/// The first run of sealed segments that is worth rewriting.
+fn choose<D: Disk>(writer: &Writer<D>) -> Option<(usize, usize)> {
+    let sealed = &writer.log.sealed;
+    let full = writer.layout.segment_bytes;
+    let dead = |at: usize| writer.dead.get(&sealed[at].id).copied().unwrap_or(0);
+    let live = |at: usize| sealed[at].len.saturating_sub(dead(at));
+    let is_dirty = |at: usize| dead(at) * DEAD_SHARE > sealed[at].len;
+    let is_small = |at: usize| sealed[at].len < full / SMALL_SHARE;
+    let joins = |at: usize| is_dirty(at) || is_small(at);
+    let mut at = 0;
+    while at < sealed.len() {
+        if !joins(at) {
+            at += 1;
+            continue;
+        }
+        let mut bytes = live(at);
+        let mut last = at;
+        while last + 1 < sealed.len() && joins(last + 1) && bytes + live(last + 1) <= full {
+            last += 1;
+            bytes += live(last);
+        }
+        if (at..=last).any(is_dirty) || last - at + 1 >= SMALL_RUN {
+            return Some((at, last));
+        }
+        at = last + 1;
+    }
+    None
+}

@@ -1,0 +1,147 @@
+//! Walking over the records of the revision log in order.
+//!
+//! A walk owns its moment of the log, so nothing that happens later disturbs it: not an append, not a sweep. It reads a
+//! stretch at a time and holds no more than that and the longest record.
+
+use bytes::Bytes;
+use disk::{DiskFile, segment::FRAME_HEADER_BYTES, segment::HEADER_BYTES};
+
+use super::item::{ITEM_HEADER_BYTES, Item, PRELUDE_BYTES, Prelude, item_size};
+use super::log::{Log, Record};
+use crate::fault::Fault;
+use crate::revision::Revision;
+
+/// A change of a key and where it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) record: Record,
+    /// Position of the segment in the log.
+    pub(crate) segment: usize,
+}
+
+/// See the module's essay.
+#[derive(Debug)]
+pub(crate) struct Walk<F> {
+    log: Log<F>,
+    /// Position of the present segment in the log.
+    segment: usize,
+    /// Where the next item or frame begins.
+    at: u64,
+    /// Where the present frame ends.
+    frame_end: u64,
+    /// Bytes of the present segment from `at` on, as far as they were read.
+    ahead: Bytes,
+    /// Whether `ahead` comes from memory and need not be verified.
+    trusted: bool,
+    read_bytes: usize,
+}
+
+impl<F: DiskFile> Walk<F> {
+    /// Starts in the segment at this position, at a record that is not behind `revision`.
+    pub(super) fn new(log: Log<F>, segment: usize, revision: Revision, read_bytes: usize) -> Walk<F> {
+        let (at, frame_end) = match log.segment(segment).and_then(|segment| segment.mark_before(revision)) {
+            Some(mark) => (u64::from(mark.at), u64::from(mark.frame_end)),
+            None => (HEADER_BYTES, HEADER_BYTES),
+        };
+        Walk { log, segment, at, frame_end, ahead: Bytes::new(), trusted: false, read_bytes }
+    }
+
+    /// The next change of a key, in the order of revisions.
+    pub(crate) fn next_change(&mut self) -> Result<Option<Found>, Fault> {
+        loop {
+            if self.at < self.frame_end {
+                let (item, is_change) = self.take_item()?;
+                if is_change {
+                    let at = self.at - item.len() as u64;
+                    let record = Record::new(item).ok_or_else(|| self.corrupt(at, "an item is no change of a key"))?;
+                    return Ok(Some(Found { record, segment: self.segment }));
+                }
+            } else if !self.enter_frame()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Goes to the first item of the next frame. `false` at the end of the log.
+    fn enter_frame(&mut self) -> Result<bool, Fault> {
+        loop {
+            let Some(segment) = self.log.segment(self.segment) else { return Ok(false) };
+            let body = self.frame_end + FRAME_HEADER_BYTES;
+            if body >= segment.len {
+                self.segment += 1;
+                self.frame_end = HEADER_BYTES;
+                self.at = HEADER_BYTES;
+                self.ahead = Bytes::new();
+                continue;
+            }
+            self.skip_to(body);
+            self.fill(PRELUDE_BYTES)?;
+            let Some((_, size)) = Prelude::decode(&self.ahead) else {
+                return Err(self.corrupt(body, "a frame does not begin as one"));
+            };
+            self.frame_end = body + size as u64;
+            self.skip_to(body + PRELUDE_BYTES as u64);
+            if self.log.segment(self.segment).is_none_or(|segment| self.frame_end > segment.len) {
+                return Err(self.corrupt(body, "a frame does not end in its segment"));
+            }
+            return Ok(true);
+        }
+    }
+
+    /// The next item of the frame, verified, and whether it changes a key.
+    fn take_item(&mut self) -> Result<(Bytes, bool), Fault> {
+        self.fill(ITEM_HEADER_BYTES)?;
+        let size = item_size(&self.ahead).filter(|size| self.at + *size as u64 <= self.frame_end);
+        let Some(size) = size else {
+            return Err(self.corrupt(self.at, "an item does not end in its frame"));
+        };
+        self.fill(size)?;
+        let item = if self.trusted { Item::decode_unchecked(&self.ahead) } else { Item::decode(&self.ahead) };
+        let Some(item) = item else {
+            return Err(self.corrupt(self.at, "an item does not match its check"));
+        };
+        let is_change = item.kind.is_change_of_key();
+        let bytes = self.ahead.slice(..size);
+        self.skip_to(self.at + size as u64);
+        Ok((bytes, is_change))
+    }
+
+    fn skip_to(&mut self, at: u64) {
+        let skip = (at - self.at) as usize;
+        self.ahead = if skip <= self.ahead.len() { self.ahead.slice(skip..) } else { Bytes::new() };
+        self.at = at;
+    }
+
+    /// Sees to it that `ahead` holds at least `want` bytes.
+    fn fill(&mut self, want: usize) -> Result<(), Fault> {
+        if self.ahead.len() >= want {
+            return Ok(());
+        }
+        let Some(segment) = self.log.segment(self.segment) else {
+            unreachable!("only a segment of the log is read");
+        };
+        if let Some(bytes) = self.log.resident.from(segment.id, self.at)
+            && bytes.len() >= want
+        {
+            self.ahead = bytes;
+            self.trusted = true;
+            return Ok(());
+        }
+        let left = segment.len.saturating_sub(self.at);
+        let size = (want.max(self.read_bytes) as u64).min(left) as usize;
+        let mut bytes = vec![0; size];
+        let count = segment.file.read_at(self.at, &mut bytes).map_err(|error| Fault::disk(&segment.path, error))?;
+        bytes.truncate(count);
+        if count < want {
+            return Err(self.corrupt(self.at, "the segment ends in a record"));
+        }
+        self.ahead = bytes.into();
+        self.trusted = false;
+        Ok(())
+    }
+
+    fn corrupt(&self, offset: u64, what: &str) -> Fault {
+        let path = self.log.segment(self.segment).map_or("", |segment| &segment.path);
+        Fault::corrupt(path, offset, what)
+    }
+}

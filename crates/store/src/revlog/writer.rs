@@ -1,0 +1,258 @@
+//! The end of the revision log that is written.
+//!
+//! One batch is one frame and one write. A segment that has become long is synced and sealed, and its successor begins
+//! with a checkpoint, durable before anything is written behind it: from then on the older segments matter for their keys
+//! only, and an opened log needs no more than one checkpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use disk::segment::FRAME_HEADER_BYTES;
+use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
+
+use super::checkpoint::encode_state;
+use super::growing::Growing;
+use super::item::{PRELUDE_BYTES, Prelude};
+use super::log::Log;
+use super::name::Name;
+use super::replay::remove;
+use super::resident::Resident;
+use super::segment::Segment;
+use crate::batch::Batch;
+use crate::fault::Fault;
+use crate::ids::Index;
+use crate::state::State;
+
+/// A frame of changes.
+pub(crate) const FRAME_CHANGES: u8 = 1;
+/// A checkpoint; the first frame of a segment that was written by applying.
+pub(crate) const FRAME_CHECKPOINT: u8 = 2;
+/// The first frame of a segment that cannot be the end of a log: a part of an installed snapshot, or what a sweep left.
+pub(crate) const FRAME_PART: u8 = 3;
+
+/// How large the buffers are that many bodies share.
+const ARENA_BYTES: usize = 1 << 20;
+/// An arena with less room than this is not begun on.
+const ARENA_ROOM_BYTES: usize = 16 << 10;
+
+/// Where and how a log is written.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout<D> {
+    pub(crate) disk: D,
+    pub(crate) dir: String,
+    /// A segment that has reached this length gets a successor.
+    pub(crate) segment_bytes: u64,
+    /// How much of the newest stays in memory.
+    pub(crate) resident_bytes: usize,
+}
+
+/// See the module's essay. One owner.
+#[derive(Debug)]
+pub(crate) struct Writer<D: Disk> {
+    pub(super) layout: Layout<D>,
+    pub(super) segment: SegmentWriter<D::File>,
+    /// Names of the sealed segments, beside `log.sealed`, and of the active one.
+    pub(super) names: Vec<Name>,
+    pub(super) active: Name,
+    /// The first segment that counts.
+    pub(super) base: u64,
+    pub(super) log: Log<D::File>,
+    /// What the next segment will be called by places.
+    pub(super) next_id: u32,
+    /// Bytes of records nobody can read any more, by the id of their segment.
+    pub(super) dead: BTreeMap<u32, u64>,
+    pub(super) arena: BytesMut,
+    /// The last entry in the log.
+    pub(super) written: Index,
+    /// The last entry that is durable.
+    pub(super) durable: Index,
+}
+
+impl<D: Disk> Writer<D> {
+    /// A new log, durable when this returns.
+    pub(crate) fn create(layout: Layout<D>, state: &State) -> Result<Writer<D>, Fault> {
+        layout.disk.create_dir(&layout.dir).map_err(|error| Fault::disk(&layout.dir, error))?;
+        Writer::behind(layout, 1, 1, 0, 0, Vec::new(), Vec::new(), state)
+    }
+
+    /// A log that goes on behind sealed segments, with a checkpoint of its own; durable when this returns.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a log, put together in one place")]
+    pub(super) fn behind(
+        layout: Layout<D>,
+        base: u64,
+        sequence: u64,
+        chain_seed: u32,
+        id: u32,
+        names: Vec<Name>,
+        sealed: Vec<Arc<Segment<D::File>>>,
+        state: &State,
+    ) -> Result<Writer<D>, Fault> {
+        let active = Name::of(sequence);
+        let (segment, reader) = begin_segment(&layout, active, id, chain_seed, state, base)?;
+        Ok(Writer {
+            layout,
+            segment,
+            names,
+            active,
+            base,
+            log: Log { sealed: Arc::new(sealed), active: reader, resident: Resident::new() },
+            next_id: id + 1,
+            dead: BTreeMap::new(),
+            arena: BytesMut::new(),
+            written: state.applied,
+            durable: state.applied,
+        })
+    }
+
+    /// Removes all files of this log; those who read them go on.
+    pub(super) fn remove_files(&self) -> Result<(), Fault> {
+        for name in self.names.iter().chain([&self.active]) {
+            remove(&self.layout, &name.file())?;
+        }
+        Ok(())
+    }
+
+    /// The log for readers, as it is now.
+    pub(crate) fn log(&self) -> &Log<D::File> {
+        &self.log
+    }
+
+    /// Begins a batch.
+    pub(crate) fn begin(&mut self) -> Batch {
+        let mut buffer = std::mem::take(&mut self.arena);
+        if buffer.capacity() < ARENA_ROOM_BYTES {
+            buffer = BytesMut::with_capacity(ARENA_BYTES);
+        }
+        Batch::new(buffer, self.log.active.id, self.segment.len() + FRAME_HEADER_BYTES)
+    }
+
+    /// Writes the batch as one frame. Returns its body.
+    pub(crate) fn write(&mut self, batch: &mut Batch, state: &State) -> Result<Bytes, Fault> {
+        let (body, rest) = batch.seal(prelude_of(state).encode(batch.size_bytes()));
+        self.arena = rest;
+        let offset = append(&mut self.segment, &self.log.active.path, FRAME_CHANGES, &body)?;
+        assert_eq!(offset, batch.offset(), "a frame lies where its batch was told it would");
+        let active = &mut self.log.active;
+        active.len = self.segment.len();
+        for (revision, at) in batch.revisions() {
+            active.note(revision, at, active.len);
+        }
+        self.log.resident.push(active.id, offset, body.clone(), self.layout.resident_bytes);
+        self.written = state.applied;
+        Ok(body)
+    }
+
+    /// Seals the active segment if it is long enough.
+    pub(crate) fn rotate(&mut self, state: &State) -> Result<(), Fault> {
+        if self.segment.len() < self.layout.segment_bytes {
+            return Ok(());
+        }
+        self.sync()?;
+        let name = Name::of(self.active.last + 1);
+        let chain = self.segment.chain();
+        let (segment, reader) = begin_segment(&self.layout, name, self.next_id, chain, state, self.base)?;
+        self.next_id += 1;
+        let mut sealed = std::mem::replace(&mut self.log.active, reader);
+        sealed.chain = chain;
+        Arc::make_mut(&mut self.log.sealed).push(Arc::new(sealed));
+        self.names.push(self.active);
+        self.active = name;
+        self.segment = segment;
+        Ok(())
+    }
+
+    /// Makes everything written durable. Returns the last entry that is.
+    pub(crate) fn sync(&mut self) -> Result<Index, Fault> {
+        self.segment.sync().map_err(|error| Fault::disk(&self.log.active.path, error))?;
+        self.durable = self.written;
+        Ok(self.durable)
+    }
+
+    /// The file that a sync elsewhere must sync to make durable what is written now, up to which entry that is, and how
+    /// long the file is.
+    pub(crate) fn to_sync(&self) -> (Arc<D::File>, Index, u64) {
+        (self.segment.file(), self.written, self.segment.len())
+    }
+
+    /// Takes note that a sync of `file` elsewhere has made its first `len` bytes, and the entries up to `index`, durable.
+    pub(crate) fn note_synced(&mut self, file: &Arc<D::File>, index: Index, len: u64) {
+        assert!(index <= self.written, "durable, but not written");
+        if Arc::ptr_eq(file, &self.segment.file()) {
+            self.segment.note_synced(len);
+        }
+        // A file that is no longer the last one was synced as a whole before it got a successor.
+        self.durable = self.durable.max(index);
+    }
+
+    /// The last entry known durable.
+    pub(crate) fn durable(&self) -> Index {
+        self.durable
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.log.size_bytes()
+    }
+
+    /// Takes note that so many bytes of a segment can be read by nobody any more.
+    pub(crate) fn note_dead(&mut self, segment: u32, bytes: u64) {
+        *self.dead.entry(segment).or_default() += bytes;
+    }
+
+    /// Bytes of records nobody can read any more.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        self.dead.values().sum()
+    }
+}
+
+/// Where the store is, for the beginning of a frame.
+pub(super) fn prelude_of(state: &State) -> Prelude {
+    let State { applied, term, revision, compacted, .. } = *state;
+    Prelude { applied, term, revision, compacted }
+}
+
+/// Appends one frame; returns where its body begins.
+pub(super) fn append<F: disk::DiskFile>(
+    segment: &mut SegmentWriter<F>,
+    path: &str,
+    kind: u8,
+    body: &[u8],
+) -> Result<u64, Fault> {
+    let offsets = segment.append(&[(kind, &[body])]).map_err(|error| Fault::disk(path, error))?;
+    Ok(offsets[0])
+}
+
+/// Makes a segment that begins with a checkpoint, durable when this returns.
+fn begin_segment<D: Disk>(
+    layout: &Layout<D>,
+    name: Name,
+    id: u32,
+    chain_seed: u32,
+    state: &State,
+    base: u64,
+) -> Result<(SegmentWriter<D::File>, Segment<D::File>), Fault> {
+    let path = name.path(&layout.dir);
+    let said = |error| Fault::disk(&path, error);
+    let header = SegmentHeader { kind: LogKind::REVISIONS, sequence: name.last, chain_seed };
+    let mut segment = SegmentWriter::create(&layout.disk, &path, header).map_err(said)?;
+    let mut body = BytesMut::new();
+    body.resize(PRELUDE_BYTES, 0);
+    encode_state(&mut body, state, base);
+    let prelude = prelude_of(state).encode(body.len());
+    body[..PRELUDE_BYTES].copy_from_slice(&prelude);
+    append(&mut segment, &path, FRAME_CHECKPOINT, &body)?;
+    segment.sync().map_err(said)?;
+    let reader = Segment {
+        id,
+        path: path.into(),
+        file: segment.file(),
+        len: segment.len(),
+        span: None,
+        marks: Growing::new(),
+        chain_seed,
+        chain: 0,
+        cleaned: crate::state::NEVER_COMPACTED,
+    };
+    Ok((segment, reader))
+}

@@ -1,0 +1,288 @@
+//! The one owner of the replicated state.
+//!
+//! It is one value: a state in memory and the log it came from. Opening builds the first from the second, applying moves
+//! both by one frame, installing a snapshot replaces both. Nothing else changes them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use disk::Disk;
+use proto::raftpb::ConfState;
+
+use crate::event::Applied;
+use crate::fault::Fault;
+use crate::ids::{Index, MemberId, RequestId, Term};
+use crate::compact::Housework;
+use crate::refusal::Refusal;
+use crate::keys::Keys;
+use crate::revlog::{self, Installer, Layout, Writer};
+use crate::snapshot;
+use crate::state::State;
+use crate::view::View;
+
+/// What kind of entry it is (`raftpb.EntryType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// `InternalRaftRequest`, or nothing: a leader's first entry.
+    Normal,
+    /// `ConfChange`.
+    ConfChange,
+    /// `ConfChangeV2`.
+    ConfChangeV2,
+}
+
+/// A committed entry of the replicated log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its position.
+    pub index: Index,
+    /// The term it was proposed in.
+    pub term: Term,
+    /// How to read `data`.
+    pub kind: EntryKind,
+    /// What it asks for.
+    pub data: Bytes,
+}
+
+/// What does not change while a store is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This member.
+    pub member_id: MemberId,
+    /// Its cluster.
+    pub cluster_id: u64,
+    /// More bytes than this and growing commands are answered with NoSpace; `None` for no bound.
+    pub quota_bytes: Option<u64>,
+    /// A segment of the revision log that has become so long gets a successor.
+    pub segment_bytes: u64,
+    /// How much of the newest of the revision log stays in memory.
+    pub resident_bytes: usize,
+    /// Leases are granted for no less than this (etcd: one and a half election timeouts, rounded up).
+    pub lease_seconds_min: i64,
+    /// `--max-learners`.
+    pub learners_max: usize,
+}
+
+impl Default for Settings {
+    /// etcd's defaults, without a quota.
+    fn default() -> Settings {
+        Settings {
+            member_id: 0,
+            cluster_id: 0,
+            quota_bytes: None,
+            segment_bytes: 64 << 20,
+            resident_bytes: 64 << 20,
+            lease_seconds_min: 2,
+            learners_max: 1,
+        }
+    }
+}
+
+/// Plain counters since the store was opened, and sizes now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Puts, alone and in txns.
+    pub puts: u64,
+    /// Delete ranges, alone and in txns.
+    pub deletes: u64,
+    /// Ranges that went through the log, alone and in txns, if they were executed.
+    pub ranges: u64,
+    /// Txns that went through the log, without nested ones.
+    pub txns: u64,
+    /// Compactions.
+    pub compactions: u64,
+    /// Changes of keys (events).
+    pub changes: u64,
+    /// Entries that were refused.
+    pub refusals: u64,
+    /// Frames written.
+    pub frames: u64,
+    /// Bytes of their bodies.
+    pub frame_bytes: u64,
+    /// Segments that a sweep has rewritten.
+    pub segments_swept: u64,
+    /// Bytes that sweeps have given back.
+    pub swept_bytes: u64,
+    /// Keys, deleted ones that compaction has not passed included.
+    pub keys: u64,
+    /// Keys that exist.
+    pub live_keys: u64,
+    /// Leases.
+    pub leases: u64,
+    /// Segments of the revision log.
+    pub segments: u64,
+    /// Bytes of the revision log.
+    pub size_bytes: u64,
+    /// Bytes of it that somebody can still read.
+    pub size_in_use_bytes: u64,
+    /// About how much memory the tree of keys takes.
+    pub keys_memory_bytes: u64,
+}
+
+/// Why a read gives no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The request cannot be answered; the client is told.
+    #[error(transparent)]
+    Refusal(#[from] Refusal),
+    /// The disk cannot be trusted; the process ends.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// See the module's essay.
+pub struct Store<D: Disk> {
+    pub(crate) settings: Settings,
+    pub(crate) writer: Writer<D>,
+    pub(crate) state: State,
+    pub(crate) stats: Stats,
+    pub(crate) housework: Housework<D>,
+}
+
+impl<D: Disk> Store<D> {
+    /// Whether there is a store in the directory.
+    pub fn exists(disk: &D, dir: &str) -> Result<bool, Fault> {
+        revlog::exists(disk, dir)
+    }
+
+    /// Makes a new, empty store, durable when this returns: revision 1, nothing applied.
+    pub fn create(disk: D, dir: &str, settings: Settings) -> Result<Store<D>, Fault> {
+        let state = State::new();
+        let writer = Writer::create(layout(disk, dir, &settings), &state)?;
+        Ok(Store::new(settings, writer, state))
+    }
+
+    /// Opens the store in a directory. What a crash has torn off the end is cut: the store is then at an earlier entry,
+    /// never one before what [`Store::sync`] had returned.
+    pub fn open(disk: D, dir: &str, settings: Settings) -> Result<Store<D>, Fault> {
+        let (writer, state) = revlog::open(layout(disk, dir, &settings))?;
+        Ok(Store::new(settings, writer, state))
+    }
+
+    fn new(settings: Settings, writer: Writer<D>, state: State) -> Store<D> {
+        let housework = Housework::new(state.compacted);
+        Store { settings, writer, state, stats: Stats::default(), housework }
+    }
+
+    /// Makes all that is applied durable. Returns the last entry that is.
+    pub fn sync(&mut self) -> Result<Index, Fault> {
+        self.writer.sync()
+    }
+
+    /// For a sync elsewhere, so that applying need not wait for it: the file, the entry that a sync begun now makes durable,
+    /// and the length to give back to [`Store::note_synced`]. What is older than the file is durable already.
+    pub fn to_sync(&self) -> (Arc<D::File>, Index, u64) {
+        self.writer.to_sync()
+    }
+
+    /// Takes note of a sync that was done elsewhere, with what [`Store::to_sync`] gave.
+    pub fn note_synced(&mut self, file: &Arc<D::File>, index: Index, len: u64) {
+        self.writer.note_synced(file, index, len);
+    }
+
+    /// The last entry known durable.
+    pub fn durable(&self) -> Index {
+        self.writer.durable()
+    }
+
+    /// The last entry applied, and its term.
+    pub fn applied(&self) -> (Index, Term) {
+        (self.state.applied, self.state.term)
+    }
+
+    /// This moment, for whoever wants to read.
+    pub fn view(&self) -> View<D> {
+        View::new(
+            self.state.clone(),
+            self.writer.log().clone(),
+            self.settings.cluster_id,
+            self.settings.member_id,
+            self.settings.quota_bytes,
+            self.writer.dead_bytes(),
+        )
+    }
+
+    /// Applies committed entries in order; they follow what is applied already. One frame of the revision log is written
+    /// for all of them, and not synced. Publish the [`View`] before the answers.
+    ///
+    /// Answers are built only for requests that `wanted` accepts; effects never depend on it.
+    ///
+    /// After a fault the store must not be used any more: its memory may be ahead of its disk.
+    pub fn apply(&mut self, entries: &[Entry], wanted: &dyn Fn(RequestId) -> bool) -> Result<Applied, Fault> {
+        crate::apply::apply(self, entries, wanted)
+    }
+
+    /// Replaces everything by an image (a bbolt database, as etcd sends it) of a snapshot taken at `index` and `term`; durable
+    /// when this returns. A [`Fault::Image`] leaves the store as it was.
+    pub fn install<S: bolt::ReadAt>(
+        &mut self,
+        image: S,
+        index: Index,
+        term: Term,
+        conf_state: ConfState,
+    ) -> Result<(), Fault> {
+        let reader = snapshot::Reader::open(image)?;
+        let mut installer = Installer::new(&self.writer)?;
+        let facts = match reader.rows(|row| installer.row(&row)) {
+            Ok(facts) => facts,
+            Err(fault) => {
+                installer.give_up();
+                return Err(fault);
+            }
+        };
+        let mut roster = facts.roster;
+        Arc::make_mut(&mut roster).set_conf_state(conf_state);
+        let state = State {
+            keys: Keys::new(),
+            leases: facts.leases,
+            roster,
+            alarms: facts.alarms,
+            revision: facts.revision,
+            compacted: facts.compacted,
+            applied: index,
+            term,
+        };
+        self.housework.begin_anew(state.compacted, &self.writer);
+        (self.writer, self.state) = installer.finish(state, &self.writer)?;
+        Ok(())
+    }
+
+    /// Finds out what compactions have dropped and gives the room back, in steps of about so many bytes read. Returns how
+    /// many bytes of disk were given back. Views taken before are not disturbed.
+    pub fn sweep(&mut self, budget_bytes: u64) -> Result<u64, Fault> {
+        crate::compact::sweep(self, budget_bytes)
+    }
+
+    /// What was counted, and how large everything is.
+    pub fn stats(&self) -> Stats {
+        let size_bytes = self.writer.size_bytes();
+        Stats {
+            keys: self.state.keys.len() as u64,
+            live_keys: self.state.keys.live() as u64,
+            leases: self.state.leases.len() as u64,
+            segments: self.writer.log().segments() as u64,
+            size_bytes,
+            size_in_use_bytes: size_bytes - self.writer.dead_bytes().min(size_bytes),
+            keys_memory_bytes: self.state.keys.memory_bytes() as u64,
+            ..self.stats
+        }
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl<D: Disk> fmt::Debug for Store<D> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let State { applied, term, revision, compacted, .. } = self.state;
+        write!(formatter, "Store {{ applied: {applied}, term: {term}, revision: {revision}, compacted: {compacted} }}")
+    }
+}
+
+fn layout<D: Disk>(disk: D, dir: &str, settings: &Settings) -> Layout<D> {
+    let Settings { segment_bytes, resident_bytes, .. } = *settings;
+    Layout { disk, dir: dir.to_owned(), segment_bytes, resident_bytes }
+}

@@ -1,0 +1,87 @@
+//! What must hold before a change is done, step by step.
+
+use crate::{real_etcd, shell, tidy};
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+use std::time::Instant;
+
+/// Simulated clusters in each check.
+const CHECK_SEEDS: u64 = 300;
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 7] = [
+    ("format", || shell::run(shell::cargo(&["fmt", "--all", "--check"])).context("`cargo x fix` formats")),
+    ("tidy", tidy::tidy),
+    ("lints", || shell::run(shell::cargo(&["clippy", "-q", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("build", || shell::run(shell::cargo(&["build", "-q", "--workspace", "--bins"]))),
+    ("tests", tests),
+    ("sim", || sim(None, Some(CHECK_SEEDS), None)),
+    ("documentation", documentation),
+];
+
+/// Runs every step, or those whose name contains `only`; the first failure
+/// ends it.
+pub fn check(only: Option<&str>) -> Result<()> {
+    let chosen = STEPS.iter().filter(|(name, _)| only.is_none_or(|part| name.contains(part)));
+    let mut ran = 0;
+    for (name, step) in chosen {
+        println!("── {name}");
+        let started = Instant::now();
+        step().with_context(|| format!("step \"{name}\" failed; `cargo x check --only {name}` repeats it"))?;
+        println!("── {name}: {:.0} s", started.elapsed().as_secs_f64());
+        ran += 1;
+    }
+    if ran == 0 {
+        let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+        bail!("no step is named like that; there are: {}", names.join(", "));
+    }
+    println!("all that was checked holds");
+    Ok(())
+}
+
+/// Formats, and lets clippy mend what it can.
+pub fn fix() -> Result<()> {
+    shell::run(shell::cargo(&["fmt", "--all"]))?;
+    shell::run(shell::cargo(&["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"]))?;
+    shell::run(shell::cargo(&["fmt", "--all"]))
+}
+
+/// One seed with its trace, or many.
+pub fn sim(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> Result<()> {
+    // Optimised, with assertions: a thousand clusters take seconds, not minutes.
+    let mut command = shell::cargo(&["run", "-q", "--profile", "checked", "-p", "sim", "--"]);
+    match (seed, seeds, minutes) {
+        (Some(seed), None, None) => command.arg("replay").arg(seed.to_string()),
+        (None, seeds, None) => command.args(["seeds", &seeds.unwrap_or(CHECK_SEEDS).to_string()]),
+        (None, None, Some(minutes)) => command.args(["minutes", &minutes.to_string()]),
+        _ => bail!("give one of: a seed to replay, --seeds N, --minutes N"),
+    };
+    shell::run(command)
+}
+
+/// Ours and the real etcd under the same load.
+pub fn bench(rest: &[String]) -> Result<()> {
+    let real = real_etcd::fetch()?;
+    shell::run(shell::cargo(&["build", "-q", "--release", "-p", "etcd", "-p", "bench"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), Into::into);
+    let bin = target.join("release");
+    let mut command = Command::new(bin.join("bench"));
+    command.arg("compare").arg("--ours").arg(bin.join("etcd")).arg("--real").arg(real.join("etcd")).args(rest);
+    command.current_dir(shell::root());
+    shell::run(command)
+}
+
+fn tests() -> Result<()> {
+    let real = real_etcd::fetch()?;
+    let features = "bolt/real-etcd,store/real-etcd,etcd/real-etcd,etcdctl/real-etcd";
+    let mut command = shell::cargo(&["test", "-q", "--workspace", "--features", features]);
+    command.env("QUORATE_ETCD_BIN", real);
+    shell::run(command)
+}
+
+fn documentation() -> Result<()> {
+    let mut command = shell::cargo(&["doc", "-q", "--workspace", "--no-deps", "--document-private-items"]);
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
+    shell::run(command)
+}
