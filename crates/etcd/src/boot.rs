@@ -123,7 +123,7 @@ fn core_config(config: &Config, identity: Identity, seed: u64) -> member::core::
         catch_up_entries: config.snapshot_catchup_entries,
         read_retry_ticks: (500 / tick_ms).max(1),
         hold_ticks: (request_timeout.as_millis() as u32).div_ceil(tick_ms),
-        round_base: crate::clock::unix_ms() << 20,
+        born_ms: crate::clock::unix_ms(),
     }
 }
 
@@ -132,7 +132,6 @@ fn store_settings(config: &Config, identity: Identity) -> store::Settings {
         member_id: identity.member_id,
         cluster_id: identity.cluster_id,
         quota_bytes: config.quota_bytes,
-        max_txn_ops: config.max_txn_ops,
         segment_bytes: STORE_SEGMENT_BYTES,
         resident_bytes: RESIDENT_BYTES,
         ..store::Settings::default()

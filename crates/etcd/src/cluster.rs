@@ -68,13 +68,17 @@ pub async fn follow_roster(handle: Handle, mut changes: watch::Receiver<u64>) {
 }
 
 /// Resolves when this member has been removed from its cluster.
-pub async fn removed(handle: Handle, mut changes: watch::Receiver<u64>) {
+pub async fn removed(handle: Handle, mut changes: watch::Receiver<u64>, mut told: watch::Receiver<bool>) {
     let me = handle.settings().member_id;
     loop {
-        if handle.view().roster().is_removed(me) {
+        if handle.view().roster().is_removed(me) || *told.borrow() {
             return;
         }
-        if changes.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = changes.changed() => changed,
+            changed = told.changed() => changed,
+        };
+        if changed.is_err() {
             return std::future::pending().await;
         }
     }

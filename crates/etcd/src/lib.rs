@@ -3,9 +3,21 @@
 //! `main.rs` is the program. Everything here serves it, its tests and its
 //! measurements; nothing here decides what is true of a key.
 
-pub mod grpc;
+pub mod ask;
+pub mod boot;
+pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod flags;
+pub mod grpc;
+pub mod handle;
+pub mod http;
+pub mod listen;
 pub mod logging;
-pub mod version;
+pub mod metrics;
 pub mod peer;
+pub mod playground;
+pub mod rpc;
+pub mod run;
+pub mod serve;
+pub mod version;

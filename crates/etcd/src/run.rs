@@ -18,7 +18,7 @@ mod store_loop;
 pub mod waiters;
 
 use crate::handle::{Handle, Parts, Settings};
-use crate::peer::{Identity, Peers};
+use crate::peer::{Identity, Peers, Timeouts};
 use arc_swap::ArcSwap;
 use disk::OsDisk;
 use inbox::Inbox;
@@ -54,6 +54,8 @@ pub struct Running {
     pub handle: Handle,
     /// Counts changes of the roster.
     pub roster_changes: watch::Receiver<u64>,
+    /// Becomes true when other members say that this one was removed.
+    pub removed: watch::Receiver<bool>,
     inbox: Arc<Inbox>,
     waiters: Arc<AllWaiters>,
     stopping: Arc<AtomicBool>,
@@ -77,11 +79,12 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let (hub_sender, hub_inputs) = crossbeam_channel::unbounded();
     let (keeper_sender, keeper_inputs) = crossbeam_channel::unbounded();
 
+    let (removed, removed_changes) = watch::channel(false);
     let handle_cell = Arc::new(OnceLock::new());
-    let local = LocalMember { inbox: inbox.clone(), view: view.clone(), disk: disk.clone(), handle: handle_cell.clone() };
+    let local = LocalMember { inbox: inbox.clone(), view: view.clone(), disk: disk.clone(), removed, handle: handle_cell.clone() };
     let peers = Peers::new(
         Identity { member_id: identity.member_id, cluster_id: identity.cluster_id, peer_urls: birth.peer_urls },
-        settings.election_timeout,
+        Timeouts::new(settings.election_timeout),
         Arc::new(local),
         runtime.clone(),
     );
@@ -156,7 +159,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         alarm_raised: AtomicBool::new(false),
     });
     assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");
-    Running { handle, roster_changes, inbox, waiters, stopping, threads }
+    Running { handle, roster_changes, removed: removed_changes, inbox, waiters, stopping, threads }
 }
 
 impl Running {

@@ -113,7 +113,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Signa
         }
         _ = interrupt.recv() => SignalKind::interrupt(),
         _ = terminate.recv() => SignalKind::terminate(),
-        () = cluster::removed(handle.clone(), running.roster_changes.clone()) => {
+        () = cluster::removed(handle.clone(), running.roster_changes.clone(), running.removed.clone()) => {
             tracing::error!("the member has been permanently removed from the cluster");
             SignalKind::terminate()
         }

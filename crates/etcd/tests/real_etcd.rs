@@ -13,9 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd::peer::{
-    BoxFuture, HashKv, Identity, LeaseError, Local, Peers, RemainingLease, SnapshotBody, SnapshotSink,
-};
+use etcd::peer::{BoxFuture, HashKv, Identity, LeaseError, Local, Peers, RemainingLease, SnapshotBody, SnapshotSink};
 use proto::etcdserverpb::Member;
 use raft::{CAMPAIGN_TRANSFER, Entry, Message, MessageKind};
 use sha1::{Digest, Sha1};
@@ -44,6 +42,7 @@ fn cluster_id(mut members: Vec<u64>) -> u64 {
     id_of(&[&bytes])
 }
 
+#[allow(clippy::large_enum_variant, reason = "few, and short-lived")]
 enum Event {
     Delivered(Message),
     Snapshot(u64, Vec<u8>),
@@ -257,8 +256,7 @@ async fn begin() -> (RealEtcd, Ours) {
     let (real_url, client_url) = (free_url().await, free_url().await);
     let (id, real) = (member_id(&our_url), member_id(&real_url));
     let members = [(id, &our_url), (real, &real_url)];
-    let members =
-        members.map(|(id, url)| Member { id, peer_urls: vec![url.clone()], ..Member::default() }).to_vec();
+    let members = members.map(|(id, url)| Member { id, peer_urls: vec![url.clone()], ..Member::default() }).to_vec();
     let mut ours = ours(listener, id, real, cluster_id(vec![id, real]), &real_url, members);
     // A new cluster's log begins with one entry per member, in term 1.
     ours.log = (1..=2).map(|index| Entry { term: 1, index, ..Entry::default() }).collect();
@@ -298,20 +296,26 @@ async fn etcd_leads_us_and_a_key_arrives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn etcd_follows_us_and_takes_our_appends() {
     let (_etcd, mut ours) = begin().await;
-    let term = elect(&mut ours).await + 1;
-    let last = ours.log.last().unwrap().clone();
-
-    // We ask for its vote as after a transfer of leadership, so that it does not cling to its own.
-    let mut vote = Message::new(MessageKind::Vote, 0);
-    (vote.index, vote.log_term, vote.context) = (last.index, last.term, Bytes::from_static(CAMPAIGN_TRANSFER));
-    ours.send(vote, term);
-    loop {
-        let message = ours.follow().await;
-        if message.kind == MessageKind::VoteResp && message.term == term {
-            assert!(!message.reject, "our log is as long as its own");
-            break;
+    // We ask for its vote as after a transfer of leadership, so that it does not cling to its own. While it still writes
+    // for itself our log may be the shorter one; then it says no, leads again, and is asked again.
+    let (term, last) = loop {
+        let term = elect(&mut ours).await + 1;
+        let last = ours.log.last().unwrap().clone();
+        let mut vote = Message::new(MessageKind::Vote, 0);
+        (vote.index, vote.log_term, vote.context) = (last.index, last.term, Bytes::from_static(CAMPAIGN_TRANSFER));
+        ours.send(vote, term);
+        let granted = loop {
+            let message = ours.follow().await;
+            match message.kind {
+                MessageKind::VoteResp if message.term == term => break !message.reject,
+                MessageKind::App if message.term >= term => break false,
+                _ => {}
+            }
+        };
+        if granted {
+            break (term, last);
         }
-    }
+    };
     // The first append is a whole message, the following ones are the short frame; one is large.
     let mut next = last.index + 1;
     let mut previous = last.term;
@@ -322,7 +326,12 @@ async fn etcd_follows_us_and_takes_our_appends() {
         append.entries = sizes
             .iter()
             .enumerate()
-            .map(|(at, size)| Entry { term, index: next + at as u64, data: Bytes::from(vec![7; *size]), ..Entry::default() })
+            .map(|(at, size)| Entry {
+                term,
+                index: next + at as u64,
+                data: Bytes::from(vec![7; *size]),
+                ..Entry::default()
+            })
             .collect();
         next += append.entries.len() as u64;
         previous = term;

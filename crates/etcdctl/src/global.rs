@@ -298,10 +298,7 @@ impl Values<'_> {
 
     /// What `--debug` shows first: every flag as a variable.
     fn print(&self, shared: &[Flag]) -> Result<()> {
-        let mut lines = vec![
-            format!("{}=", WATCH_VARIABLES[0]),
-            format!("{}=", WATCH_VARIABLES[1]),
-        ];
+        let mut lines = Vec::new();
         for flag in GLOBAL.iter().chain(shared) {
             let value = match flag.kind {
                 Kind::Bool => self.is_on(flag)?.to_string(),

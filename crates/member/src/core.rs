@@ -9,7 +9,7 @@
 mod proposals;
 mod reads;
 
-use crate::ids::{Index, MemberId, ReadId, RequestId, Term};
+use crate::ids::{IdMaker, Index, MemberId, ReadId, RequestId, Term};
 use crate::limits;
 use bytes::Bytes;
 use raft::{AppendMark, ConfChange, ConfState, Message, Raft, Restored, Role, SnapshotMeta};
@@ -28,8 +28,9 @@ pub struct Config {
     pub read_retry_ticks: u32,
     /// Ticks that a proposal may wait for a leader.
     pub hold_ticks: u32,
-    /// First number of this life's read rounds; never used before.
-    pub round_base: u64,
+    /// Wall-clock milliseconds since 1970 at start: read rounds of two lives
+    /// never share a number.
+    pub born_ms: u64,
 }
 
 /// What Core may be told.
@@ -184,7 +185,7 @@ impl Core {
         let raft = Raft::new(config.raft.clone(), restored);
         let conf_state = raft.conf_state();
         Core {
-            reads: reads::Reads::new(config.round_base, config.read_retry_ticks),
+            reads: reads::Reads::new(IdMaker::new(config.raft.id, config.born_ms), config.read_retry_ticks),
             proposals: proposals::Held::default(),
             conf_state,
             leader: 0,

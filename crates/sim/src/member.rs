@@ -82,8 +82,7 @@ impl Member {
             catch_up_entries: CATCH_UP_ENTRIES,
             read_retry_ticks: 5,
             hold_ticks: 70,
-            // Read rounds of two lives never share a number.
-            round_base: now << 16,
+            born_ms: now / 1_000,
         };
         let settings = Settings {
             member_id: identity.member_id,

@@ -76,7 +76,7 @@ impl Model {
     pub fn apply(&mut self, request: &InternalRaftRequest) -> Result<Said, Refusal> {
         self.txn_changed = false;
         let said = self.command(request);
-        if self.txn_changed {
+        if std::mem::take(&mut self.txn_changed) {
             self.revision += 1;
             self.past.insert(self.revision, self.keys.clone());
         }

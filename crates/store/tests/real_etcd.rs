@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use bolt::Image;
 use disk::{SimDisk, SimFaults};
@@ -116,6 +117,7 @@ impl Etcd {
     /// Asks the JSON gateway, for what etcdctl cannot say.
     fn post(&self, path: &str, body: &str) -> Value {
         let mut stream = TcpStream::connect(self.client.trim_start_matches("http://")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let length = body.len();
         write!(stream, "POST /v3/{path} HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
@@ -356,11 +358,21 @@ fn write_every_command(etcd: &Etcd) {
     }
     etcd.post("lease/revoke", r#"{"ID":8}"#);
     etcd.post("lease/revoke", r#"{"ID":8}"#);
-    let id = etcd.post("cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#);
-    let id = id["member"]["ID"].as_str().expect("a learner was added").to_owned();
-    etcd.post("cluster/member/update", &format!(r#"{{"ID":{id},"peerURLs":["http://127.0.0.1:2"]}}"#));
-    etcd.post("cluster/member/remove", &format!(r#"{{"ID":{id}}}"#));
-    etcd.post("cluster/member/add", r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#);
+    // etcd drops a configuration change silently while it still works on the one before, so something comes between.
+    let change = |what: &str, body: String| {
+        etcd.post("kv/put", &format!(r#"{{"key":"{d}"}}"#));
+        etcd.post(&format!("cluster/member/{what}"), &body)
+    };
+    let learner = r#"{"peerURLs":["http://127.0.0.1:1"],"isLearner":true}"#;
+    let added = change("add", learner.into());
+    let id = added["member"]["ID"].as_str().expect("a learner was added").to_owned();
+    change("remove", format!(r#"{{"ID":{id}}}"#));
+    let added = change("add", learner.into());
+    let voter = added["members"].as_array().unwrap().iter().find(|member| member["isLearner"].is_null());
+    let id = voter.expect("a voter")["ID"].as_str().unwrap().to_owned();
+    change("update", format!(r#"{{"ID":{id},"peerURLs":["http://127.0.0.1:2"]}}"#));
+    change("remove", r#"{"ID":1}"#.into());
+    change("add", learner.into());
     let alarm = |action, kind| {
         let body = format!(r#"{{"action":"{action}","memberID":"5","alarm":"{kind}"}}"#);
         etcd.post("maintenance/alarm", &body);

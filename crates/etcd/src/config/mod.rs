@@ -243,7 +243,9 @@ fn log_settings(values: &Values) -> Result<logging::Settings, String> {
             other => return Err(format!("--log-outputs {other} is not supported yet (use default, stderr or stdout)")),
         };
         if output.is_some_and(|earlier| earlier != this) {
-            return Err("--log-outputs takes one of default, stderr and stdout; several are not supported yet".to_owned());
+            return Err(
+                "--log-outputs takes one of default, stderr and stdout; several are not supported yet".to_owned()
+            );
         }
         output = Some(this);
     }

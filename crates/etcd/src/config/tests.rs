@@ -127,10 +127,7 @@ fn a_cluster_that_cannot_be_started_says_why() {
             "--initial-cluster default=localhost:2380",
             "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: localhost:2380",
         ),
-        (
-            "--initial-cluster foo",
-            "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: ",
-        ),
+        ("--initial-cluster foo", "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: "),
         (
             "--initial-advertise-peer-urls http://a:1,http://b:1 --initial-cluster default=http://a:1",
             "--initial-advertise-peer-urls has http://b:1 but missing from --initial-cluster=default=http://a:1",

@@ -42,8 +42,7 @@ pub enum Group {
 
 impl Group {
     /// In the order of help.
-    pub const ALL: [Group; 9] =
-        [Member, Clustering, Security, Auth, Monitoring, Logging, Tracing, Features, Unsafe];
+    pub const ALL: [Group; 9] = [Member, Clustering, Security, Auth, Monitoring, Logging, Tracing, Features, Unsafe];
 
     /// Heading in help.
     pub fn title(self) -> &'static str {

@@ -140,10 +140,7 @@ fn environment_sets_flags_and_says_so() {
 #[test]
 fn former_names_work_in_both_places() {
     let interval = std::time::Duration::from_secs(5);
-    assert_eq!(
-        config("--experimental-watch-progress-notify-interval 5s").watch_progress_notify_interval,
-        interval
-    );
+    assert_eq!(config("--experimental-watch-progress-notify-interval 5s").watch_progress_notify_interval, interval);
     let given = environment(&[("ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL", "5s")]);
     let Ok(Action::Run(config, _)) = parse(&[], &given) else { panic!("should run") };
     assert_eq!(config.watch_progress_notify_interval, interval);

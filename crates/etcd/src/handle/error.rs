@@ -12,7 +12,7 @@ pub enum Error {
     Refused(#[from] Refusal),
     /// This member cannot, just now. The client may try again.
     #[error("{}", .0.words().1)]
-    Unavailable(#[from] Unavailable),
+    Unavailable(Unavailable),
     /// Anything without a code of its own; the wire says Unknown.
     #[error("{0}")]
     Other(String),
@@ -73,6 +73,12 @@ impl Unavailable {
             U::TooManyRequests => (UNKNOWN, "etcdserver: too many requests"),
             U::Stopped => (UNAVAILABLE, "etcdserver: server stopped"),
         }
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(why: Unavailable) -> Error {
+        Error::Unavailable(why)
     }
 }
 

@@ -83,7 +83,7 @@ impl Handle {
                 && leader != self.0.settings.member_id
                 && let Ok(left) = self.0.peers.lease_time_to_live(leader, id, keys).await
             {
-                return Ok(left);
+                return Ok(TimeToLive { ttl: left.ttl, granted_ttl: left.granted_ttl, keys: left.keys });
             }
             self.try_again(deadline).await?;
         }

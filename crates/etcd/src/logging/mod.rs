@@ -293,9 +293,9 @@ impl Lines {
 
 /// Libraries have much to say that means nothing to an operator.
 fn is_ours(target: &str) -> bool {
-    !["h2", "hyper", "hyper_util", "tokio", "mio"].iter().any(|library| {
-        target.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    })
+    !["h2", "hyper", "hyper_util", "tokio", "mio"]
+        .iter()
+        .any(|library| target.strip_prefix(library).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")))
 }
 
 #[cfg(test)]

@@ -70,9 +70,8 @@ impl Lane {
             Ok(Err(error)) => return Err(RequestError::unreachable(url, error)),
             Err(_) => return Err(RequestError::unreachable(url, "dial timed out")),
         };
-        let (sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| RequestError::unreachable(url, error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| RequestError::unreachable(url, error))?;
         // Ends when the sender and the answer's body are dropped, or the peer closes.
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -46,7 +46,12 @@ pub(super) async fn keep_alive(inner: &Inner, leader: u64, id: i64) -> Result<i6
 }
 
 /// What the lease has left; -1: there is no such lease.
-pub(super) async fn time_to_live(inner: &Inner, leader: u64, id: i64, keys: bool) -> Result<RemainingLease, ForwardError> {
+pub(super) async fn time_to_live(
+    inner: &Inner,
+    leader: u64,
+    id: i64,
+    keys: bool,
+) -> Result<RemainingLease, ForwardError> {
     let asked = LeaseTimeToLiveRequest { id, keys };
     let request = LeaseInternalRequest { lease_time_to_live_request: Some(asked) };
     let Some(body) = ask(inner, leader, "/leases/internal", request.encode_to_vec().into()).await? else {
@@ -73,7 +78,11 @@ async fn ask(inner: &Inner, leader: u64, path: &str, body: Bytes) -> Result<Opti
         StatusCode::NOT_FOUND => Ok(None),
         _ => {
             let text = String::from_utf8_lossy(&text).trim().to_owned();
-            if text.contains("not a primary lessor") { Err(ForwardError::NotPrimary) } else { Err(ForwardError::Answer(text)) }
+            if text.contains("not a primary lessor") {
+                Err(ForwardError::NotPrimary)
+            } else {
+                Err(ForwardError::Answer(text))
+            }
         }
     }
 }

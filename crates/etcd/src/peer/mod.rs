@@ -71,8 +71,8 @@ pub struct Timeouts {
     pub write: Duration,
     /// From one probe to the next.
     pub probe: Duration,
-    /// From the end of a snapshot's body to the answer: the receiver writes it to its disk.
-    pub snapshot_answer: Duration,
+    /// A snapshot may stand still for so long, and its answer may take so long: both ends wait for disks.
+    pub snapshot: Duration,
 }
 
 impl Timeouts {
@@ -84,7 +84,7 @@ impl Timeouts {
             read: Duration::from_secs(5),
             write: Duration::from_secs(5),
             probe: Duration::from_secs(4),
-            snapshot_answer: Duration::from_secs(120),
+            snapshot: Duration::from_secs(120),
         }
     }
 
@@ -222,7 +222,7 @@ impl Peers {
         lease::time_to_live(&self.inner, leader, id, keys).await
     }
 
-    /// Ends all links. What waits in queues is lost.
+    /// Ends all links; without it the tasks that read streams go on. What waits in queues is lost.
     pub fn stop(&self) {
         let _changing = remote::lock(&self.inner.changing);
         let before = self.inner.remotes.swap(Arc::default());

@@ -13,6 +13,8 @@ use super::{Inner, wire};
 
 /// Requests under way to one member (etcd's number).
 const WORKERS: usize = 4;
+/// In the body of the 403 that a removed member gets.
+const REMOVED: &[u8] = b"removed member";
 
 /// How a POST to another member failed.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +57,7 @@ async fn work(inner: Weak<Inner>, remote: Arc<Remote>, inbox: Arc<Mutex<Inbox>>)
     }
 }
 
-async fn post(
-    inner: &Inner,
-    remote: &Remote,
-    lane: &mut Option<Lane>,
-    message: &Message,
-) -> Result<(), PostError> {
+async fn post(inner: &Inner, remote: &Remote, lane: &mut Option<Lane>, message: &Message) -> Result<(), PostError> {
     assert_ne!(message.kind, MessageKind::Snap, "snapshots have their own way");
     let bytes = wire::encode(message);
     let len = bytes.len();
@@ -105,7 +102,8 @@ async fn post(
 pub(super) fn check(status: StatusCode, body: &[u8]) -> Result<(), PostError> {
     match status {
         StatusCode::NO_CONTENT => Ok(()),
-        StatusCode::FORBIDDEN => Err(PostError::Removed),
+        // A member may also say 403 because it is not the one we meant (3.6); that is no reason to stop.
+        StatusCode::FORBIDDEN if body.windows(REMOVED.len()).any(|words| words == REMOVED) => Err(PostError::Removed),
         _ => Err(PostError::Status { status, body: String::from_utf8_lossy(body).trim().to_owned() }),
     }
 }

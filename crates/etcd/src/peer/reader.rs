@@ -43,7 +43,6 @@ pub(super) fn start(inner: &Arc<Inner>, remote: &Arc<Remote>) {
     }
 }
 
-/// Holds the links only while it works: a weak reference lets them go when nobody else needs them.
 async fn run(inner: std::sync::Weak<Inner>, remote: Arc<Remote>, kind: StreamKind) {
     loop {
         let Some(inner) = inner.upgrade() else { return };
@@ -99,9 +98,7 @@ async fn dial(inner: &Inner, remote: &Remote, kind: StreamKind, url: &str) -> Re
     match answer.status() {
         StatusCode::OK => Ok(answer.into_body()),
         StatusCode::GONE => Err(StreamError::Removed),
-        StatusCode::NOT_FOUND => {
-            Err(StreamError::NotFound(hex(remote.id), hex(inner.identity.member_id)))
-        }
+        StatusCode::NOT_FOUND => Err(StreamError::NotFound(hex(remote.id), hex(inner.identity.member_id))),
         StatusCode::PRECONDITION_FAILED => {
             let (_, _, body) = client::read_answer(url, answer).await?;
             let reason = String::from_utf8_lossy(&body).trim().to_owned();

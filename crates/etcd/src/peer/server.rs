@@ -14,7 +14,9 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prost::Message as _;
-use proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveResponse, Member, ResponseHeader};
+use proto::etcdserverpb::{
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveResponse, Member, ResponseHeader,
+};
 use proto::leasepb::{LeaseInternalRequest, LeaseInternalResponse};
 use raft::{Message, MessageKind};
 use tokio::net::{TcpListener, TcpStream};
@@ -190,7 +192,7 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
                 return text(StatusCode::BAD_REQUEST, &format!("failed to decode raft message ({error})"));
             }
         }
-        match read_chunk(inner, &mut body).await {
+        match read_chunk(inner.timeouts.read, &mut body).await {
             Ok(Some(chunk)) => decoder.push(chunk),
             Ok(None) => return text(StatusCode::BAD_REQUEST, "failed to decode raft message (unexpected EOF)"),
             Err(error) => return text(StatusCode::BAD_REQUEST, &format!("failed to decode raft message ({error})")),
@@ -216,7 +218,7 @@ async fn store(inner: &Inner, index: u64, head: Vec<Bytes>, mut body: Incoming) 
     loop {
         let chunk = match head.next() {
             Some(chunk) => chunk,
-            None => match read_chunk(inner, &mut body).await? {
+            None => match read_chunk(inner.timeouts.snapshot, &mut body).await? {
                 Some(chunk) => chunk,
                 None => return storing.finish().await,
             },
@@ -415,10 +417,9 @@ async fn leases_internal(inner: &Inner, request: Request<Incoming>) -> Answer {
 fn lease_refusal(error: LeaseError) -> Answer {
     match error {
         LeaseError::NotFound => text(StatusCode::NOT_FOUND, "lease not found"),
-        LeaseError::ApplyTimeout => text(
-            StatusCode::REQUEST_TIMEOUT,
-            "waiting for node to catch up its applied index has timed out",
-        ),
+        LeaseError::ApplyTimeout => {
+            text(StatusCode::REQUEST_TIMEOUT, "waiting for node to catch up its applied index has timed out")
+        }
         LeaseError::NotPrimary => text(StatusCode::INTERNAL_SERVER_ERROR, "not a primary lessor"),
         LeaseError::Other(reason) => text(StatusCode::BAD_REQUEST, &reason),
     }
@@ -449,10 +450,10 @@ enum BodyError {
     Io(#[from] std::io::Error),
 }
 
-/// The next bytes, within the read timeout. None: the body ended in good order.
-async fn read_chunk(inner: &Inner, body: &mut Incoming) -> std::io::Result<Option<Bytes>> {
+/// The next bytes. None: the body ended in good order.
+async fn read_chunk(patience: Duration, body: &mut Incoming) -> std::io::Result<Option<Bytes>> {
     loop {
-        match tokio::time::timeout(inner.timeouts.read, body.frame()).await {
+        match tokio::time::timeout(patience, body.frame()).await {
             Err(_) => return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "peer does not write")),
             Ok(None) => return Ok(None),
             Ok(Some(Err(error))) => return Err(std::io::Error::other(error)),
@@ -468,7 +469,7 @@ async fn read_chunk(inner: &Inner, body: &mut Incoming) -> std::io::Result<Optio
 /// The whole body. A body in one chunk is not copied.
 async fn read_body(inner: &Inner, mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
     let mut chunks = super::chunks::Chunks::default();
-    while let Some(chunk) = read_chunk(inner, &mut body).await? {
+    while let Some(chunk) = read_chunk(inner.timeouts.read, &mut body).await? {
         chunks.push(chunk);
         if chunks.len() > limit {
             return Err(BodyError::TooLarge);

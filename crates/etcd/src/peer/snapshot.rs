@@ -84,7 +84,7 @@ async fn send(inner: &Arc<Inner>, remote: &Remote, mut message: Message) -> Resu
 
     let posted = async {
         let mut lane =
-            Lane::open(&url, inner.timeouts.dial, inner.timeouts.write).await.inspect_err(|_| remote.avoid(&url))?;
+            Lane::open(&url, inner.timeouts.dial, inner.timeouts.snapshot).await.inspect_err(|_| remote.avoid(&url))?;
         let mut request = client::request(Method::POST, &url, "/raft/snapshot", body.boxed());
         client::set(request.headers_mut(), "content-type", "application/octet-stream");
         inner.introduce(request.headers_mut(), Some(remote.id));
@@ -92,10 +92,10 @@ async fn send(inner: &Arc<Inner>, remote: &Remote, mut message: Message) -> Resu
             let answer = lane.request(request).await?;
             client::read_answer(&url, answer).await
         });
-        // While the body goes out the write timeout watches; afterwards the answer has its own time.
+        // While the body goes out the lane's timeout watches; afterwards the answer has its own time.
         let (status, _, text) = tokio::select! {
             answer = &mut answer => answer?,
-            _ = &mut done => match tokio::time::timeout(inner.timeouts.snapshot_answer, answer).await {
+            _ = &mut done => match tokio::time::timeout(inner.timeouts.snapshot, answer).await {
                 Ok(answer) => answer?,
                 Err(_) => return Err(PostError::Silent),
             },

@@ -12,11 +12,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
+use frame::StreamKind;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const CLUSTER: u64 = 0xc1;
 
 #[derive(Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "few, and short-lived")]
 enum Event {
     Delivered(Message),
     Unreachable(u64),
@@ -108,8 +110,7 @@ impl Local for Recorder {
             client_urls: vec!["http://a:2".to_owned()],
             is_learner: false,
         };
-        let learner =
-            Member { id: 2, peer_urls: vec!["http://b:1".to_owned()], is_learner: true, ..Member::default() };
+        let learner = Member { id: 2, peer_urls: vec!["http://b:1".to_owned()], is_learner: true, ..Member::default() };
         vec![named, learner]
     }
     fn is_removed(&self, id: u64) -> bool {
@@ -222,8 +223,6 @@ impl Site {
     }
 }
 
-use frame::StreamKind;
-
 fn message(kind: MessageKind, from: u64, to: u64, index: u64) -> Message {
     let mut message = Message::new(kind, to);
     (message.from, message.term, message.log_term, message.index) = (from, 3, 3, index);
@@ -334,12 +333,17 @@ async fn a_snapshot_travels_with_its_state() {
     let (mut one, mut two) = (site(1).await, site(2).await);
     one.knows(&[&two]);
     let mut wanted = message(MessageKind::Snap, 1, 2, 0);
-    wanted.snapshot = Some(Snapshot { meta: SnapshotMeta { index: 40, term: 3, ..Default::default() }, ..Default::default() });
+    wanted.snapshot =
+        Some(Snapshot { meta: SnapshotMeta { index: 40, term: 3, ..Default::default() }, ..Default::default() });
     one.send(wanted.clone());
     assert_eq!(two.next().await, Event::SnapshotStored(42, vec![5; 1_000_000]));
     let Event::Delivered(delivered) = two.next().await else { panic!("the message follows its state") };
     let snapshot = delivered.snapshot.unwrap();
-    assert_eq!((snapshot.meta.index, &snapshot.data[..]), (42, &b"v2"[..]), "it is of now, not of when it was asked for");
+    assert_eq!(
+        (snapshot.meta.index, &snapshot.data[..]),
+        (42, &b"v2"[..]),
+        "it is of now, not of when it was asked for"
+    );
     assert_eq!(one.next().await, Event::SnapshotSent(2, true));
 }
 
@@ -410,7 +414,8 @@ async fn raw(site: &Site, request: &[u8]) -> String {
 
 async fn ask(site: &Site, line: &str, headers: &str, body: &str) -> (u16, String) {
     let length = body.len();
-    let request = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
+    let request =
+        format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
     let answer = raw(site, request.as_bytes()).await;
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -418,7 +423,8 @@ async fn ask(site: &Site, line: &str, headers: &str, body: &str) -> (u16, String
     (status, body.to_owned())
 }
 
-const GOOD: &str = "x-server-from: 1\r\nx-server-version: 3.5.1\r\nx-min-cluster-version: 3.0.0\r\nx-etcd-cluster-id: c1\r\n";
+const GOOD: &str =
+    "x-server-from: 1\r\nx-server-version: 3.5.1\r\nx-min-cluster-version: 3.0.0\r\nx-etcd-cluster-id: c1\r\n";
 
 #[tokio::test]
 async fn strangers_get_etcds_answers() {
@@ -556,7 +562,10 @@ async fn requests_are_built_as_etcd_expects_them() {
     let request = client::request(Method::POST, "http://h:1", "/raft", client::no_body());
     assert_eq!((request.uri().path(), request.headers()["host"].to_str().unwrap()), ("/raft", "h:1"));
     assert!(matches!(pipeline::check(StatusCode::NO_CONTENT, b""), Ok(())));
-    assert!(matches!(pipeline::check(StatusCode::FORBIDDEN, b""), Err(pipeline::PostError::Removed)));
+    let removed = b"{\"message\":\"cannot process message from removed member\"}";
+    assert!(matches!(pipeline::check(StatusCode::FORBIDDEN, removed), Err(pipeline::PostError::Removed)));
+    let mistaken = b"{\"message\":\"cannot process message to mismatch member\"}";
+    assert!(matches!(pipeline::check(StatusCode::FORBIDDEN, mistaken), Err(pipeline::PostError::Status { .. })));
     let mismatch = pipeline::check(StatusCode::PRECONDITION_FAILED, b"cluster ID mismatch\n").unwrap_err();
     assert!(mismatch.to_string().ends_with("while posting: cluster ID mismatch"));
 }

@@ -4,8 +4,8 @@
 //! out. What a message must be for raft to take it without surprise (known kinds, contiguous appends) is checked here.
 
 use bytes::Bytes;
-use proto::raftpb;
 use prost::Message as _;
+use proto::raftpb;
 use raft::{ConfState, Entry, EntryKind, Message, MessageKind, Snapshot, SnapshotMeta};
 
 /// Why received bytes are no message.
@@ -135,8 +135,7 @@ fn snapshot_to_wire(snapshot: &Snapshot) -> raftpb::Snapshot {
         learners_next: meta.conf_state.learners_next.clone(),
         auto_leave: meta.conf_state.auto_leave,
     };
-    let metadata =
-        raftpb::SnapshotMetadata { conf_state: Some(conf_state), index: meta.index, term: meta.term };
+    let metadata = raftpb::SnapshotMetadata { conf_state: Some(conf_state), index: meta.index, term: meta.term };
     raftpb::Snapshot { data: snapshot.data.clone(), metadata: Some(metadata) }
 }
 

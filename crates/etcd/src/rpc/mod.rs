@@ -31,6 +31,8 @@ use bytes::Bytes;
 use proto::methods::{METHODS, path};
 use streams::Messages;
 
+pub(crate) use maintenance::alarm_name;
+
 /// All services of one member.
 pub struct Router {
     handle: Handle,

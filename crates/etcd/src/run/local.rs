@@ -1,8 +1,8 @@
 //! What the links to other members ask of this one.
 
 use super::inbox::Inbox;
-use crate::handle::{Handle, View};
-use crate::peer::{BoxFuture, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
+use crate::handle::{Error, Handle, Unavailable, View};
+use crate::peer::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use disk::{Disk, DiskFile, OpenMode, OsDisk};
@@ -16,6 +16,8 @@ pub struct LocalMember {
     pub inbox: Arc<Inbox>,
     pub view: Arc<ArcSwap<View>>,
     pub disk: OsDisk,
+    /// Told when other members say that this one was removed.
+    pub removed: tokio::sync::watch::Sender<bool>,
     /// Set once the edge is up; until then leases cannot be asked for.
     pub handle: Arc<OnceLock<Handle>>,
 }
@@ -39,6 +41,10 @@ impl Local for LocalMember {
         self.inbox.number(Input::SnapshotSent(id, ok));
     }
 
+    fn removed(&self) {
+        self.removed.send_replace(true);
+    }
+
     fn snapshot(&self) -> io::Result<SnapshotBody> {
         let view = self.view();
         let plan = view.image().map_err(io::Error::other)?;
@@ -49,8 +55,7 @@ impl Local for LocalMember {
         };
         Ok(SnapshotBody {
             meta,
-            // etcd up to 3.6 reads its member list from here.
-            data: Bytes::from(store::roster::legacy::store_json(view.roster(), view.applied())),
+            data: Bytes::new(),
             size_bytes: plan.size_bytes(),
             write: Box::new(move |sink| plan.write(sink).map_err(io::Error::other)),
         })
@@ -64,7 +69,7 @@ impl Local for LocalMember {
             self.disk.remove(&part)?;
         }
         let file = self.disk.open(&part, OpenMode::Create)?;
-        Ok(Box::new(SnapshotFile { disk: self.disk.clone(), file, part, path, length: 0 }))
+        Ok(Box::new(SnapshotFile { disk: self.disk.clone(), file, part, path, length: 0, whole: false }))
     }
 
     fn members(&self) -> Vec<proto::etcdserverpb::Member> {
@@ -79,9 +84,15 @@ impl Local for LocalMember {
         self.view().roster().cluster_version().map(str::to_owned)
     }
 
-    fn hash_kv(&self, revision: i64) -> Result<(u32, i64, i64), String> {
-        let hash = self.view().hash_kv(revision).map_err(|error| error.to_string())?;
-        Ok((hash.hash, hash.compact_revision, hash.hash_revision))
+    fn hash_kv(&self, revision: i64) -> Result<HashKv, String> {
+        let view = self.view();
+        let hash = view.hash_kv(revision).map_err(|error| error.to_string())?;
+        Ok(HashKv {
+            hash: hash.hash,
+            compact_revision: hash.compact_revision,
+            hash_revision: hash.hash_revision,
+            revision: view.revision(),
+        })
     }
 
     fn keep_alive(&self, id: i64) -> BoxFuture<Result<i64, LeaseError>> {
@@ -91,7 +102,7 @@ impl Local for LocalMember {
             match handle.keep_alive_here(id).await {
                 Ok(0) => Err(LeaseError::NotFound),
                 Ok(ttl) => Ok(ttl),
-                Err(error) => Err(LeaseError::from(error)),
+                Err(error) => Err(lease_error(&error)),
             }
         })
     }
@@ -100,7 +111,7 @@ impl Local for LocalMember {
         let handle = self.handle.clone();
         Box::pin(async move {
             let handle = handle.get().ok_or_else(|| LeaseError::Other("this member is starting".to_owned()))?;
-            let left = handle.time_to_live_here(id, keys).await.map_err(LeaseError::from)?;
+            let left = handle.time_to_live_here(id, keys).await.map_err(|error| lease_error(&error))?;
             if left.ttl < 0 {
                 return Err(LeaseError::NotFound);
             }
@@ -117,6 +128,7 @@ struct SnapshotFile {
     part: String,
     path: String,
     length: u64,
+    whole: bool,
 }
 
 impl SnapshotSink for SnapshotFile {
@@ -126,9 +138,28 @@ impl SnapshotSink for SnapshotFile {
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> io::Result<()> {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.file.sync()?;
         self.disk.rename(&self.part, &self.path)?;
+        self.whole = true;
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)
+    }
+}
+
+impl Drop for SnapshotFile {
+    fn drop(&mut self) {
+        if !self.whole {
+            // Half a snapshot is of no use; what cannot be removed is
+            // overwritten by the next one.
+            let _ = self.disk.remove(&self.part);
+        }
+    }
+}
+
+fn lease_error(error: &Error) -> LeaseError {
+    match error {
+        Error::Unavailable(Unavailable::NotLeader) => LeaseError::NotPrimary,
+        Error::Unavailable(Unavailable::TimeoutWaitApplied) => LeaseError::ApplyTimeout,
+        other => LeaseError::Other(other.to_string()),
     }
 }

@@ -76,7 +76,6 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
     let own = around.own_ids;
     let wanted = |id: RequestId| id >> 48 == own;
     let applied = store.apply(entries, &wanted)?;
-    around.fatal.retry_while_full("revision log", || store.flush())?;
     crate::metrics::applied(started.elapsed(), entries.len(), store.stats());
     let view = store.view();
     around.view.store(Arc::new(view.clone()));

@@ -287,7 +287,7 @@ mod tests {
         )]);
         let text = text(&answer, false).unwrap();
         let names: Vec<&str> = text.split('"').skip(1).step_by(2).collect();
-        assert_eq!(text.lines().count(), 20);
+        assert_eq!(text.lines().count(), 19);
         assert!(names.contains(&"DowngradeEnabled"), "{names:?}");
         assert!(text.contains("\"Errors\" : [a b]\n"), "{text}");
         assert!(text.ends_with("\"DowngradeEnabled\" : false\n\n"), "{text}");

@@ -1,12 +1,12 @@
 //! Linearizable reads: many reads share one round of heartbeats.
 //!
 //! A round has a number that is never used twice, not by a retry and not by a
-//! later life of this member, so a delayed answer can only confirm the round
+//! later life of this member or by another member, so a delayed answer can only confirm the round
 //! it belongs to (etcd #20418). A read is ready when the round's index has
 //! been applied here.
 
 use super::TurnedBack;
-use crate::ids::{Index, ReadId};
+use crate::ids::{IdMaker, Index, ReadId};
 use bytes::Bytes;
 use raft::Raft;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ type Waiting = (ReadId, u64);
 
 #[derive(Debug)]
 pub(super) struct Reads {
-    next_round: u64,
+    numbers: IdMaker,
     retry_ticks: u32,
     waiting: Vec<Waiting>,
     rounds: BTreeMap<u64, Round>,
@@ -35,9 +35,9 @@ struct Round {
 }
 
 impl Reads {
-    pub fn new(round_base: u64, retry_ticks: u32) -> Reads {
+    pub fn new(numbers: IdMaker, retry_ticks: u32) -> Reads {
         Reads {
-            next_round: round_base,
+            numbers,
             retry_ticks,
             waiting: Vec::new(),
             rounds: BTreeMap::new(),
@@ -72,14 +72,13 @@ impl Reads {
 
     /// Starts a round for all that wait. Without a leader they go on waiting.
     pub fn start(&mut self, raft: &mut Raft, now_ticks: u64) {
-        if self.waiting.is_empty() || self.rounds.len() >= ROUNDS_MAX {
+        if self.waiting.is_empty() || self.rounds.len() >= ROUNDS_MAX || raft.leader_id() == 0 {
             return;
         }
-        let number = self.next_round;
+        let number = self.numbers.next_id();
         if raft.read(Bytes::copy_from_slice(&number.to_be_bytes())).is_err() {
             return;
         }
-        self.next_round += 1;
         self.rounds.insert(number, Round { reads: std::mem::take(&mut self.waiting), started: now_ticks });
     }
 

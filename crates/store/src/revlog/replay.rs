@@ -25,10 +25,33 @@ use crate::keys::Head;
 use crate::revision::Revision;
 use crate::state::State;
 
-/// Whether there is a log in the directory.
+/// Whether there is a log in the directory. What a creation that did not finish has left is none.
 pub(crate) fn exists<D: Disk>(disk: &D, dir: &str) -> Result<bool, Fault> {
     let said = |error| Fault::disk(dir, error);
-    Ok(disk.exists(dir).map_err(said)? && disk.list(dir).map_err(said)?.iter().any(|file| Name::parse(file).is_some()))
+    if !disk.exists(dir).map_err(said)? {
+        return Ok(false);
+    }
+    for name in disk.list(dir).map_err(said)?.iter().rev().filter_map(|file| Name::parse(file)) {
+        let mut reader = SegmentReader::open(disk, &name.path(dir), Standing::Last)?;
+        if reader.next()?.is_some_and(|frame| frame.kind == FRAME_CHECKPOINT) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes what a creation that did not finish has left.
+pub(super) fn clear<D: Disk>(layout: &Layout<D>) -> Result<(), Fault> {
+    let Layout { disk, dir, .. } = layout;
+    if exists(disk, dir)? {
+        return Err(Fault::disk(dir, std::io::ErrorKind::AlreadyExists.into()));
+    }
+    for file in disk.list(dir).map_err(|error| Fault::disk(dir, error))? {
+        if file.ends_with(TEMPORARY) || Name::parse(&file).is_some() {
+            remove(layout, &file)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the log and builds the state at its end.

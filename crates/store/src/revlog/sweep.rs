@@ -116,6 +116,8 @@ impl<D: Disk> Sweep<D> {
         let path = name.path(&dir);
         let temporary = part.path().to_owned();
         let segment = part.finish()?;
+        // The compaction that killed the records, and the changes after them, must not be lost while the records are gone.
+        writer.sync()?;
         disk.rename(&temporary, &path).map_err(|error| Fault::disk(&path, error))?;
         disk.sync_dir(&dir).map_err(|error| Fault::disk(&dir, error))?;
         let segment = segment.renamed(path);

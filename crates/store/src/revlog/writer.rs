@@ -16,7 +16,7 @@ use super::growing::Growing;
 use super::item::{PRELUDE_BYTES, Prelude};
 use super::log::Log;
 use super::name::Name;
-use super::replay::remove;
+use super::replay::{clear, remove};
 use super::resident::Resident;
 use super::segment::Segment;
 use crate::batch::Batch;
@@ -73,6 +73,7 @@ impl<D: Disk> Writer<D> {
     /// A new log, durable when this returns.
     pub(crate) fn create(layout: Layout<D>, state: &State) -> Result<Writer<D>, Fault> {
         layout.disk.create_dir(&layout.dir).map_err(|error| Fault::disk(&layout.dir, error))?;
+        clear(&layout)?;
         Writer::behind(layout, 1, 1, 0, 0, Vec::new(), Vec::new(), state)
     }
 

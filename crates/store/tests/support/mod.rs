@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub mod model;
+pub mod random;
+pub mod same;
 
 use bytes::Bytes;
 use disk::{SimDisk, SimFaults};
@@ -117,4 +119,17 @@ pub fn apply<D: disk::Disk>(store: &mut Store<D>, request: pb::InternalRaftReque
     let (id, outcome) = applied.outcomes.into_iter().next().expect("an answer");
     assert_eq!(id, applied.index);
     outcome
+}
+
+/// An image of a moment.
+pub fn image_of<D: disk::Disk>(view: &store::View<D>) -> Vec<u8> {
+    let mut image = Vec::new();
+    let plan = view.image().expect("the disk is well");
+    let mut sink = |bytes: &[u8]| {
+        image.extend_from_slice(bytes);
+        Ok(())
+    };
+    plan.write(&mut sink).expect("memory takes everything");
+    assert_eq!(image.len() as u64, plan.size_bytes());
+    image
 }

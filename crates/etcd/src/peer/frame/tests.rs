@@ -8,8 +8,7 @@ fn entry(index: u64, term: u64, data: &[u8]) -> Entry {
 fn append(index: u64, term: u64, log_term: u64, data: &[&[u8]]) -> Message {
     let mut message = Message::new(MessageKind::App, 2);
     (message.from, message.term, message.log_term, message.index, message.commit) = (1, term, log_term, index, index);
-    message.entries =
-        data.iter().enumerate().map(|(at, data)| entry(index + 1 + at as u64, term, data)).collect();
+    message.entries = data.iter().enumerate().map(|(at, data)| entry(index + 1 + at as u64, term, data)).collect();
     message
 }
 
