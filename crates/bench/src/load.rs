@@ -26,8 +26,11 @@ use crate::http2::connection::Connection;
 use crate::keyspace::{Chance, Keyspace};
 use crate::request::Kind;
 
-/// How long a server may take to accept, or to answer what is left at the end.
+/// How long a server may take to accept, to greet, or to send any reply at all.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often somebody looks whether replies still come.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Room for what one read of the socket brings.
 const READ_BYTES: usize = 64 << 10;
@@ -138,11 +141,18 @@ pub fn run(endpoints: &[String], keyspace: &Rc<Keyspace>, load: &Load) -> Result
         };
         let (left, highest, last) = (Cell::new(left), Cell::new(0), Cell::new(now));
         let run = Rc::new(Run { kind: load.kind, keyspace: Rc::clone(keyspace), begin, end, left, highest, last });
-        let tasks: Vec<_> = lines.into_iter().map(|line| tokio::task::spawn_local(line.drive(Rc::clone(&run)))).collect();
+        let tasks: Vec<_> =
+            lines.into_iter().map(|line| tokio::task::spawn_local(line.drive(Rc::clone(&run)))).collect();
 
         let mut outcome = Outcome { seconds: 0.0, latencies: Histogram::new(), answered: 0, failures: BTreeMap::new() };
-        for task in tasks {
-            let tally = task.await.context("a connection's task was lost")??;
+        for mut task in tasks {
+            let joined = loop {
+                match timeout(LOOK, &mut task).await {
+                    Ok(joined) => break joined,
+                    Err(_) => ensure!(run.last.get().elapsed() < PATIENCE, "no reply for {PATIENCE:?}"),
+                }
+            };
+            let tally = joined.context("a connection's task was lost")??;
             outcome.latencies.merge(&tally.latencies);
             outcome.answered += tally.answered;
             for (words, count) in tally.failures {
@@ -208,16 +218,13 @@ impl Line {
     }
 
     async fn drive(mut self, run: Rc<Run>) -> Result<Tally> {
-        // Late enough to mean that the server no longer answers.
-        let patience = run.end.map_or(PATIENCE, |end| end - Instant::now() + PATIENCE);
         loop {
             self.send(&run)?;
             self.flush()?;
             if self.connection.in_flight() == 0 && self.next.is_none() {
                 return Ok(self.tally);
             }
-            let left = self.connection.in_flight();
-            timeout(patience, self.wait()).await.with_context(|| format!("{left} requests stay unanswered"))??;
+            self.wait().await?;
             self.read()?;
             self.take_replies(&run)?;
         }
@@ -318,3 +325,6 @@ impl Tally {
         *self.failures.entry(words).or_default() += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

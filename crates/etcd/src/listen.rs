@@ -48,6 +48,7 @@ pub async fn serve(listener: TcpListener, handle: Handle, stopped: watch::Receiv
         streams_max: settings.max_concurrent_streams,
         ..Limits::default()
     };
+    until_ready(&handle, stopped.clone()).await;
     let router = Arc::new(Router::new(handle.clone()));
     accept(listener, limits.handshake_timeout, stopped, move |accepted, stopped| {
         let (router, handle) = (router.clone(), handle.clone());
@@ -124,6 +125,21 @@ async fn accept<F, S>(
     }
 }
 
+/// A new cluster has no version for its first moment, and calls are refused without one. Clients wait that moment in
+/// the accept queue instead; not for ever, since an operator may need the port to see what is wrong.
+async fn until_ready(handle: &Handle, stopped: watch::Receiver<bool>) {
+    let mut changes = handle.status_changes();
+    let is_ready = |handle: &Handle| handle.view().roster().cluster_version().is_some();
+    let ready = async {
+        // Whatever is applied changes the status.
+        while !is_ready(handle) && changes.changed().await.is_ok() {}
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(handle.settings().request_timeout, ready) => {}
+        () = until(stopped) => {}
+    }
+}
+
 /// Reads until it is clear what the client speaks.
 async fn decide(mut stream: TcpStream) -> io::Result<Accepted> {
     let mut first = BytesMut::with_capacity(HTTP2.len());
@@ -156,6 +172,7 @@ async fn serve_http1(stream: Prefixed, listener: Listener, handle: Handle, stopp
         }
     });
     let connection = http1::Builder::new()
+        .title_case_headers(true)
         .timer(TokioTimer::new())
         .header_read_timeout(Limits::default().handshake_timeout)
         .serve_connection(TokioIo::new(stream), answer);

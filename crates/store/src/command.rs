@@ -174,7 +174,7 @@ mod tests {
         let mut data = b"\x08\x84\x86\x91\x91\xc6\xc0\xa8\xf7\xbc\x01\x12\x03PUT\x1a\n/0/version\"\x053.5.0(\x002\x00".to_vec();
         data.extend_from_slice(b"8\x00H\x00P\x00X\x00`\x00h\x00p\x00x\x00\x80\x01\x00");
         let (id, command) = decode(&data.into()).unwrap();
-        assert_eq!(id, 0xbcf7_5181_9124_4304 & u64::MAX | id);
+        assert_eq!(id, 0xbcee_a204_6224_4304);
         assert!(matches!(command, Command::Legacy(LegacyChange::ClusterVersion(version)) if version == "3.5.0"));
     }
 

@@ -23,7 +23,8 @@ pub mod legacy;
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
-use proto::{etcdserverpb, raftpb};
+use proto::etcdserverpb;
+use proto::raftpb::{self, ConfState};
 
 use crate::ids::{MemberId, RequestId};
 use crate::refusal::Refusal;
@@ -159,7 +160,7 @@ pub struct Roster {
     removed: BTreeSet<MemberId>,
     cluster_version: Option<String>,
     downgrade: Option<Downgrade>,
-    conf_state: raftpb::ConfState,
+    conf_state: ConfState,
 }
 
 impl Roster {
@@ -169,7 +170,7 @@ impl Roster {
         removed: impl IntoIterator<Item = MemberId>,
         cluster_version: Option<String>,
         downgrade: Option<Downgrade>,
-        conf_state: raftpb::ConfState,
+        conf_state: ConfState,
     ) -> Roster {
         Roster {
             members: members.into_iter().map(|member| (member.id, member)).collect(),
@@ -216,7 +217,7 @@ impl Roster {
     }
 
     /// Raft's configuration after the changes applied so far; lists are ascending.
-    pub fn conf_state(&self) -> &raftpb::ConfState {
+    pub fn conf_state(&self) -> &ConfState {
         &self.conf_state
     }
 
@@ -340,12 +341,10 @@ impl Roster {
     }
 
     /// Takes over raft's configuration from a snapshot's metadata.
-    pub fn set_conf_state(&mut self, conf_state: raftpb::ConfState) {
+    pub fn set_conf_state(&mut self, conf_state: ConfState) {
         self.conf_state = conf_state;
     }
 }
-
-use raftpb::ConfState;
 
 #[cfg(test)]
 mod tests;

@@ -157,10 +157,10 @@ impl RequestBlocks {
     /// Blocks for this path, for a server whose table may hold `table_size`.
     pub fn new(authority: &str, path: &str, table_size: usize) -> Self {
         let own = [
-            (4u8, "", path),                        // :path
-            (1, "", authority),                     // :authority
-            (31, "", "application/grpc"),           // content-type
-            (58, "", "quorate-bench"),              // user-agent
+            (4u8, "", path),              // :path
+            (1, "", authority),           // :authority
+            (31, "", "application/grpc"), // content-type
+            (58, "", "quorate-bench"),    // user-agent
             (0, "te", "trailers"),
         ];
         let fixed = [0x80 | 3, 0x80 | 6]; // :method POST, :scheme http
@@ -223,9 +223,8 @@ mod tests {
     #[test]
     fn reads_the_examples_of_the_rfc() {
         let mut decoder = Decoder::new();
-        let first = [
-            0x82, 0x86, 0x84, 0x41, 0x8c, 0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff,
-        ];
+        let first =
+            [0x82, 0x86, 0x84, 0x41, 0x8c, 0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
         let base = [":method=GET", ":scheme=http", ":path=/", ":authority=www.example.com"];
         assert_eq!(read(&mut decoder, &first).unwrap(), base);
         assert_eq!(decoder.size, 57);
@@ -274,8 +273,13 @@ mod tests {
             let first = read(&mut decoder, &blocks.first).unwrap();
             let path = format!(":path={path}");
             let wanted = [
-                ":method=POST", ":scheme=http", &path, ":authority=127.0.0.1:2379", "content-type=application/grpc",
-                "user-agent=quorate-bench", "te=trailers",
+                ":method=POST",
+                ":scheme=http",
+                &path,
+                ":authority=127.0.0.1:2379",
+                "content-type=application/grpc",
+                "user-agent=quorate-bench",
+                "te=trailers",
             ];
             assert_eq!(first, wanted);
             assert_eq!(read(&mut decoder, &blocks.later).unwrap(), wanted);

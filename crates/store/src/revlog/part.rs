@@ -22,6 +22,9 @@ use crate::revision::Revision;
 /// A frame that has become so long is written.
 const FRAME_BYTES: usize = 256 << 10;
 
+/// How much may be written before it is synced.
+const SYNC_BYTES: u64 = 2 << 20;
+
 /// What a rewritten segment says of those it stands for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
@@ -104,6 +107,14 @@ impl<D: Disk> Part<D> {
         self.waiting.push((revision, self.body.len()));
         self.body.extend_from_slice(item);
         self.flush_if(FRAME_BYTES)
+    }
+
+    /// Makes what was written durable if it has become much, so that the end has little left to wait for.
+    pub(super) fn sync_some(&mut self) -> Result<(), Fault> {
+        if self.segment.len() - self.segment.synced() < SYNC_BYTES {
+            return Ok(());
+        }
+        self.segment.sync().map_err(|error| Fault::disk(&self.path, error))
     }
 
     /// Writes what is left and makes it durable. Returns the chain value it ends with.

@@ -56,9 +56,9 @@ pub(super) fn clear<D: Disk>(layout: &Layout<D>) -> Result<(), Fault> {
 
 /// Opens the log and builds the state at its end.
 pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fault> {
-    let mut names = list(&layout)?;
+    let (mut names, mut obsolete) = list(&layout)?;
     let ending = find_end(&layout, &mut names)?;
-    names.retain(|name| name.last >= ending.base);
+    obsolete.extend(names.extract_if(.., |name| name.last < ending.base));
     let Some(active) = names.pop() else {
         unreachable!("the end of the log is a segment");
     };
@@ -87,6 +87,14 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
     let writer = SegmentWriter::resume(&layout.disk, &segment.path, &tail)
         .map_err(|error| Fault::disk(&segment.path, error))?;
     segment.file = writer.file();
+    // What takes the place of the obsolete may itself be in the operating system's memory only, if the process died and
+    // the machine did not. Content is durable now; names come first, then the old ones may go.
+    if !obsolete.is_empty() {
+        layout.disk.sync_dir(&layout.dir).map_err(|error| Fault::disk(&layout.dir, error))?;
+    }
+    for name in &obsolete {
+        remove(&layout, &name.file())?;
+    }
     let (state, dead) = replay.finish()?;
     let writer = Writer {
         layout,
@@ -104,8 +112,8 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
     Ok((writer, state))
 }
 
-/// The segments in the directory, in order. Removes what was not finished and what was replaced.
-fn list<D: Disk>(layout: &Layout<D>) -> Result<Vec<Name>, Fault> {
+/// The segments in the directory, in order, and those that were replaced. Removes what was not finished.
+fn list<D: Disk>(layout: &Layout<D>) -> Result<(Vec<Name>, Vec<Name>), Fault> {
     let Layout { disk, dir, .. } = layout;
     let mut names = Vec::new();
     for file in disk.list(dir).map_err(|error| Fault::disk(dir, error))? {
@@ -116,14 +124,9 @@ fn list<D: Disk>(layout: &Layout<D>) -> Result<Vec<Name>, Fault> {
         }
     }
     let all = names.clone();
-    for name in &all {
-        if all.iter().any(|other| name.is_replaced_by(other)) {
-            remove(layout, &name.file())?;
-            names.retain(|kept| kept != name);
-        }
-    }
+    let replaced = names.extract_if(.., |name| all.iter().any(|other| name.is_replaced_by(other))).collect();
     names.sort_unstable();
-    Ok(names)
+    Ok((names, replaced))
 }
 
 pub(super) fn remove<D: Disk>(layout: &Layout<D>, file: &str) -> Result<(), Fault> {
@@ -139,7 +142,7 @@ struct End {
     base: u64,
 }
 
-/// Reads the last segment that begins with a checkpoint; removes those behind it, and those before its base.
+/// Reads the last segment that begins with a checkpoint; removes those behind it.
 fn find_end<D: Disk>(layout: &Layout<D>, names: &mut Vec<Name>) -> Result<End, Fault> {
     while let Some(name) = names.last().copied() {
         let path = name.path(&layout.dir);
@@ -150,9 +153,6 @@ fn find_end<D: Disk>(layout: &Layout<D>, names: &mut Vec<Name>) -> Result<End, F
             let base = base_in(&path, &frame)?;
             while let Some(frame) = reader.next()? {
                 prelude = prelude_in(&path, &frame)?;
-            }
-            for name in names.iter().filter(|name| name.last < base) {
-                remove(layout, &name.file())?;
             }
             return Ok(End { prelude, base });
         }

@@ -105,6 +105,7 @@ impl<D: Disk> Sweep<D> {
                 self.part.copy(change.revision, record.item())?;
             }
         }
+        self.part.sync_some()?;
         Ok((seen, self.read))
     }
 

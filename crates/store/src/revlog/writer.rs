@@ -224,6 +224,9 @@ pub(super) fn append<F: disk::DiskFile>(
     Ok(offsets[0])
 }
 
+/// A segment for its writer and for its readers.
+type Begun<F> = (SegmentWriter<F>, Segment<F>);
+
 /// Makes a segment that begins with a checkpoint, durable when this returns.
 fn begin_segment<D: Disk>(
     layout: &Layout<D>,
@@ -232,7 +235,7 @@ fn begin_segment<D: Disk>(
     chain_seed: u32,
     state: &State,
     base: u64,
-) -> Result<(SegmentWriter<D::File>, Segment<D::File>), Fault> {
+) -> Result<Begun<D::File>, Fault> {
     let path = name.path(&layout.dir);
     let said = |error| Fault::disk(&path, error);
     let header = SegmentHeader { kind: LogKind::REVISIONS, sequence: name.last, chain_seed };
