@@ -122,6 +122,11 @@ impl Cluster {
         self.members.iter().filter_map(|member| machine::resident_bytes(member.pid)).collect()
     }
 
+    /// Bytes all members have written to disk.
+    pub fn written_bytes(&self) -> u64 {
+        self.members.iter().filter_map(|member| machine::written_bytes(member.pid)).sum()
+    }
+
     /// Processor time all members have had, in seconds.
     pub fn process_seconds(&self) -> f64 {
         self.members.iter().filter_map(|member| machine::process_seconds(member.pid)).sum()

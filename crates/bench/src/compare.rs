@@ -160,7 +160,9 @@ fn one_cluster(
     let cluster = Cluster::start(program, members, &directory, &plan.extra)?;
     if round == 1 {
         findings.commands.push(cluster.commands[0].clone());
-        findings.versions.push((side, cluster::version(cluster.endpoint(0))?));
+        if !single {
+            findings.versions.push((side, cluster::version(cluster.endpoint(0))?));
+        }
     }
     thread::sleep(SETTLE);
 
@@ -209,10 +211,9 @@ impl Plan {
 /// One load against one member, with what it cost everybody.
 fn measure(cluster: &Cluster, keyspace: &Rc<Keyspace>, load: &Load, to: To) -> Result<Measurement> {
     let leader = cluster.leader()?;
-    let others = cluster.resident_bytes().len();
     let target = match to {
         To::Leader => leader,
-        To::Follower => (leader + 1) % others.max(1),
+        To::Follower => (leader + 1) % cluster.commands.len(),
     };
     let endpoints = [cluster.endpoint(target).to_owned()];
     let revision = || cluster::revision(cluster.endpoint(leader));
@@ -220,6 +221,7 @@ fn measure(cluster: &Cluster, keyspace: &Rc<Keyspace>, load: &Load, to: To) -> R
         servers: cluster.process_seconds(),
         load: machine::process_seconds(std::process::id()).unwrap_or(0.0),
         all: machine::busy_seconds().unwrap_or(0.0),
+        written: cluster.written_bytes() as f64,
     };
 
     let resident_before = cluster.resident_bytes();
@@ -231,7 +233,12 @@ fn measure(cluster: &Cluster, keyspace: &Rc<Keyspace>, load: &Load, to: To) -> R
         check_revisions(&outcome, revision()? - revision_before)?;
     }
     ensure!(cluster.leader()? == leader, "the leader changed under the load");
-    Ok(measurement(outcome, &spent, took, resident_before, cluster.resident_bytes()))
+    let mut measurement = measurement(outcome, &spent, took);
+    let put = measurement.answered as f64 * keyspace.pair_bytes() * cluster.commands.len() as f64;
+    if load.kind == Kind::Put && put > 0.0 {
+        measurement.written_per_byte = spent.written / put;
+    }
+    Ok(Measurement { resident_before, resident_after: cluster.resident_bytes(), ..measurement })
 }
 
 /// Nobody else writes, so every put that was answered made one revision.
@@ -246,20 +253,26 @@ fn check_revisions(outcome: &Outcome, grown: i64) -> Result<()> {
     Ok(())
 }
 
-/// Processor time in seconds.
+/// Processor time in seconds, and what the servers wrote in bytes.
 struct Costs {
     servers: f64,
     load: f64,
     all: f64,
+    written: f64,
 }
 
 impl Costs {
     fn since(&self, before: &Self) -> Self {
-        Self { servers: self.servers - before.servers, load: self.load - before.load, all: self.all - before.all }
+        Self {
+            servers: self.servers - before.servers,
+            load: self.load - before.load,
+            all: self.all - before.all,
+            written: self.written - before.written,
+        }
     }
 }
 
-fn measurement(outcome: Outcome, spent: &Costs, took: f64, before: Vec<u64>, after: Vec<u64>) -> Measurement {
+fn measurement(outcome: Outcome, spent: &Costs, took: f64) -> Measurement {
     let microseconds = |part| outcome.latencies.quantile(part).as_secs_f64() * 1e6;
     let per_request = |seconds: f64| seconds * 1e6 / outcome.answered.max(1) as f64;
     Measurement {
@@ -273,9 +286,8 @@ fn measurement(outcome: Outcome, spent: &Costs, took: f64, before: Vec<u64>, aft
         server_us_per_request: per_request(spent.servers),
         load_us_per_request: per_request(spent.load),
         other_cores: ((spent.all - spent.servers - spent.load) / took).max(0.0),
-        resident_before: before,
-        resident_after: after,
         failures: outcome.failures,
+        ..Measurement::default()
     }
 }
 
@@ -348,8 +360,8 @@ mod tests {
 
     #[test]
     fn costs_are_per_request_and_others_are_the_rest() {
-        let spent = Costs { servers: 1.0, load: 0.5, all: 2.5 };
-        let measurement = measurement(outcome(1_000_000, false), &spent, 2.0, vec![1], vec![2]);
+        let spent = Costs { servers: 1.0, load: 0.5, all: 2.5, written: 0.0 };
+        let measurement = measurement(outcome(1_000_000, false), &spent, 2.0);
         assert_eq!(measurement.server_us_per_request, 1.0);
         assert_eq!(measurement.load_us_per_request, 0.5);
         assert_eq!(measurement.other_cores, 0.5);

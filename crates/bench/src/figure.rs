@@ -74,6 +74,8 @@ pub struct Measurement {
     /// Processor time of all members, and of the load, per answered request.
     pub server_us_per_request: f64,
     pub load_us_per_request: f64,
+    /// Bytes each member wrote to disk per byte of keys and values that were put.
+    pub written_per_byte: f64,
     /// Cores that everything else on the machine kept busy meanwhile.
     pub other_cores: f64,
     /// Resident bytes of each member, before (for memory: idle) and after.
@@ -99,6 +101,7 @@ pub enum Unit {
     Milliseconds,
     Microseconds,
     Megabytes,
+    Times,
 }
 
 /// The ratio of ours to etcd that is aimed for first.
@@ -131,7 +134,7 @@ pub struct Figure {
 
 /// Every figure, in the order of the table.
 #[rustfmt::skip]
-pub const FIGURES: [Figure; 14] = {
+pub const FIGURES: [Figure; 15] = {
     use {Goal::*, Unit::*};
     const fn figure(
         name: &'static str, load: &'static str, unit: Unit, goal: Option<Goal>, read: fn(&Measurement) -> f64,
@@ -150,6 +153,7 @@ pub const FIGURES: [Figure; 14] = {
         figure("serializable range, c10 m100", "serializable-range", PerSecond, Some(AtLeast(1.5)), |m| m.rate),
         figure("resident, idle, per member", MEMORY, Megabytes, Some(AtMost(0.5)), |m| megabytes(&m.resident_before)),
         figure("resident, filled, per member", MEMORY, Megabytes, Some(AtMost(0.5)), |m| megabytes(&m.resident_after)),
+        figure("written to disk per byte put", MEMORY, Times, Some(AtMost(0.5)), |m| m.written_per_byte),
         figure("servers' CPU per put", "put-leader", Microseconds, None, |m| m.server_us_per_request),
         figure("servers' CPU per single put", "put-single", Microseconds, None, |m| m.server_us_per_request),
         figure("servers' CPU per range", "range", Microseconds, None, |m| m.server_us_per_request),

@@ -44,6 +44,12 @@ impl Keyspace {
         self.keys.len()
     }
 
+    /// Bytes of a key and its value, on average.
+    pub fn pair_bytes(&self) -> f64 {
+        let keys: usize = self.keys.iter().map(Bytes::len).sum();
+        keys as f64 / self.keys.len() as f64 + (STAMP_BYTES + self.filler.len()) as f64
+    }
+
     /// The key with this number.
     pub fn key(&self, number: usize) -> Bytes {
         self.keys[number].clone()
@@ -95,6 +101,7 @@ mod tests {
         assert_eq!(keys.len(), 5000);
         let lengths: BTreeSet<usize> = keys.iter().map(Bytes::len).collect();
         assert_eq!(lengths, KEY_BYTES.collect());
+        assert!((keyspace.pair_bytes() - (31.0 + 256.0)).abs() < 1.0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::BytesMut;
 use prost::Message;
-use tokio::io::{AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
@@ -177,8 +177,7 @@ pub fn call<M: Message + Default>(endpoint: &str, path: &str, request: &impl Mes
         while reply.is_none() {
             line.flush()?;
             let keep = |_, body: Result<&[u8], String>| reply = Some(body.and_then(grpc::message));
-            timeout(PATIENCE, line.wait()).await.context("no answer")??;
-            line.read()?;
+            timeout(PATIENCE, line.read()).await.context("no answer")??;
             line.connection.receive(&mut line.inbox, keep)?;
         }
         reply.expect("the loop ends with one").map_err(|words| anyhow!("{path}: {words}"))
@@ -210,8 +209,7 @@ impl Line {
         let greeting = std::mem::take(&mut line.connection.outbox);
         line.socket.write_all(&greeting).await.context("greeting the server")?;
         while !line.connection.is_ready() {
-            timeout(PATIENCE, line.wait()).await.with_context(|| format!("{endpoint} did not greet"))??;
-            line.read()?;
+            timeout(PATIENCE, line.read()).await.with_context(|| format!("{endpoint} did not greet"))??;
             line.connection.receive(&mut line.inbox, |_, _| panic!("a reply to nothing"))?;
         }
         Ok(line)
@@ -224,8 +222,7 @@ impl Line {
             if self.connection.in_flight() == 0 && self.next.is_none() {
                 return Ok(self.tally);
             }
-            self.wait().await?;
-            self.read()?;
+            self.read().await?;
             self.take_replies(&run)?;
         }
     }
@@ -285,19 +282,19 @@ impl Line {
         Ok(())
     }
 
-    /// Until there is something to read, or room to write what is left.
-    async fn wait(&self) -> Result<()> {
-        let interest = match self.connection.outbox.is_empty() {
-            true => Interest::READABLE,
-            false => Interest::READABLE | Interest::WRITABLE,
-        };
-        self.socket.ready(interest).await.context("waiting for the server")?;
-        Ok(())
-    }
-
-    fn read(&mut self) -> Result<()> {
+    /// Waits for bytes and reads them. Comes back without any when the socket
+    /// takes more of what is left in the outbox.
+    async fn read(&mut self) -> Result<()> {
         self.inbox.reserve(READ_BYTES);
-        match self.socket.try_read_buf(&mut self.inbox) {
+        let read = if self.connection.outbox.is_empty() {
+            // Knows that a short read was the last: one system call per batch.
+            self.socket.read_buf(&mut self.inbox).await
+        } else {
+            let either = Interest::READABLE | Interest::WRITABLE;
+            self.socket.ready(either).await.context("waiting for the server")?;
+            self.socket.try_read_buf(&mut self.inbox)
+        };
+        match read {
             Ok(0) => Err(anyhow!("the server closed the connection")),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),

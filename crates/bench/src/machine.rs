@@ -40,6 +40,11 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     kilobytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS")
 }
 
+/// Bytes a process has had written to disk, or will have.
+pub fn written_bytes(pid: u32) -> Option<u64> {
+    field(&fs::read_to_string(format!("/proc/{pid}/io")).ok()?, "write_bytes")?.parse().ok()
+}
+
 /// Processor time a process has had, in seconds; to the nearest 10 ms.
 pub fn process_seconds(pid: u32) -> Option<f64> {
     process_ticks(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
@@ -113,6 +118,7 @@ mod tests {
         let pid = std::process::id();
         assert!(resident_bytes(pid).unwrap() > 0);
         assert!(process_seconds(pid).is_some());
+        assert!(written_bytes(pid).is_some());
         assert!(busy_seconds().unwrap() > 0.0);
         assert!(Machine::here(Path::new(".")).cores > 0);
     }

@@ -50,6 +50,7 @@ fn unit_words(unit: Unit) -> &'static str {
         Unit::Milliseconds => "ms",
         Unit::Microseconds => "us",
         Unit::Megabytes => "MB",
+        Unit::Times => "x",
     }
 }
 
@@ -64,9 +65,8 @@ fn goal_words(goal: Goal) -> String {
 fn number(value: f64, unit: Unit) -> String {
     match unit {
         Unit::PerSecond => thousands(value.round() as u64),
-        Unit::Milliseconds => format!("{value:.2}"),
-        Unit::Microseconds => format!("{value:.1}"),
-        Unit::Megabytes => format!("{value:.1}"),
+        Unit::Milliseconds | Unit::Times => format!("{value:.2}"),
+        Unit::Microseconds | Unit::Megabytes => format!("{value:.1}"),
     }
 }
 
@@ -75,7 +75,7 @@ pub fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -7,9 +7,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use etcd::grpc::{
-    Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection,
-};
+use etcd::grpc::{Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -25,13 +23,7 @@ impl Service for Fixed {
         Ok(self.0.clone())
     }
 
-    async fn stream(
-        &self,
-        _: Method,
-        _: Metadata,
-        _: Inbound,
-        _: Outbound,
-    ) -> Result<(), Status> {
+    async fn stream(&self, _: Method, _: Metadata, _: Inbound, _: Outbound) -> Result<(), Status> {
         Ok(())
     }
 
@@ -45,23 +37,14 @@ fn main() -> std::io::Result<()> {
     let Some(address) = std::env::args().nth(1).filter(|text| text.contains(':')) else {
         return Ok(());
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(address).await?;
         let service = Arc::new(Fixed(Bytes::from(vec![b'x'; 286])));
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let serving = serve_connection(
-                stream,
-                Bytes::new(),
-                service.clone(),
-                Limits::default(),
-                pending(),
-            );
+            let serving = serve_connection(stream, Bytes::new(), service.clone(), Limits::default(), pending());
             tokio::spawn(serving);
         }
     })

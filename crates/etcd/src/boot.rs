@@ -4,7 +4,7 @@
 use crate::ask;
 use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::handle::Settings;
-use disk::{DirectoryLock, Disk, OsDisk};
+use disk::{DirectoryLock, OsDisk};
 use member::boot::{Opened, Start, dirs};
 use member::log::Identity;
 use proto::raftpb;

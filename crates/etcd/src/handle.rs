@@ -7,7 +7,6 @@ mod error;
 mod lease;
 
 pub use error::{Error, Unavailable};
-pub use lease::TimeToLive;
 
 use crate::config::Config;
 use crate::peer::Peers;

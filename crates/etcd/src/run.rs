@@ -76,6 +76,8 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let (roster_changed, roster_changes) = watch::channel(0);
     let (log_sender, log_jobs) = crossbeam_channel::unbounded();
     let (store_sender, store_jobs) = crossbeam_channel::unbounded();
+    let (sync_sender, sync_jobs) = crossbeam_channel::unbounded();
+    let (synced_sender, synced) = crossbeam_channel::unbounded();
     let (hub_sender, hub_inputs) = crossbeam_channel::unbounded();
     let (keeper_sender, keeper_inputs) = crossbeam_channel::unbounded();
 
@@ -106,6 +108,9 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let tick = settings.heartbeat_interval;
     spawn("core", Box::new(move || core_loop::drive(core, below, tick)));
 
+    let sync_fatal = fatal.clone();
+    spawn("sync", Box::new(move || store_loop::drive_syncs(sync_jobs, synced_sender, sync_fatal)));
+
     let (log_inbox, log_fatal) = (inbox.clone(), fatal.clone());
     spawn("log", Box::new(move || log_loop::drive(log, log_jobs, log_inbox, log_fatal)));
 
@@ -118,10 +123,11 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         inbox: inbox.clone(),
         roster_changed,
         fatal: fatal.clone(),
+        syncs: sync_sender,
         sync_every: birth.snapshot_count.max(1),
         own_ids: identity.member_id & 0xffff,
     };
-    spawn("store", Box::new(move || store_loop::drive(store, store_jobs, around)));
+    spawn("store", Box::new(move || store_loop::drive(store, store_jobs, synced, around)));
 
     let hub_settings = hub::Settings {
         progress_interval_ms: birth.watch_progress_interval.as_millis() as u64,
@@ -176,6 +182,7 @@ impl Running {
         self.waiters.proposals.clear();
         self.waiters.reads.clear();
         self.inbox.close();
+        self.handle.peers().stop();
         let Running { handle, threads, .. } = self;
         drop(handle);
         for (name, thread) in threads {

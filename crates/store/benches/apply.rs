@@ -104,7 +104,8 @@ fn write(store: &mut Store<OsDisk>, count: u64, keys: u64, batch: u64, which: im
         let first = store.applied().0 + 1;
         let entries: Vec<Entry> = (0..batch.min(count - at))
             .map(|offset| {
-                let put = pb::PutRequest { key: key(which(at + offset) % keys), value: value.clone(), ..Default::default() };
+                let put =
+                    pb::PutRequest { key: key(which(at + offset) % keys), value: value.clone(), ..Default::default() };
                 entry(first + offset, pb::InternalRaftRequest { put: Some(put), ..Default::default() })
             })
             .collect();

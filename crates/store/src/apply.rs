@@ -23,6 +23,7 @@ use crate::command::{self, Command};
 use crate::event::{Applied, ClusterChange, LeaseChange, RosterChange};
 use crate::fault::Fault;
 use crate::ids::RequestId;
+use crate::range::range;
 use crate::refusal::Refusal;
 use crate::reply::{
     AlarmReply, DeleteRangeReply, LeaseGrantReply, MemberAddReply, MembersReply, PlainReply, PutReply, Reply, TxnReply,
@@ -36,7 +37,6 @@ use crate::state::State;
 use crate::store::{Entry, EntryKind, ReadError, Settings, Stats, Store};
 use crate::txn::{Plan, check_put};
 use crate::write::Write;
-use crate::range::range;
 
 /// See [`Store::apply`].
 pub(crate) fn apply<D: Disk>(

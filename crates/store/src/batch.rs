@@ -128,7 +128,7 @@ impl Written {
             kv,
             sub: self.revision.sub,
             created: self.created,
-            previous: self.previous,
+            previous: self.previous.filter(|_| !self.created),
         }
     }
 }

@@ -159,11 +159,8 @@ mod tests {
 
     #[test]
     fn the_old_id_counts_when_there_is_no_header() {
-        let request = pb::InternalRaftRequest {
-            id: 5,
-            compaction: Some(pb::CompactionRequest::default()),
-            ..Default::default()
-        };
+        let request =
+            pb::InternalRaftRequest { id: 5, compaction: Some(pb::CompactionRequest::default()), ..Default::default() };
         let data: Bytes = request.encode_to_vec().into();
         assert!(matches!(decode(&data), Ok((5, Command::Compaction(_)))));
     }
@@ -171,7 +168,8 @@ mod tests {
     #[test]
     fn what_a_real_3_5_wrote_is_understood() {
         // From the write-ahead log of an etcd 3.5.1 that was started without anything.
-        let mut data = b"\x08\x84\x86\x91\x91\xc6\xc0\xa8\xf7\xbc\x01\x12\x03PUT\x1a\n/0/version\"\x053.5.0(\x002\x00".to_vec();
+        let mut data =
+            b"\x08\x84\x86\x91\x91\xc6\xc0\xa8\xf7\xbc\x01\x12\x03PUT\x1a\n/0/version\"\x053.5.0(\x002\x00".to_vec();
         data.extend_from_slice(b"8\x00H\x00P\x00X\x00`\x00h\x00p\x00x\x00\x80\x01\x00");
         let (id, command) = decode(&data.into()).unwrap();
         assert_eq!(id, 0xbcee_a204_6224_4304);

@@ -32,8 +32,8 @@ pub struct Event {
     pub sub: u32,
     /// The put that began a life of the key.
     pub created: bool,
-    /// The change of the key before this one (a deletion too), if there was any. For the pair before the event ask
-    /// [`View::kv_at`](crate::View::kv_at) with the revision before.
+    /// The put that this change replaced or deleted, if the key existed. To have it ask
+    /// [`View::kv_at`](crate::View::kv_at) with the main revision before the event's.
     pub previous: Option<Revision>,
 }
 

@@ -94,6 +94,6 @@ fn event_of(record: &Record) -> Event {
         kv,
         sub: change.revision.sub,
         created: change.kv_fields.version == 1,
-        previous: change.previous,
+        previous: change.previous.filter(|_| change.kv_fields.version != 1),
     }
 }

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use disk::Disk;
 use proto::raftpb::ConfState;
 
+use crate::compact::Housework;
 use crate::event::Applied;
 use crate::fault::Fault;
 use crate::ids::{Index, MemberId, RequestId, Term};
-use crate::compact::Housework;
-use crate::refusal::Refusal;
 use crate::keys::Keys;
+use crate::refusal::Refusal;
 use crate::revlog::{self, Installer, Layout, Writer};
 use crate::snapshot;
 use crate::state::State;

@@ -118,11 +118,7 @@ pub(crate) fn check_put<F: DiskFile>(
 }
 
 /// Whether a put inside a txn can be done. The key is looked for before the lease.
-fn check_put_in_txn<F: DiskFile>(
-    moment: &Moment<'_, F>,
-    leases: &Leases,
-    request: &PutRequest,
-) -> Result<(), Refusal> {
+fn check_put_in_txn<F: DiskFile>(moment: &Moment<'_, F>, leases: &Leases, request: &PutRequest) -> Result<(), Refusal> {
     check_kept(moment, request)?;
     check_lease(leases, request)
 }

@@ -14,20 +14,20 @@ use proto::raftpb::ConfState;
 
 use crate::alarm::Alarms;
 use crate::fault::Fault;
+use crate::hash::KvHash;
 use crate::history::History;
 use crate::ids::{Index, LeaseId, MemberId, Term};
 use crate::keys::KeyRange;
 use crate::lease::Lease;
 use crate::moment::Moment;
-use crate::hash::KvHash;
 use crate::records::{Record, Records, Survival};
 use crate::refusal::Refusal;
 use crate::reply::{Header, RangeReply, TxnReply};
 use crate::revlog::log::Log;
 use crate::roster::Roster;
+use crate::snapshot::{self, Facts};
 use crate::state::State;
 use crate::store::ReadError;
-use crate::snapshot::{self, Facts};
 use crate::{range, txn};
 
 /// The answer of [`View::hash_kv`].

@@ -130,7 +130,11 @@ impl<'a, F: DiskFile> Write<'a, F> {
     }
 
     /// Deletes a range. Returns how many keys were there and, if wanted, what they were.
-    pub(crate) fn delete_range(&mut self, request: &DeleteRangeRequest, wants: bool) -> Result<(i64, Vec<Bytes>), Fault> {
+    pub(crate) fn delete_range(
+        &mut self,
+        request: &DeleteRangeRequest,
+        wants: bool,
+    ) -> Result<(i64, Vec<Bytes>), Fault> {
         self.stats.deletes += 1;
         let mut keys: Vec<(Bytes, Head)> = Vec::new();
         match KeyRange::from_wire(&request.key, &request.range_end) {

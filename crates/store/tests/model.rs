@@ -37,7 +37,8 @@ fn story(seed: u64, steps: u64) -> (u64, u64) {
             .iter()
             .flat_map(|events| events.events.iter().map(|event| (events.revision, event.sub, event.key.clone())))
             .collect();
-        let changes: Vec<_> = model.changes[before..].iter().map(|(main, sub, key, _)| (*main, *sub, key.clone())).collect();
+        let changes: Vec<_> =
+            model.changes[before..].iter().map(|(main, sub, key, _)| (*main, *sub, key.clone())).collect();
         assert_eq!(events, changes);
         segments = segments.max(store.stats().segments);
         let view = store.view();

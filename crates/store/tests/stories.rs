@@ -3,7 +3,7 @@
 mod support;
 
 use bytes::Bytes;
-use disk::Disk;
+use disk::{Disk, DiskFile};
 use prost::Message;
 use proto::etcdserverpb as pb;
 use proto::raftpb;
@@ -39,9 +39,7 @@ fn a_member_without_space_lets_nothing_grow() {
     assert_eq!(apply(&mut store, put("b", "1")), refused);
     assert_eq!(apply(&mut store, grant(8, 60)), refused);
     let nested = pb::TxnRequest {
-        failure: vec![pb::RequestOp {
-            request: Some(pb::request_op::Request::RequestPut(put_request("b", "1", 0))),
-        }],
+        failure: vec![pb::RequestOp { request: Some(pb::request_op::Request::RequestPut(put_request("b", "1", 0))) }],
         ..Default::default()
     };
     assert_eq!(apply(&mut store, txn(vec![pb::request_op::Request::RequestTxn(nested)])), refused);
@@ -105,14 +103,18 @@ fn a_txn_that_names_a_missing_lease_or_revision_changes_nothing() {
         (RequestRange(range_request("a", "", 5)), Refusal::FutureRev),
         (RequestRange(range_request("a", "", 2)), Refusal::Compacted),
         (RequestRange(range_request("a", "", -1)), Refusal::Compacted),
-        (RequestPut(pb::PutRequest { key: "c".into(), ignore_value: true, ..Default::default() }), Refusal::KeyNotFound),
+        (
+            RequestPut(pb::PutRequest { key: "c".into(), ignore_value: true, ..Default::default() }),
+            Refusal::KeyNotFound,
+        ),
     ];
     for (request, refusal) in refusals {
         assert_eq!(apply(&mut store, txn(vec![first.clone(), request])), Err(refusal));
         assert_eq!(store.view().revision(), 4);
     }
     // A key that the txn itself makes was not there before it.
-    let keep = RequestPut(pb::PutRequest { key: "b".into(), ignore_lease: true, value: "2".into(), ..Default::default() });
+    let keep =
+        RequestPut(pb::PutRequest { key: "b".into(), ignore_lease: true, value: "2".into(), ..Default::default() });
     assert_eq!(apply(&mut store, txn(vec![first, keep])), Err(Refusal::KeyNotFound));
 }
 
@@ -180,7 +182,9 @@ fn members_come_and_go_and_publish_themselves() {
     assert_eq!(applied.outcomes[1], refused);
     assert!(matches!(&applied.outcomes[2], (103, Ok(Reply::MemberAdd(reply))) if reply.members.len() == 2));
     let changes: Vec<_> = applied.roster.iter().map(|change| (change.index, &change.change)).collect();
-    assert!(matches!(changes[0], (1, ClusterChange::Configuration(Some(change))) if change.kind == ChangeKind::AddVoter));
+    assert!(
+        matches!(changes[0], (1, ClusterChange::Configuration(Some(change))) if change.kind == ChangeKind::AddVoter)
+    );
     assert_eq!(changes[1], (2, &ClusterChange::Configuration(None)));
     assert_eq!(changes.len(), 3);
 
@@ -315,7 +319,10 @@ fn a_turned_bit_is_found_with_file_and_place() {
     let path = format!("revisions/{first}");
     assert!(view.records().all(|record| record.is_ok()));
     // In the middle of some value in the first segment.
-    disk.flip_bit(&path, 2000, 3).unwrap();
+    let mut bytes = vec![0; 4096];
+    disk.open(&path, disk::OpenMode::Read).unwrap().read_at(0, &mut bytes).unwrap();
+    let value = bytes.windows(100).rposition(|window| window == [b'v'; 100]).expect("a value");
+    disk.flip_bit(&path, value as u64 + 50, 3).unwrap();
     let fault = view.records().find_map(Result::err).expect("a walk meets it");
     assert!(matches!(&fault, Fault::Corrupt { file, .. } if *file == path), "{fault}");
     let met = (0..200).filter(|at| view.kv_at(format!("k{at:03}").as_bytes(), i64::MAX).is_err()).count();

@@ -355,7 +355,10 @@ mod tests {
         connection
     }
 
-    fn deliver(connection: &mut Connection, bytes: &[u8]) -> Result<Vec<(u32, Result<Vec<u8>, String>)>> {
+    /// The tag of a reply, and the reply.
+    type Taken = (u32, Result<Vec<u8>, String>);
+
+    fn deliver(connection: &mut Connection, bytes: &[u8]) -> Result<Vec<Taken>> {
         let mut replies = Vec::new();
         let mut inbox = BytesMut::from(bytes);
         connection.receive(&mut inbox, |tag, reply| replies.push((tag, reply.map(<[u8]>::to_vec))))?;

@@ -52,9 +52,7 @@ pub async fn serve_connection<I, S>(
         calls: FuturesUnordered::new(),
         held: Held::default(),
         held_bytes_max: limits.held_bytes_max,
-        begin: |held, request, respond| {
-            exchange(service.clone(), limits.message_bytes_max, held, request, respond)
-        },
+        begin: |held, request, respond| exchange(service.clone(), limits.message_bytes_max, held, request, respond),
     };
     let mut keepalive = pin!(keepalive(pings, limits.keepalive_interval, limits.keepalive_timeout));
     let mut stop = pin!(stop);

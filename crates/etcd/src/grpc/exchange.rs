@@ -18,6 +18,9 @@ use super::status::{Code, Status};
 use super::stream::{Inbound, Outbound, Wire};
 use super::{Method, Service};
 
+/// Longest message that is sent, as etcd limits it.
+const MESSAGE_SENT_BYTES_MAX: usize = i32::MAX as usize;
+
 /// Answers one request. Returns when the answer is queued or has become
 /// pointless.
 pub(super) async fn exchange<S: Service>(
@@ -54,13 +57,7 @@ pub(super) async fn exchange<S: Service>(
     }
 }
 
-async fn unary<S: Service>(
-    service: &S,
-    method: Method,
-    metadata: Metadata,
-    mut inbound: Inbound,
-    mut wire: Wire,
-) {
+async fn unary<S: Service>(service: &S, method: Method, metadata: Metadata, mut inbound: Inbound, mut wire: Wire) {
     let deadline = metadata.deadline;
     let answer = async {
         let Some(message) = inbound.next().await? else {
@@ -69,24 +66,22 @@ async fn unary<S: Service>(
         service.unary(method, metadata, message).await
     };
     let answer = before(deadline, answer);
-    match unless_gone(|context| wire.poll_gone(context), answer).await {
-        None => {}
-        Some(Err(status)) => wire.finish(Err(status)),
-        Some(Ok(message)) => {
-            if wire.send(message).is_ok() {
-                wire.finish(Ok(()));
-            }
-        }
-    }
+    let Some(answer) = unless_gone(|context| wire.poll_gone(context), answer).await else { return };
+    let sent = match answer {
+        Ok(message) if message.len() > MESSAGE_SENT_BYTES_MAX => Err(too_large(message.len())),
+        Ok(message) => wire.send(message),
+        Err(status) => Err(status),
+    };
+    wire.finish(sent);
 }
 
-async fn stream<S: Service>(
-    service: &S,
-    method: Method,
-    metadata: Metadata,
-    inbound: Inbound,
-    wire: Wire,
-) {
+/// gRPC's own words.
+fn too_large(length: usize) -> Status {
+    let text = format!("grpc: trying to send message larger than max ({length} vs. {MESSAGE_SENT_BYTES_MAX})");
+    Status::new(Code::ResourceExhausted, text)
+}
+
+async fn stream<S: Service>(service: &S, method: Method, metadata: Metadata, inbound: Inbound, wire: Wire) {
     let outbound = Outbound::new(wire);
     let deadline = metadata.deadline;
     let served = service.stream(method, metadata, inbound, outbound.clone());
@@ -148,10 +143,7 @@ async fn unless_gone<T>(
 }
 
 /// The outcome, or the failure of a call whose deadline has passed.
-async fn before<T>(
-    deadline: Option<Instant>,
-    work: impl Future<Output = Result<T, Status>>,
-) -> Result<T, Status> {
+async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
     let work = pin!(work);
     match deadline {
         None => work.await,

@@ -38,8 +38,7 @@ impl Compression {
             Some(b"gzip") => Ok(Compression::Gzip),
             Some(other) => {
                 let other = String::from_utf8_lossy(other);
-                let text =
-                    format!("grpc: Decompressor is not installed for grpc-encoding {other:?}");
+                let text = format!("grpc: Decompressor is not installed for grpc-encoding {other:?}");
                 Err(Status::new(Code::Unimplemented, text))
             }
         }
@@ -151,12 +150,10 @@ impl Header {
 fn inflate(message: &[u8], size_bytes_max: usize) -> Result<Bytes, Status> {
     let mut inflated = Vec::new();
     let limit = size_bytes_max as u64 + 1;
-    flate2::read::GzDecoder::new(message).take(limit).read_to_end(&mut inflated).map_err(
-        |error| {
-            let text = format!("grpc: failed to decompress the received message: {error}");
-            Status::new(Code::Internal, text)
-        },
-    )?;
+    flate2::read::GzDecoder::new(message).take(limit).read_to_end(&mut inflated).map_err(|error| {
+        let text = format!("grpc: failed to decompress the received message: {error}");
+        Status::new(Code::Internal, text)
+    })?;
     if inflated.len() > size_bytes_max {
         let text = format!("grpc: received message after decompression larger than max {size_bytes_max}");
         return Err(Status::new(Code::ResourceExhausted, text));
@@ -275,10 +272,7 @@ mod tests {
         assert_eq!(status.code(), Code::ResourceExhausted);
         assert_eq!(status.message(), "grpc: received message larger than max (11 vs. 10)");
         let status = refused(Compression::Identity, frame(1, b"x"));
-        assert_eq!(
-            status.message(),
-            "grpc: compressed flag set with identity or empty encoding"
-        );
+        assert_eq!(status.message(), "grpc: compressed flag set with identity or empty encoding");
         let status = refused(Compression::Gzip, frame(7, b"x"));
         assert_eq!(status.message(), "grpc: received unexpected payload format 7");
         assert_eq!(refused(Compression::Gzip, frame(1, b"no gzip")).code(), Code::Internal);

@@ -70,10 +70,7 @@ pub trait Service: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Status>> + Send;
 
     /// A request over HTTP/2 that is not gRPC and has no body (GET, HEAD).
-    fn plain(
-        &self,
-        head: http::request::Parts,
-    ) -> impl Future<Output = http::Response<Bytes>> + Send;
+    fn plain(&self, head: http::request::Parts) -> impl Future<Output = http::Response<Bytes>> + Send;
 }
 
 /// What the edge allows a client.

@@ -90,10 +90,8 @@ impl Code {
     }
 
     fn header(self) -> HeaderValue {
-        const NUMBERS: [&str; 17] = [
-            "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
-            "16",
-        ];
+        const NUMBERS: [&str; 17] =
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"];
         HeaderValue::from_static(NUMBERS[self as usize])
     }
 }

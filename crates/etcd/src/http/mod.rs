@@ -38,7 +38,9 @@ pub async fn answer_on(listener: Listener, handle: &Handle, head: &Parts) -> Res
     if path == "/metrics" {
         return metrics_page(handle, head);
     }
-    let is_probe = |path: &str| path == "/livez" || path == "/readyz" || path.starts_with("/livez/") || path.starts_with("/readyz/");
+    let is_probe = |path: &str| {
+        path == "/livez" || path == "/readyz" || path.starts_with("/livez/") || path.starts_with("/readyz/")
+    };
     let is_known = path == "/health" || is_probe(path) || (path == "/version" && listener == Listener::Client);
     if !is_known {
         return not_found();
@@ -131,7 +133,9 @@ mod tests {
 
     #[test]
     fn gzip_is_for_those_who_ask() {
-        let asks = |value: &str| takes_gzip(&Request::get("/metrics").header("accept-encoding", value).body(()).unwrap().into_parts().0);
+        let asks = |value: &str| {
+            takes_gzip(&Request::get("/metrics").header("accept-encoding", value).body(()).unwrap().into_parts().0)
+        };
         assert!(asks("gzip"));
         assert!(asks("deflate, gzip;q=1.0, *;q=0.5"));
         assert!(!asks("gzip;q=0"));

@@ -25,11 +25,7 @@ impl Calls {
             family
         };
         let of_method = ["grpc_method", "grpc_service", "grpc_type"];
-        let started = family(
-            "grpc_server_started_total",
-            "Total number of RPCs started on the server.",
-            &of_method,
-        );
+        let started = family("grpc_server_started_total", "Total number of RPCs started on the server.", &of_method);
         let received = family(
             "grpc_server_msg_received_total",
             "Total number of RPC stream messages received on the server.",

@@ -169,50 +169,25 @@ impl Table {
                 "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.",
                 &["server_id"],
             ),
-            has_leader: make.gauge(
-                "etcd_server_has_leader",
-                "Whether or not a leader exists. 1 is existence, 0 is not.",
-            ),
-            is_leader: make.gauge(
-                "etcd_server_is_leader",
-                "Whether or not this member is a leader. 1 if is, 0 otherwise.",
-            ),
-            is_learner: make.gauge(
-                "etcd_server_is_learner",
-                "Whether or not this member is a learner. 1 if is, 0 otherwise.",
-            ),
-            leader_changes: make.counter(
-                "etcd_server_leader_changes_seen_total",
-                "The number of leader changes seen.",
-            ),
-            proposals_applied: make.gauge(
-                "etcd_server_proposals_applied_total",
-                "The total number of consensus proposals applied.",
-            ),
-            proposals_committed: make.gauge(
-                "etcd_server_proposals_committed_total",
-                "The total number of consensus proposals committed.",
-            ),
-            proposals_pending: make.gauge(
-                "etcd_server_proposals_pending",
-                "The current number of pending proposals to commit.",
-            ),
-            proposals_failed: make.counter(
-                "etcd_server_proposals_failed_total",
-                "The total number of failed proposals seen.",
-            ),
-            reads_failed: make.counter(
-                "etcd_server_read_indexes_failed_total",
-                "The total number of failed read indexes seen.",
-            ),
-            quota: make.gauge(
-                "etcd_server_quota_backend_bytes",
-                "Current backend storage quota size in bytes.",
-            ),
-            health_good: make.counter(
-                "etcd_server_health_success",
-                "The total number of successful health checks",
-            ),
+            has_leader: make
+                .gauge("etcd_server_has_leader", "Whether or not a leader exists. 1 is existence, 0 is not."),
+            is_leader: make
+                .gauge("etcd_server_is_leader", "Whether or not this member is a leader. 1 if is, 0 otherwise."),
+            is_learner: make
+                .gauge("etcd_server_is_learner", "Whether or not this member is a learner. 1 if is, 0 otherwise."),
+            leader_changes: make.counter("etcd_server_leader_changes_seen_total", "The number of leader changes seen."),
+            proposals_applied: make
+                .gauge("etcd_server_proposals_applied_total", "The total number of consensus proposals applied."),
+            proposals_committed: make
+                .gauge("etcd_server_proposals_committed_total", "The total number of consensus proposals committed."),
+            proposals_pending: make
+                .gauge("etcd_server_proposals_pending", "The current number of pending proposals to commit."),
+            proposals_failed: make
+                .counter("etcd_server_proposals_failed_total", "The total number of failed proposals seen."),
+            reads_failed: make
+                .counter("etcd_server_read_indexes_failed_total", "The total number of failed read indexes seen."),
+            quota: make.gauge("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes."),
+            health_good: make.counter("etcd_server_health_success", "The total number of successful health checks"),
             health_bad: make.counter("etcd_server_health_failures", "The total number of failed health checks"),
             check: make.gauges("etcd_server_healthcheck", "The result of each kind of healthcheck.", &["type", "name"]),
             checks: make.counters(
@@ -256,36 +231,20 @@ impl Table {
             ranges_applied: unshown("ranges_applied"),
             ranges_read: unshown("ranges_read"),
             keys: make.gauge("etcd_debugging_mvcc_keys_total", "Total number of keys."),
-            events: make.counter(
-                "etcd_debugging_mvcc_events_total",
-                "Total number of events sent by this member.",
-            ),
-            pending_events: make.gauge(
-                "etcd_debugging_mvcc_pending_events_total",
-                "Total number of pending events to be sent.",
-            ),
-            slow_watchers: make.gauge(
-                "etcd_debugging_mvcc_slow_watcher_total",
-                "Total number of unsynced slow watchers.",
-            ),
+            events: make.counter("etcd_debugging_mvcc_events_total", "Total number of events sent by this member."),
+            pending_events: make
+                .gauge("etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent."),
+            slow_watchers: make
+                .gauge("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers."),
             watchers: make.gauge("etcd_debugging_mvcc_watcher_total", "Total number of watchers."),
             watch_streams: make.gauge("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams."),
-            current_revision: make.gauge(
-                "etcd_debugging_mvcc_current_revision",
-                "The current revision of store.",
-            ),
-            compact_revision: make.gauge(
-                "etcd_debugging_mvcc_compact_revision",
-                "The revision of the last compaction in store.",
-            ),
-            leases_expired: make.counter(
-                "etcd_debugging_server_lease_expired_total",
-                "The total number of expired leases.",
-            ),
-            leases_renewed: make.counter(
-                "etcd_debugging_lease_renewed_total",
-                "The number of renewed leases seen by the leader.",
-            ),
+            current_revision: make.gauge("etcd_debugging_mvcc_current_revision", "The current revision of store."),
+            compact_revision: make
+                .gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store."),
+            leases_expired: make
+                .counter("etcd_debugging_server_lease_expired_total", "The total number of expired leases."),
+            leases_renewed: make
+                .counter("etcd_debugging_lease_renewed_total", "The number of renewed leases seen by the leader."),
             known_peers: make.gauges(
                 "etcd_network_known_peers",
                 "The current number of known peers.",

@@ -9,9 +9,9 @@ use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
 };
+use std::time::Instant;
 use store::check;
 use store::keys::KeyRange;
-use std::time::Instant;
 
 /// A range that may return more keys than this is read on a thread of its own, so that the edge goes on meanwhile.
 const KEYS_INLINE_MAX: usize = 1000;

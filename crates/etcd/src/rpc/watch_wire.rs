@@ -119,7 +119,13 @@ mod tests {
         };
         let responses = [
             Response { created: true, ..Response::default() },
-            Response { watch_id: -1, created: true, canceled: true, cancel_reason: "why".into(), ..Response::default() },
+            Response {
+                watch_id: -1,
+                created: true,
+                canceled: true,
+                cancel_reason: "why".into(),
+                ..Response::default()
+            },
             Response { watch_id: 300, canceled: true, compact_revision: 44, ..Response::default() },
             Response {
                 watch_id: 3,

@@ -4,11 +4,10 @@
 use super::inbox::{Inbox, Waiting};
 use super::keeper_loop::KeeperInput;
 use super::log_loop::LogJob;
-use super::store_loop::StoreJob;
 use super::waiters::AllWaiters;
 use crate::peer::Peers;
 use crossbeam_channel::Sender;
-use member::core::{Core, Input, Outputs, Status};
+use member::core::{Apply, Core, Input, Outputs, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -17,7 +16,7 @@ use tokio::sync::watch;
 pub struct Below {
     pub inbox: Arc<Inbox>,
     pub log: Sender<LogJob>,
-    pub store: Sender<StoreJob>,
+    pub store: Sender<Apply>,
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
     pub waiters: Arc<AllWaiters>,
@@ -73,7 +72,7 @@ fn hand_on(outputs: &mut Outputs, below: &Below) -> bool {
         alive &= below.log.send(LogJob::Release(index)).is_ok();
     }
     for apply in outputs.applies.drain(..) {
-        alive &= below.store.send(StoreJob::Apply(apply)).is_ok();
+        alive &= below.store.send(apply).is_ok();
     }
     for id in outputs.reads.drain(..) {
         below.waiters.read(id, Ok(()));

@@ -47,6 +47,9 @@ pub fn drive(mut log: Log<disk::OsDisk>, jobs: Receiver<LogJob>, inbox: Arc<Inbo
             return fatal.stop(&fault);
         }
     }
+    if let Err(fault) = log.close() {
+        tracing::warn!(error = %fault, "the write-ahead log was not closed in order; nothing is lost");
+    }
 }
 
 fn take(job: LogJob, batch: &mut Vec<Append>, release: &mut Option<Index>) -> usize {

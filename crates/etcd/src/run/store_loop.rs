@@ -6,21 +6,29 @@ use super::inbox::Inbox;
 use super::keeper_loop::KeeperInput;
 use super::waiters::AllWaiters;
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender};
-use disk::OsDisk;
-use member::boot;
+use crossbeam_channel::{Receiver, Sender, select};
+use disk::{DiskFile, OsDisk, OsFile};
 use member::core::{Applied, Apply, Input};
-use member::ids::RequestId;
+use member::ids::{Index, RequestId};
+use member::{Fault, boot};
 use std::sync::Arc;
 use std::time::Instant;
 use store::{Store, View};
 
-/// Work for Store.
-pub enum StoreJob {
-    /// From Core.
-    Apply(Apply),
-    /// Make the revision log durable; sent when the member stops.
-    Sync,
+/// A file of the revision log, and what a sync of it makes durable: the entry
+/// and the length.
+pub type Sync = (Arc<OsFile>, Index, u64);
+
+/// Runs syncs so that applying need not wait for them. Ends with the store.
+pub fn drive_syncs(jobs: Receiver<Sync>, done: Sender<Sync>, fatal: Fatal) {
+    while let Ok(job) = jobs.recv() {
+        if let Err(source) = job.0.sync() {
+            return fatal.stop(&Fault::Log { path: boot::dirs::STORE.to_owned(), source });
+        }
+        if done.send(job).is_err() {
+            return;
+        }
+    }
 }
 
 /// What the loop reaches.
@@ -33,6 +41,7 @@ pub struct Around {
     pub inbox: Arc<Inbox>,
     pub roster_changed: tokio::sync::watch::Sender<u64>,
     pub fatal: Fatal,
+    pub syncs: Sender<Sync>,
     /// Applied entries after which the revision log is made durable and the
     /// write-ahead log may forget (`--snapshot-count`).
     pub sync_every: u64,
@@ -44,34 +53,50 @@ pub struct Around {
 const SWEEP_BYTES: u64 = 16 << 20;
 
 /// Runs until Core has gone.
-pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<StoreJob>, around: Around) {
-    let (mut synced, _) = store.applied();
-    while let Ok(job) = jobs.recv() {
-        let worked = match job {
-            StoreJob::Apply(Apply::Entries(entries)) => apply(&mut store, &entries, &around),
-            StoreJob::Apply(Apply::Restore(meta)) => restore(&mut store, &meta, &around),
-            StoreJob::Sync => sync(&mut store, &mut synced, &around),
+pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<Sync>, around: Around) {
+    let (mut asked, _) = store.applied();
+    loop {
+        let worked = select! {
+            recv(jobs) -> job => match job {
+                Ok(Apply::Entries(entries)) => apply(&mut store, &entries, &around),
+                Ok(Apply::Restore(meta)) => restore(&mut store, &meta, &around),
+                Err(_) => break,
+            },
+            recv(synced) -> done => match done {
+                Ok((file, index, length)) => {
+                    store.note_synced(&file, index, length);
+                    forget_and_sweep(&mut store, &around)
+                }
+                Err(_) => break,
+            },
         };
         if let Err(fault) = worked {
             return around.fatal.stop(&fault);
         }
         let (applied, _) = store.applied();
-        if applied >= synced + around.sync_every {
-            let kept = sync(&mut store, &mut synced, &around).and_then(|()| {
-                store.sweep(SWEEP_BYTES)?;
-                Ok(())
-            });
-            if let Err(fault) = kept {
-                return around.fatal.stop(&fault);
+        if applied >= asked + around.sync_every {
+            asked = applied;
+            if around.syncs.send(store.to_sync()).is_err() {
+                return;
             }
         }
     }
-    if let Err(fault) = sync(&mut store, &mut synced, &around) {
-        around.fatal.stop(&fault);
+    if let Err(fault) = store.sync() {
+        around.fatal.stop(&fault.into());
     }
 }
 
-fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -> Result<(), member::Fault> {
+/// The write-ahead log may forget what is durable here; and there is a moment
+/// to give space back.
+fn forget_and_sweep(store: &mut Store<OsDisk>, around: &Around) -> Result<(), Fault> {
+    let durable = store.durable();
+    around.inbox.number(Input::Synced(durable));
+    tracing::debug!(index = durable, "saved snapshot");
+    store.sweep(SWEEP_BYTES)?;
+    Ok(())
+}
+
+fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -> Result<(), Fault> {
     let started = Instant::now();
     let own = around.own_ids;
     let wanted = |id: RequestId| id >> 48 == own;
@@ -98,7 +123,7 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
     Ok(())
 }
 
-fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around) -> Result<(), member::Fault> {
+fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around) -> Result<(), Fault> {
     tracing::info!(index = meta.index, term = meta.term, "applying snapshot");
     around.fatal.retry_while_full("revision log", || boot::install(&around.disk, store, meta))?;
     let view = store.view();
@@ -109,16 +134,5 @@ fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around
     around.inbox.number(Input::Synced(meta.index));
     around.roster_changed.send_modify(|count| *count += 1);
     tracing::info!(index = meta.index, "applied snapshot");
-    Ok(())
-}
-
-fn sync(store: &mut Store<OsDisk>, synced: &mut u64, around: &Around) -> Result<(), member::Fault> {
-    let (applied, _) = store.applied();
-    if applied == *synced {
-        return Ok(());
-    }
-    *synced = store.sync()?;
-    around.inbox.number(Input::Synced(*synced));
-    tracing::debug!(index = *synced, "saved snapshot");
     Ok(())
 }

@@ -4,12 +4,9 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 
 use bytes::Bytes;
-use etcd::grpc::{
-    Code, Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection,
-};
+use etcd::grpc::{Code, Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
@@ -42,12 +39,7 @@ impl Service for Echo {
         Ok(Method { index, streaming: index == 3 || index == 4 })
     }
 
-    async fn unary(
-        &self,
-        method: Method,
-        metadata: Metadata,
-        message: Bytes,
-    ) -> Result<Bytes, Status> {
+    async fn unary(&self, method: Method, metadata: Metadata, message: Bytes) -> Result<Bytes, Status> {
         match PATHS[method.index] {
             "/test.Echo/Unary" => Ok(message),
             "/test.Echo/Fail" => Err(Status::new(Code::DataLoss, "100% lost\n")),
@@ -127,8 +119,7 @@ impl Server {
     pub async fn new(limits: Limits) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (told, hanging) = mpsc::unbounded_channel();
-        let service =
-            Echo { hanging: told, flooded: AtomicUsize::new(0), flood_waits: Notify::new() };
+        let service = Echo { hanging: told, flooded: AtomicUsize::new(0), flood_waits: Notify::new() };
         let stop = Arc::new(Notify::new());
         Server { service: Arc::new(service), hanging, stop, listener, limits }
     }

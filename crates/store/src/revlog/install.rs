@@ -10,14 +10,14 @@ use disk::Disk;
 
 use super::name::Name;
 use super::part::Part;
+use super::replay::remove;
 use super::segment::Segment;
 use super::writer::{Layout, Writer};
-use super::replay::remove;
 use crate::fault::Fault;
 use crate::keys::{Head, Keys};
+use crate::records::Record;
 use crate::reply::key_value::KeyValueRef;
 use crate::revision::Revision;
-use crate::records::Record;
 use crate::state::State;
 
 /// A new log in the making.

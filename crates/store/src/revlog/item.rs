@@ -265,14 +265,8 @@ mod tests {
     fn a_change_comes_back_and_knows_when_it_is_damaged() {
         let revision = Revision { main: 70_000, sub: 3 };
         for previous in [None, Some(Revision { main: 70_000, sub: 1 }), Some(Revision { main: 2, sub: 900 })] {
-            let pair = KeyValueRef {
-                key: b"k",
-                create_revision: 2,
-                mod_revision: 70_000,
-                version: 4,
-                value: b"v",
-                lease: 0,
-            };
+            let pair =
+                KeyValueRef { key: b"k", create_revision: 2, mod_revision: 70_000, version: 4, value: b"v", lease: 0 };
             let mut out = BytesMut::new();
             out.put_slice(b"before");
             let (start, size, kv_start) = encode_change(&mut out, false, revision, previous, &pair);

@@ -142,7 +142,11 @@ impl<F: DiskFile> Log<F> {
             let item = read_item(segment, offset, size)?;
             return match Record::new(item) {
                 Some(record) if record.change().revision == revision => Ok(record),
-                _ => Err(Fault::corrupt(&segment.path, offset, format!("this is not the record of revision {revision:?}"))),
+                _ => Err(Fault::corrupt(
+                    &segment.path,
+                    offset,
+                    format!("this is not the record of revision {revision:?}"),
+                )),
             };
         }
         match self.find(revision)? {

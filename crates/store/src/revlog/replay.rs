@@ -84,8 +84,8 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
     replay.at_end = true;
     let id = names.len() as u32;
     let (mut segment, _, tail) = replay.segment(&layout, active, id, Standing::Last, expected)?;
-    let writer = SegmentWriter::resume(&layout.disk, &segment.path, &tail)
-        .map_err(|error| Fault::disk(&segment.path, error))?;
+    let writer =
+        SegmentWriter::resume(&layout.disk, &segment.path, &tail).map_err(|error| Fault::disk(&segment.path, error))?;
     segment.file = writer.file();
     // What takes the place of the obsolete may itself be in the operating system's memory only, if the process died and
     // the machine did not. Content is durable now; names come first, then the old ones may go.
@@ -231,7 +231,10 @@ impl Replay {
         let prelude = prelude_in(segment.path, frame)?;
         let state = &mut self.state;
         if frame.kind != FRAME_PART {
-            if prelude.applied < state.applied || prelude.revision < state.revision || prelude.compacted < state.compacted {
+            if prelude.applied < state.applied
+                || prelude.revision < state.revision
+                || prelude.compacted < state.compacted
+            {
                 return Err(said(frame.offset, "a frame takes the store back in time".into()));
             }
             state.applied = prelude.applied;

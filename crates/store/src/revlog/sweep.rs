@@ -73,8 +73,7 @@ impl<D: Disk> Sweep<D> {
         let walk = writer.log.walk_in(first, start, READ_BYTES);
         let survival = Survival::new(state.compacted);
         let compacted = state.compacted;
-        let sweep =
-            Sweep { first, last, name, replaced, part, walk, survival, droppable, compacted, read: false };
+        let sweep = Sweep { first, last, name, replaced, part, walk, survival, droppable, compacted, read: false };
         Ok(Some(sweep))
     }
 

@@ -26,13 +26,7 @@ pub struct Model {
 
 impl Default for Model {
     fn default() -> Model {
-        Model {
-            revision: 1,
-            compacted: -1,
-            changes: Vec::new(),
-            keys: BTreeMap::new(),
-            leases: BTreeMap::new(),
-        }
+        Model { revision: 1, compacted: -1, changes: Vec::new(), keys: BTreeMap::new(), leases: BTreeMap::new() }
     }
 }
 
@@ -224,7 +218,9 @@ impl Model {
         let mut responses = Vec::new();
         for op in if succeeded { &request.success } else { &request.failure } {
             responses.push(match op.request.as_ref().unwrap() {
-                Request::RequestRange(range) => OpReply::Range(self.range_at(range, self.revision + i64::from(*sub > 0))),
+                Request::RequestRange(range) => {
+                    OpReply::Range(self.range_at(range, self.revision + i64::from(*sub > 0)))
+                }
                 Request::RequestPut(put) => OpReply::Put(self.put(put, sub)),
                 Request::RequestDeleteRange(delete) => OpReply::DeleteRange(self.delete_range(delete, sub)),
                 Request::RequestTxn(nested) => OpReply::Txn(self.carry_out(nested, path, sub)),
@@ -280,7 +276,9 @@ impl Model {
             kvs.truncate(limit.saturating_add(1));
         }
         let within = |number: i64, min: i64, max: i64| (min == 0 || number >= min) && (max == 0 || number <= max);
-        kvs.retain(|kv| within(kv.mod_revision, filters[0], filters[1]) && within(kv.create_revision, filters[2], filters[3]));
+        kvs.retain(|kv| {
+            within(kv.mod_revision, filters[0], filters[1]) && within(kv.create_revision, filters[2], filters[3])
+        });
         match request.sort_target {
             1 => kvs.sort_by_key(|kv| kv.version),
             2 => kvs.sort_by_key(|kv| kv.create_revision),
@@ -313,7 +311,8 @@ impl Model {
         }
         let stays = |change: &&Change| {
             let (main, sub, key, kv) = change;
-            *main > self.compacted || (newest.get(key) == Some(&(*main, *sub)) && (kv.is_some() || *main == self.compacted))
+            *main > self.compacted
+                || (newest.get(key) == Some(&(*main, *sub)) && (kv.is_some() || *main == self.compacted))
         };
         self.changes.iter().filter(stays).cloned().collect()
     }

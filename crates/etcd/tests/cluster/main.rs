@@ -1,0 +1,11 @@
+//! What a cluster promises, seen from outside: real processes of the program
+//! on loopback, real disks, real kills.
+//!
+//! `harness` starts and ends processes and never judges; `load` writes and
+//! remembers what was acknowledged; every other file is one promise. Nothing
+//! here waits for a fixed time: it waits for a condition, with a bound.
+
+mod harness;
+mod load;
+
+mod leader_loss;

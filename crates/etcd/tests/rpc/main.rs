@@ -1,0 +1,9 @@
+//! The services of a real member, spoken to over loopback as a client would.
+
+#[path = "../edge/client.rs"]
+mod client;
+mod member;
+
+mod kv;
+mod others;
+mod watch;
