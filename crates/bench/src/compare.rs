@@ -293,10 +293,15 @@ fn measurement(outcome: Outcome, spent: &Costs, took: f64) -> Measurement {
 
 /// A busy machine is no problem of the servers, but the reader must know.
 fn warn_of_others(samples: &[Sample]) {
-    let busy: Vec<f64> = samples.iter().map(|sample| sample.measurement.other_cores).collect();
-    let mean = busy.iter().sum::<f64>() / busy.len().max(1) as f64;
-    if mean > OTHER_CORES_MAX {
-        println!("\nThe machine was busy: something else used {mean:.2} cores on average. Trust ratios only.");
+    let others = Side::BOTH.map(|side| {
+        let own = samples.iter().filter(|sample| sample.side == side);
+        let cores: Vec<f64> = own.map(|sample| sample.measurement.other_cores).collect();
+        cores.iter().sum::<f64>() / cores.len().max(1) as f64
+    });
+    if others.iter().any(|cores| *cores > OTHER_CORES_MAX) {
+        let [ours, etcd] = others;
+        println!("\nThe machine was busy: something else used {ours:.2} cores beside ours and {etcd:.2} beside etcd.");
+        println!("Measure again when it is quiet; of the figures above, CPU, memory and disk suffer least.");
     }
 }
 

@@ -164,24 +164,38 @@ impl Handle {
 
     /// Puts a command into the log and waits for its outcome here.
     ///
+    /// The command is encoded before the future is made: a command has room
+    /// for every kind of request, and a future that held one would be copied
+    /// about with it.
+    ///
     /// # Errors
     /// A refusal that is part of the history, or this member being unable to
     /// answer just now; then the command may or may not happen later.
-    pub async fn propose(&self, request: InternalRaftRequest) -> Result<Reply, Error> {
-        self.check_room(&request).await?;
-        self.propose_unchecked(request).await
+    pub fn propose(&self, request: InternalRaftRequest) -> impl Future<Output = Result<Reply, Error>> + Send + '_ {
+        let cost = cost(&request);
+        let prepared = self.prepare(request);
+        async move {
+            let prepared = prepared?;
+            if cost > 0 {
+                self.check_room(cost).await?;
+            }
+            self.wait_for(prepared).await
+        }
     }
 
-    async fn propose_unchecked(&self, mut request: InternalRaftRequest) -> Result<Reply, Error> {
+    fn prepare(&self, mut request: InternalRaftRequest) -> Result<Proposal, Error> {
         let id = self.next_id();
         request.header = Some(RequestHeader { id, ..RequestHeader::default() });
         let data = request.encode_to_vec();
         if data.len() > self.0.settings.max_request_bytes {
             return Err(Refusal::RequestTooLarge.into());
         }
+        Ok(Proposal { id, data: data.into(), only_in: None })
+    }
+
+    async fn wait_for(&self, proposal: Proposal) -> Result<Reply, Error> {
         let started = Instant::now();
-        let ticket = self.0.waiters.proposals.register(id);
-        let proposal = Proposal { id, data: data.into(), only_in: None };
+        let ticket = self.0.waiters.proposals.register(proposal.id);
         self.0.inbox.propose(proposal).map_err(|_| Unavailable::TooManyRequests)?;
         let answer = tokio::time::timeout(self.0.settings.request_timeout, ticket.answer()).await;
         match answer {
@@ -257,11 +271,7 @@ impl Handle {
 
     /// Writes that make the database grow are refused when it is over its
     /// quota or the disk has no room (02 §9).
-    async fn check_room(&self, request: &InternalRaftRequest) -> Result<(), Error> {
-        let cost = cost(request);
-        if cost == 0 {
-            return Ok(());
-        }
+    async fn check_room(&self, cost: u64) -> Result<(), Error> {
         if self.0.fatal.is_full() {
             return Err(Refusal::NoSpace.into());
         }
@@ -274,7 +284,7 @@ impl Handle {
             let alarm = AlarmRequest { action: 1, member_id: self.0.settings.member_id, alarm: 1 };
             let raise = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
             // The client is refused whether or not the alarm gets through.
-            let _ = self.propose_unchecked(raise).await;
+            let _ = self.wait_for(self.prepare(raise)?).await;
         }
         Err(Refusal::NoSpace.into())
     }

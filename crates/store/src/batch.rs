@@ -94,9 +94,12 @@ impl Batch {
         self.offset
     }
 
-    /// Revisions and where their items begin in the segment, in order.
-    pub(crate) fn revisions(&self) -> impl Iterator<Item = (Revision, u64)> + '_ {
-        self.changes.iter().map(|change| (change.revision, self.offset + change.start as u64))
+    /// Revisions, where their items begin in the segment, and how long they are, in order.
+    pub(crate) fn revisions(&self) -> impl Iterator<Item = (Revision, u64, usize)> + '_ {
+        let written = |change: &Written| {
+            (change.revision, self.offset + change.start as u64, change.end - change.start)
+        };
+        self.changes.iter().map(written)
     }
 
     /// Ends the body with its prelude. Returns it and what is left of the buffer.

@@ -196,10 +196,9 @@ impl<D: Disk> Store<D> {
         View::new(
             self.state.clone(),
             self.writer.log().clone(),
-            self.settings.cluster_id,
-            self.settings.member_id,
-            self.settings.quota_bytes,
-            self.writer.dead_bytes(),
+            &self.settings,
+            self.writer.size_bytes(),
+            self.writer.size_in_use_bytes(),
         )
     }
 
@@ -263,7 +262,7 @@ impl<D: Disk> Store<D> {
             leases: self.state.leases.len() as u64,
             segments: self.writer.log().segments() as u64,
             size_bytes,
-            size_in_use_bytes: size_bytes - self.writer.dead_bytes().min(size_bytes),
+            size_in_use_bytes: self.writer.size_in_use_bytes(),
             keys_memory_bytes: self.state.keys.memory_bytes() as u64,
             ..self.stats
         }

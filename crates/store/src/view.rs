@@ -27,7 +27,7 @@ use crate::revlog::log::Log;
 use crate::roster::Roster;
 use crate::snapshot::{self, Facts};
 use crate::state::State;
-use crate::store::ReadError;
+use crate::store::{ReadError, Settings};
 use crate::{range, txn};
 
 /// The answer of [`View::hash_kv`].
@@ -77,7 +77,7 @@ struct Inner<D: Disk> {
     member_id: MemberId,
     quota_bytes: Option<u64>,
     size_bytes: u64,
-    dead_bytes: u64,
+    size_in_use_bytes: u64,
 }
 
 impl<D: Disk> Clone for View<D> {
@@ -97,13 +97,12 @@ impl<D: Disk> View<D> {
     pub(crate) fn new(
         state: State,
         log: Log<D::File>,
-        cluster_id: u64,
-        member_id: MemberId,
-        quota_bytes: Option<u64>,
-        dead_bytes: u64,
+        settings: &Settings,
+        size_bytes: u64,
+        size_in_use_bytes: u64,
     ) -> View<D> {
-        let size_bytes = log.size_bytes();
-        let inner = Inner { state, log, cluster_id, member_id, quota_bytes, size_bytes, dead_bytes };
+        let Settings { cluster_id, member_id, quota_bytes, .. } = *settings;
+        let inner = Inner { state, log, cluster_id, member_id, quota_bytes, size_bytes, size_in_use_bytes };
         View { inner: Arc::new(inner) }
     }
 
@@ -257,7 +256,7 @@ impl<D: Disk> View<D> {
 
     /// Bytes of it that somebody can still read; what is compacted but not accounted for yet still counts.
     pub fn size_in_use_bytes(&self) -> u64 {
-        self.inner.size_bytes.saturating_sub(self.inner.dead_bytes)
+        self.inner.size_in_use_bytes
     }
 
     /// The quota, if there is one.

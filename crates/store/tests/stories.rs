@@ -362,3 +362,22 @@ fn an_image_that_is_none_leaves_the_store_as_it_was() {
     }
     assert!(store.stats().segments > 2, "and it goes on");
 }
+
+#[test]
+fn room_comes_back_when_every_change_was_alone_in_its_frame() {
+    let mut store = new_store();
+    for at in 0..600 {
+        apply(&mut store, put(&format!("k{}", at % 3), "v")).unwrap();
+    }
+    let revision = store.view().revision();
+    apply(&mut store, compact(revision)).unwrap();
+    let before = store.stats();
+    while store.sweep(10_000).unwrap() > 0 {}
+    let after = store.stats();
+    assert!(before.segments > 5 && after.segments <= 2, "{before:?} {after:?}");
+    assert!(after.size_bytes <= settings().segment_bytes + 2000, "{after:?}");
+    let range = store.view().range(&range_request("k", "l", 0)).unwrap();
+    assert_eq!(range.kvs.len(), 3);
+    while store.sweep(10_000).unwrap() > 0 {}
+    assert_eq!(store.stats().segments_swept, after.segments_swept, "what is clean is left alone");
+}

@@ -31,19 +31,29 @@ pub(super) fn wire_header(header: &Header) -> ResponseHeader {
 }
 
 /// Puts a command into the log; the bytes of the response.
-pub(super) async fn propose(handle: &Handle, request: InternalRaftRequest) -> Result<Bytes, Status> {
-    let reply = proposed(handle, request).await?;
+pub(super) fn propose(
+    handle: &Handle,
+    request: InternalRaftRequest,
+) -> impl Future<Output = Result<Bytes, Status>> + Send + '_ {
+    let outcome = handle.propose(request);
+    async move {
+        let reply = counted(outcome).await?;
+        Ok(respond(handle, &reply))
+    }
+}
+
+fn respond(handle: &Handle, reply: &Reply) -> Bytes {
     // The reply has the revision that belongs to it; what has none gets the present one.
-    let header = handle.header(match &reply {
+    let header = handle.header(match reply {
         Reply::Members(_) | Reply::MemberAdd(_) => 0,
         _ => handle.view().revision(),
     });
-    Ok(reply.encode(&header).into())
+    reply.encode(&header).into()
 }
 
-async fn proposed(handle: &Handle, request: InternalRaftRequest) -> Result<Reply, Status> {
+async fn counted(outcome: impl Future<Output = Result<Reply, Error>>) -> Result<Reply, Status> {
     let _pending = metrics::Pending::begin();
-    handle.propose(request).await.map_err(|error| {
+    outcome.await.map_err(|error| {
         if !matches!(error, Error::Refused(_)) {
             metrics::proposal_failed();
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// How long one write may take before its writer gives it up and goes on.
-const WRITE_PATIENCE: Duration = Duration::from_secs(2);
+const WRITE_PATIENCE: Duration = Duration::from_secs(1);
 /// The pause after a write that failed.
 const PAUSE: Duration = Duration::from_millis(5);
 

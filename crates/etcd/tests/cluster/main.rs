@@ -7,5 +7,9 @@
 
 mod harness;
 mod load;
+mod raw;
 
+mod catch_up;
 mod leader_loss;
+mod majority;
+mod refusals;

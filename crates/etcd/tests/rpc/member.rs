@@ -90,6 +90,8 @@ pub async fn call<R: Message + Default>(client: &mut Client, path: &str, request
 /// A unary call that is refused: code and words.
 pub async fn refused(client: &mut Client, path: &str, request: impl Message) -> (String, String) {
     let answer = ask(client, path, request).await;
+    // gRPC's failures are not HTTP's.
+    assert_eq!(answer.status, 200);
     assert!(answer.body.is_empty());
     answer.grpc()
 }

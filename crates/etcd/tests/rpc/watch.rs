@@ -116,6 +116,7 @@ async fn refused_watches_say_why_and_leave_the_stream() {
     }
     let compaction = CompactionRequest { revision: 4, ..Default::default() };
     let _: CompactionResponse = call(&mut client, path::COMPACT, compaction).await;
+    put(&mut client, "a", "4").await;
     let mut watching = Watching::open(&mut client).await;
 
     let empty = WatchCreateRequest { range_end: "A".into(), ..on("a") };

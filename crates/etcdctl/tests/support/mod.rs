@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Tries, a tenth of a second apart, until a member must be ready.
 const READY_TRIES_MAX: usize = 150;
 
+/// How long a line of output may take.
+const LINE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A binary of the real etcd.
 pub fn real(name: &str) -> PathBuf {
     let Some(directory) = std::env::var_os("QUORATE_ETCD_BIN") else {
@@ -207,11 +210,17 @@ pub fn run_until(
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(input.as_bytes()).expect("it reads");
     let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-    let text: Vec<String> = stdout
-        .lines()
-        .take(lines)
-        .map(|line| line.expect("it writes text"))
-        .collect();
+    let (written, read) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Ends when the child does.
+        for line in stdout.lines().map_while(Result::ok) {
+            if written.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let next = |_| read.recv_timeout(LINE_PATIENCE).ok();
+    let text: Vec<String> = (0..lines).map_while(next).collect();
     drop(child.kill());
     drop(child.wait());
     drop(stdin);

@@ -116,11 +116,6 @@ impl<F: DiskFile> Log<F> {
         self.sealed.len() + 1
     }
 
-    /// Bytes of all segments.
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.sealed.iter().map(|segment| segment.len).sum::<u64>() + self.active.len
-    }
-
     fn segment_of(&self, id: u32) -> Option<&Segment<F>> {
         if self.active.id == id {
             return Some(&self.active);

@@ -21,6 +21,7 @@ mod growing;
 mod install;
 pub(crate) mod item;
 pub(crate) mod log;
+mod ledger;
 mod name;
 mod part;
 mod replay;

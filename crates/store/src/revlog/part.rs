@@ -43,8 +43,9 @@ pub(super) struct Part<D: Disk> {
     chain_seed: u32,
     origin: Option<Origin>,
     body: BytesMut,
-    /// Revisions and where their items begin in the body.
-    waiting: Vec<(Revision, usize)>,
+    /// Revisions, where their items begin in the body, and how long they are.
+    waiting: Vec<(Revision, usize, usize)>,
+    record_bytes: u64,
     span: Option<(Revision, Revision)>,
     marks: Growing<Mark>,
 }
@@ -69,6 +70,7 @@ impl<D: Disk> Part<D> {
             origin,
             body: BytesMut::new(),
             waiting: Vec::new(),
+            record_bytes: 0,
             span: None,
             marks: Growing::new(),
         };
@@ -97,14 +99,14 @@ impl<D: Disk> Part<D> {
     ) -> Result<Place, Fault> {
         let offset = self.segment.len() + FRAME_HEADER_BYTES;
         let (start, size, _) = encode_change(&mut self.body, tombstone, revision, previous, kv);
-        self.waiting.push((revision, start));
+        self.waiting.push((revision, start, size));
         self.flush_if(FRAME_BYTES)?;
         Ok(place_of(self.id, offset + start as u64, size, kv.lease != 0))
     }
 
     /// Adds the item of a change as it was written before.
     pub(super) fn copy(&mut self, revision: Revision, item: &[u8]) -> Result<(), Fault> {
-        self.waiting.push((revision, self.body.len()));
+        self.waiting.push((revision, self.body.len(), item.len()));
         self.body.extend_from_slice(item);
         self.flush_if(FRAME_BYTES)
     }
@@ -136,6 +138,7 @@ impl<D: Disk> Part<D> {
             len: self.segment.len(),
             span: self.span,
             marks: self.marks,
+            record_bytes: self.record_bytes,
             chain_seed: self.chain_seed,
             chain: self.origin.map_or(self.segment.chain(), |origin| origin.chain),
             cleaned: self.origin.map_or(crate::state::NEVER_COMPACTED, |origin| origin.cleaned),
@@ -162,7 +165,8 @@ impl<D: Disk> Part<D> {
         self.body[..PRELUDE_BYTES].copy_from_slice(&prelude);
         let offset = append(&mut self.segment, &self.path, FRAME_PART, &self.body)?;
         let frame_end = self.segment.len();
-        for (revision, start) in self.waiting.drain(..) {
+        for (revision, start, size) in self.waiting.drain(..) {
+            self.record_bytes += size as u64;
             note(&mut self.span, &mut self.marks, revision, offset + start as u64, frame_end);
         }
         self.begin_body();

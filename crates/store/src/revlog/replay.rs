@@ -14,6 +14,7 @@ use disk::{Disk, Ending, Frame, LogKind, SegmentHeader, SegmentReader, SegmentWr
 use super::checkpoint::replay_item;
 use super::growing::Growing;
 use super::item::{Change, Item, ItemKind, PRELUDE_BYTES, Prelude, take_varint};
+use super::ledger::Ledger;
 use super::log::{Log, is_leased, place_of};
 use super::name::{Name, TEMPORARY};
 use super::resident::Resident;
@@ -102,9 +103,9 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
         names,
         active,
         base: ending.base,
+        ledger: Ledger::new(dead, &sealed),
         log: Log { sealed: Arc::new(sealed), active: segment, resident: Resident::new() },
         next_id: id + 1,
-        dead,
         arena: BytesMut::new(),
         written: state.applied,
         durable: state.applied,
@@ -209,17 +210,17 @@ impl Replay {
             return Err(Fault::corrupt(&path, 0, format!("segment {sequence} is missing before this one")));
         }
         reader.expect_header(SegmentHeader { kind: LogKind::REVISIONS, sequence: name.last, chain_seed })?;
-        let mut segment = Replayed { id, path: &path, span: None, marks: Growing::new(), origin: None };
+        let mut segment = Replayed { id, path: &path, span: None, marks: Growing::new(), record_bytes: 0, origin: None };
         while let Some(frame) = reader.next()? {
             self.frame(&frame, &mut segment)?;
         }
         let tail = reader.tail();
         assert!(reader.ending() == Some(Ending::Clean) || standing == Standing::Last);
-        let Replayed { span, marks, origin, .. } = segment;
+        let Replayed { span, marks, record_bytes, origin, .. } = segment;
         let (chain, cleaned) = origin.unwrap_or((tail.chain, crate::state::NEVER_COMPACTED));
         let file = Arc::new(reader.into_file());
         let len = tail.offset;
-        let segment = Segment { id, path: path.into(), file, len, span, marks, chain_seed, chain, cleaned };
+        let segment = Segment { id, path: path.into(), file, len, span, marks, record_bytes, chain_seed, chain, cleaned };
         Ok((segment, chain, tail))
     }
 
@@ -258,7 +259,7 @@ impl Replay {
                     return Err(said(at, format!("revision {:?} is of the future", change.revision)));
                 }
                 self.change(&change, segment.id, at, item.size);
-                segment.note(change.revision, at, frame_end);
+                segment.note(change.revision, at, item.size, frame_end);
             } else if item.kind.is_change_of_key() {
                 return Err(said(at, "a change of a key that cannot be read".into()));
             } else if item.kind == ItemKind::Origin {
@@ -325,12 +326,14 @@ struct Replayed<'a> {
     path: &'a str,
     span: Option<(Revision, Revision)>,
     marks: Growing<super::segment::Mark>,
+    record_bytes: u64,
     /// In a rewritten segment: the chain value before the rewriting, and what it is cleaned to.
     origin: Option<(u32, i64)>,
 }
 
 impl Replayed<'_> {
-    fn note(&mut self, revision: Revision, at: u64, frame_end: u64) {
+    fn note(&mut self, revision: Revision, at: u64, size_bytes: usize, frame_end: u64) {
+        self.record_bytes += size_bytes as u64;
         super::segment::note(&mut self.span, &mut self.marks, revision, at, frame_end);
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Segment<F> {
     /// The first and the last change of a key in it.
     pub(crate) span: Option<(Revision, Revision)>,
     pub(crate) marks: Growing<Mark>,
+    /// Bytes of the changes of keys in it, dead or alive; all else is frames and what only counted for a while.
+    pub(crate) record_bytes: u64,
     /// The chain value it starts from.
     pub(crate) chain_seed: u32,
     /// The chain value its successor starts from; 0 as long as it has none.
@@ -50,6 +52,7 @@ impl<F> Clone for Segment<F> {
             len: self.len,
             span: self.span,
             marks: self.marks.clone(),
+            record_bytes: self.record_bytes,
             chain_seed: self.chain_seed,
             chain: self.chain,
             cleaned: self.cleaned,
@@ -58,8 +61,10 @@ impl<F> Clone for Segment<F> {
 }
 
 impl<F> Segment<F> {
-    /// Takes note of the record of `revision` at `at`, in the frame that ends at `frame_end`. Records come in order.
-    pub(crate) fn note(&mut self, revision: Revision, at: u64, frame_end: u64) {
+    /// Takes note of the record of `revision` and `size_bytes` at `at`, in the frame that ends at `frame_end`. Records come
+    /// in order.
+    pub(crate) fn note(&mut self, revision: Revision, at: u64, size_bytes: usize, frame_end: u64) {
+        self.record_bytes += size_bytes as u64;
         note(&mut self.span, &mut self.marks, revision, at, frame_end);
     }
 

@@ -26,8 +26,11 @@ use crate::state::State;
 /// How much is read at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// A segment is worth rewriting when so much of it is dead: one part in this many.
-const DEAD_SHARE: u64 = 2;
+/// A segment is worth rewriting when no more than one part in this many is alive.
+const LIVE_SHARE: u64 = 2;
+
+/// What is left of a segment without records is not longer than this, and not worth rewriting by itself.
+const SWEPT_BYTES_MIN: u64 = 256;
 
 /// A segment shorter than this part of a full one joins a neighbour that is rewritten.
 const SMALL_SHARE: u64 = 8;
@@ -126,8 +129,9 @@ impl<D: Disk> Sweep<D> {
         let mut old_bytes = 0;
         for segment in sealed.splice(first..=last, [Arc::new(segment)]) {
             old_bytes += segment.len;
-            writer.dead.remove(&segment.id);
+            writer.ledger.forget(segment.id);
         }
+        writer.ledger.recount(sealed);
         writer.names.splice(first..=last, [name]);
         for name in &replaced {
             remove(&writer.layout, &name.file())?;
@@ -146,9 +150,8 @@ impl<D: Disk> Sweep<D> {
 fn choose<D: Disk>(writer: &Writer<D>) -> Option<(usize, usize)> {
     let sealed = &writer.log.sealed;
     let full = writer.layout.segment_bytes;
-    let dead = |at: usize| writer.dead.get(&sealed[at].id).copied().unwrap_or(0);
-    let live = |at: usize| sealed[at].len.saturating_sub(dead(at));
-    let is_dirty = |at: usize| dead(at) * DEAD_SHARE > sealed[at].len;
+    let live = |at: usize| writer.ledger.live_bytes(&sealed[at]);
+    let is_dirty = |at: usize| live(at) * LIVE_SHARE < sealed[at].len && sealed[at].len > SWEPT_BYTES_MIN;
     let is_small = |at: usize| sealed[at].len < full / SMALL_SHARE;
     let joins = |at: usize| is_dirty(at) || is_small(at);
     let mut at = 0;

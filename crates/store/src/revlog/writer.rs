@@ -14,6 +14,7 @@ use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
 use super::checkpoint::encode_state;
 use super::growing::Growing;
 use super::item::{PRELUDE_BYTES, Prelude};
+use super::ledger::Ledger;
 use super::log::Log;
 use super::name::Name;
 use super::replay::{clear, remove};
@@ -60,8 +61,7 @@ pub(crate) struct Writer<D: Disk> {
     pub(super) log: Log<D::File>,
     /// What the next segment will be called by places.
     pub(super) next_id: u32,
-    /// Bytes of records nobody can read any more, by the id of their segment.
-    pub(super) dead: BTreeMap<u32, u64>,
+    pub(super) ledger: Ledger,
     pub(super) arena: BytesMut,
     /// The last entry in the log.
     pub(super) written: Index,
@@ -97,9 +97,9 @@ impl<D: Disk> Writer<D> {
             names,
             active,
             base,
+            ledger: Ledger::new(BTreeMap::new(), &sealed),
             log: Log { sealed: Arc::new(sealed), active: reader, resident: Resident::new() },
             next_id: id + 1,
-            dead: BTreeMap::new(),
             arena: BytesMut::new(),
             written: state.applied,
             durable: state.applied,
@@ -136,8 +136,8 @@ impl<D: Disk> Writer<D> {
         assert_eq!(offset, batch.offset(), "a frame lies where its batch was told it would");
         let active = &mut self.log.active;
         active.len = self.segment.len();
-        for (revision, at) in batch.revisions() {
-            active.note(revision, at, active.len);
+        for (revision, at, size) in batch.revisions() {
+            active.note(revision, at, size, active.len);
         }
         self.log.resident.push(active.id, offset, body.clone(), self.layout.resident_bytes);
         self.written = state.applied;
@@ -156,6 +156,7 @@ impl<D: Disk> Writer<D> {
         self.next_id += 1;
         let mut sealed = std::mem::replace(&mut self.log.active, reader);
         sealed.chain = chain;
+        self.ledger.seal(&sealed);
         Arc::make_mut(&mut self.log.sealed).push(Arc::new(sealed));
         self.names.push(self.active);
         self.active = name;
@@ -193,17 +194,17 @@ impl<D: Disk> Writer<D> {
 
     /// Bytes of all segments.
     pub(crate) fn size_bytes(&self) -> u64 {
-        self.log.size_bytes()
+        self.ledger.sealed_bytes() + self.log.active.len
     }
 
     /// Takes note that so many bytes of a segment can be read by nobody any more.
     pub(crate) fn note_dead(&mut self, segment: u32, bytes: u64) {
-        *self.dead.entry(segment).or_default() += bytes;
+        self.ledger.note_dead(segment, bytes);
     }
 
-    /// Bytes of records nobody can read any more.
-    pub(crate) fn dead_bytes(&self) -> u64 {
-        self.dead.values().sum()
+    /// Bytes that are worth their room.
+    pub(crate) fn size_in_use_bytes(&self) -> u64 {
+        self.size_bytes().saturating_sub(self.ledger.reclaimable_bytes())
     }
 }
 
@@ -254,6 +255,7 @@ fn begin_segment<D: Disk>(
         len: segment.len(),
         span: None,
         marks: Growing::new(),
+        record_bytes: 0,
         chain_seed,
         chain: 0,
         cleaned: crate::state::NEVER_COMPACTED,

@@ -1,0 +1,29 @@
+//! One call as it is on the wire: sent once, answered with the status that the
+//! member gave. The client library repeats and corrects; here that would hide
+//! what is looked at.
+
+use crate::harness::Member;
+use prost::Message;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_prost::ProstCodec;
+
+/// A connection to this member, made with the first call.
+pub fn channel(member: &Member) -> Channel {
+    Endpoint::from_shared(member.client_url()).expect("a URL").connect_lazy()
+}
+
+/// One request, one response.
+pub async fn unary<M, R>(channel: &Channel, path: &'static str, message: M) -> Result<R, Status>
+where
+    M: Message + 'static,
+    R: Message + Default + 'static,
+{
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
+    let codec = ProstCodec::<M, R>::default();
+    let response = grpc.unary(Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    Ok(response.into_inner())
+}

@@ -1,0 +1,197 @@
+//! What cannot be right is refused at once: an exit code that is not 0, one
+//! plain line that names the cause and the flag, and nothing written.
+
+use crate::harness::{self, Cluster, Member, PATIENCE, Ports};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Runs the program with these flags until it ends by itself. Returns its exit
+/// code and the lines that are not log records.
+async fn refused(arguments: &[String]) -> (i32, Vec<String>) {
+    let mut command = Command::new(harness::our_program());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child can be asked").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("not refused: {arguments:?}");
+        }
+        tokio::time::sleep(harness::POLL).await;
+    }
+    let output = child.wait_with_output().expect("it has ended");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let plain = said.lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect();
+    (output.status.code().expect("no signal ended it"), plain)
+}
+
+/// Every file below a directory with its length and time of last change.
+fn listing(directory: &Path) -> BTreeMap<PathBuf, (u64, std::time::SystemTime)> {
+    let mut found = BTreeMap::new();
+    let Ok(entries) = std::fs::read_dir(directory) else { return found };
+    for entry in entries.flatten() {
+        let meta = entry.metadata().expect("a file that was listed");
+        if meta.is_dir() {
+            found.extend(listing(&entry.path()));
+        }
+        found.insert(entry.path(), (meta.len(), meta.modified().expect("the system keeps times")));
+    }
+    found
+}
+
+/// A member alone, with flags that are right so far.
+struct Trial {
+    directory: PathBuf,
+    ports: Ports,
+    member: Member,
+}
+
+impl Trial {
+    fn new(title: &str) -> Trial {
+        let (directory, ports) = (harness::new_directory(title), Ports::reserve());
+        let mut member = Member::new("m1", harness::our_program(), &directory, ports.port(0), ports.port(1));
+        member.place();
+        Trial { directory, ports, member }
+    }
+
+    /// Refused with one line that has all these words, and nothing written.
+    async fn expect(&self, words: &[&str]) {
+        let before = listing(&self.directory);
+        let (code, said) = refused(&self.member.arguments).await;
+        assert_ne!(code, 0);
+        assert_eq!(said.len(), 1, "one plain line: {said:#?}");
+        for word in words {
+            assert!(said[0].contains(word), "{word:?} is not in {:?}", said[0]);
+        }
+        assert_eq!(listing(&self.directory), before, "something was written");
+    }
+
+    fn pair(&self, name: &str, port: u16) -> String {
+        format!("{name}=http://127.0.0.1:{}", self.ports.port(port))
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_in_the_cluster() {
+    let mut trial = Trial::new("refused-name");
+    let others = trial.pair("m2", 3);
+    trial.member.flags(&["--initial-cluster", &others]);
+    trial.expect(&["couldn't find local name \"m1\" in the initial cluster configuration", "--initial-cluster"]).await;
+}
+
+#[tokio::test]
+async fn a_url_twice() {
+    let mut trial = Trial::new("refused-url");
+    let cluster = [trial.pair("m1", 1), trial.pair("m2", 3), trial.pair("m3", 3)].join(",");
+    trial.member.flags(&["--initial-cluster", &cluster]);
+    trial.expect(&["initial cluster", "has duplicate url", "m3="]).await;
+}
+
+/// Under one name twice, a member would be reached at two places it does not
+/// advertise.
+#[tokio::test]
+async fn a_name_twice() {
+    let mut trial = Trial::new("refused-names");
+    let cluster = [trial.pair("m1", 1), trial.pair("m1", 3)].join(",");
+    trial.member.flags(&["--initial-cluster", &cluster]);
+    trial.expect(&["--initial-cluster", "missing from --initial-advertise-peer-urls"]).await;
+}
+
+#[tokio::test]
+async fn a_file_in_place_of_the_directory() {
+    let trial = Trial::new("refused-file");
+    std::fs::write(&trial.member.data, "not a directory").unwrap();
+    trial.expect(&["--data-dir", "m1", "is not a directory"]).await;
+}
+
+#[tokio::test]
+async fn a_path_through_a_file() {
+    let mut trial = Trial::new("refused-path");
+    let file = trial.directory.join("file");
+    std::fs::write(&file, "not a directory").unwrap();
+    trial.member.flags(&["--data-dir", &file.join("data").display().to_string()]);
+    trial.expect(&["--data-dir", "file/data", "ot a directory"]).await;
+}
+
+#[tokio::test]
+async fn urls_that_are_none() {
+    for (flag, url, words) in [
+        ("--listen-client-urls", "127.0.0.1:1", "URL scheme must be http, https, unix, or unixs"),
+        ("--listen-peer-urls", "http://127.0.0.1", "\"host:port\""),
+        ("--listen-client-urls", "http://no.such.host.invalid:2379", "no.such.host.invalid"),
+        ("--initial-advertise-peer-urls", "http://127.0.0.1:2380/path", "path"),
+    ] {
+        let mut trial = Trial::new("refused-bad-url");
+        trial.member.flags(&[flag, url]);
+        let before = listing(&trial.directory);
+        let (code, said) = refused(&trial.member.arguments).await;
+        assert_ne!(code, 0, "{flag} {url}");
+        // A flag that cannot be read is followed by the usage, as with etcd.
+        let line = said.first().expect("a reason");
+        assert!(line.contains(words) && line.contains(flag.trim_start_matches("--")), "{flag} {url}: {line}");
+        assert_eq!(listing(&trial.directory), before, "something was written");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken() {
+    for (flag, port) in [("--listen-client-urls", 0), ("--listen-peer-urls", 1)] {
+        let trial = Trial::new("refused-port");
+        let port = trial.ports.port(port);
+        let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a port of ours");
+        trial.expect(&[flag, &format!("port {port}"), "in use"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_directory_in_use() {
+    let _turn = harness::together().await;
+    let cluster = Cluster::start("refused-in-use", 1, &[]).await;
+    let mut trial = Trial::new("refused-second");
+    trial.member.flags(&["--data-dir", &cluster.members[0].data.display().to_string()]);
+    trial.expect(&["--data-dir", "m1", "in use"]).await;
+    cluster.leader().await;
+}
+
+/// The data says one cluster, the flags and the members they name another.
+#[tokio::test]
+async fn data_of_another_cluster() {
+    let _turn = harness::together().await;
+    let mut one = Cluster::start("refused-one", 3, &[]).await;
+    let other = Cluster::start("refused-other", 3, &[]).await;
+    one.members[0].kill();
+    let mut trial = Trial::new("refused-foreign");
+    let cluster = [trial.pair("m1", 1), other.members[1].pair(), other.members[2].pair()].join(",");
+    trial.member.flags(&["--data-dir", &one.members[0].data.display().to_string()]);
+    trial.member.flags(&["--initial-cluster", &cluster]);
+    let before = listing(&one.members[0].data);
+    trial.expect(&["--data-dir", "cluster", &other.members[1].peer_url(), "--initial-cluster"]).await;
+    assert_eq!(listing(&one.members[0].data), before, "something was written");
+    // It is still good where it belongs.
+    one.members[0].start();
+    one.leader().await;
+    one.same_everywhere().await;
+}
+
+/// A member that lost its data must not come back as if it had never voted.
+#[tokio::test]
+async fn an_empty_directory_in_a_running_cluster() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::start("refused-amnesia", 3, &[]).await;
+    cluster.members[0].kill();
+    std::fs::remove_dir_all(&cluster.members[0].data).unwrap();
+    let (code, said) = refused(&cluster.members[0].arguments).await;
+    assert_ne!(code, 0);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].contains("has already been bootstrapped") && said[0].contains("--data-dir"), "{}", said[0]);
+    assert!(!cluster.members[0].data.exists(), "something was written");
+}

@@ -1,2 +1,0 @@
-//! etcdutl
-fn main() {}
