@@ -18,20 +18,14 @@ impl Client {
         let mut last = None;
         for _ in 0..endpoints.len() {
             let mut grpc = self.grpc(endpoints.turn().channel());
-            let request = AuthenticateRequest {
-                name: name.to_owned(),
-                password: password.to_owned(),
-            };
+            let request = AuthenticateRequest { name: name.to_owned(), password: password.to_owned() };
             if let Err(error) = grpc.ready().await {
                 last = Some(tonic::Status::from_error(error.into()));
                 continue;
             }
             let codec = ProstCodec::<AuthenticateRequest, AuthenticateResponse>::default();
             let request = self.request(request, None);
-            match grpc
-                .unary(request, http_path(path::AUTHENTICATE), codec)
-                .await
-            {
+            match grpc.unary(request, http_path(path::AUTHENTICATE), codec).await {
                 Ok(response) => return Ok(Some(response.into_inner().token)),
                 Err(status) => {
                     if status.message() == "etcdserver: authentication is not enabled" {

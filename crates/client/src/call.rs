@@ -64,11 +64,7 @@ impl Client {
         Ok(Self {
             timeout: config.timeout,
             require_leader: config.require_leader,
-            shared: Arc::new(Shared {
-                endpoints: Endpoints::new(&config)?,
-                token: Mutex::new(None),
-                config,
-            }),
+            shared: Arc::new(Shared { endpoints: Endpoints::new(&config)?, token: Mutex::new(None), config }),
         })
     }
 
@@ -95,6 +91,20 @@ impl Client {
         self
     }
 
+    /// Fetches the token that calls will carry, so that a wrong password is seen
+    /// before any of them. Does nothing without credentials.
+    pub async fn log_in(&self) -> Result<()> {
+        let token = self.token();
+        match self.timeout {
+            None => token.await?,
+            Some(timeout) => match tokio::time::timeout(timeout, token).await {
+                Ok(token) => token?,
+                Err(_) => return Err(Error::Deadline { cause: None }),
+            },
+        };
+        Ok(())
+    }
+
     /// The endpoints as given.
     pub fn endpoints(&self) -> &[String] {
         &self.shared.config.endpoints
@@ -105,12 +115,7 @@ impl Client {
     }
 
     /// One request, one response.
-    pub(crate) async fn unary<M, R>(
-        &self,
-        path: &'static str,
-        repeat: Repeat,
-        message: M,
-    ) -> Result<R>
+    pub(crate) async fn unary<M, R>(&self, path: &'static str, repeat: Repeat, message: M) -> Result<R>
     where
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
@@ -195,17 +200,10 @@ impl Client {
     }
 
     /// The message with what every call carries.
-    pub(crate) fn request<M>(
-        &self,
-        message: M,
-        token: Option<&MetadataValue<Ascii>>,
-    ) -> Request<M> {
+    pub(crate) fn request<M>(&self, message: M, token: Option<&MetadataValue<Ascii>>) -> Request<M> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
-        metadata.insert(
-            "client-api-version",
-            MetadataValue::from_static(API_VERSION),
-        );
+        metadata.insert("client-api-version", MetadataValue::from_static(API_VERSION));
         if self.require_leader {
             metadata.insert("hasleader", MetadataValue::from_static("true"));
         }
@@ -256,10 +254,7 @@ impl Client {
 
     /// Whether this refusal is about the token, and a new one can be had.
     fn token_is_stale(&self, error: &Error) -> bool {
-        let renewable = matches!(
-            self.shared.config.credentials,
-            Some(Credentials::User { .. })
-        );
+        let renewable = matches!(self.shared.config.credentials, Some(Credentials::User { .. }));
         renewable
             && (error.says("etcdserver: invalid auth token")
                 || error.says("etcdserver: revision of auth store is old")
@@ -299,10 +294,7 @@ pub(crate) fn reason_unreachable(status: &tonic::Status) -> Option<String> {
 
 fn refused_by_learner(error: &Error) -> bool {
     error.says("etcdserver: rpc not supported for learner")
-        && matches!(
-            error.code(),
-            Some(Code::Unavailable | Code::FailedPrecondition)
-        )
+        && matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition))
 }
 
 /// The pause after this many rounds, half of it by chance so that clients that
@@ -331,17 +323,10 @@ mod tests {
         let mut config = Config::to(["127.0.0.1:1"]);
         config.request_bytes_max = 8;
         let client = Client::new(config).unwrap();
-        let put = proto::etcdserverpb::PutRequest {
-            key: "0123456789".into(),
-            ..Default::default()
-        };
+        let put = proto::etcdserverpb::PutRequest { key: "0123456789".into(), ..Default::default() };
         let error = client.put(put).await.unwrap_err();
         assert_eq!(error.code(), Some(Code::ResourceExhausted));
-        assert!(
-            error
-                .to_string()
-                .ends_with("trying to send message larger than max (12 vs. 8)")
-        );
+        assert!(error.to_string().ends_with("trying to send message larger than max (12 vs. 8)"));
     }
 
     #[tokio::test]

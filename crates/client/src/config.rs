@@ -125,27 +125,15 @@ mod tests {
     #[test]
     fn refusals_say_why() {
         let refusal = |endpoint| transport_address(endpoint).unwrap_err().to_string();
-        assert_eq!(
-            refusal("https://h:1"),
-            "bad endpoint \"https://h:1\": TLS is not supported yet"
-        );
+        assert_eq!(refusal("https://h:1"), "bad endpoint \"https://h:1\": TLS is not supported yet");
         assert_eq!(refusal(""), "bad endpoint \"\": it is empty");
-        assert_eq!(
-            refusal("ftp://h"),
-            "bad endpoint \"ftp://h\": unknown scheme \"ftp\""
-        );
-        assert_eq!(
-            refusal("http://"),
-            "bad endpoint \"http://\": it has no host"
-        );
+        assert_eq!(refusal("ftp://h"), "bad endpoint \"ftp://h\": unknown scheme \"ftp\"");
+        assert_eq!(refusal("http://"), "bad endpoint \"http://\": it has no host");
     }
 
     #[test]
     fn secrets_are_not_shown() {
-        let user = Credentials::User {
-            name: "root".into(),
-            password: "secret".into(),
-        };
+        let user = Credentials::User { name: "root".into(), password: "secret".into() };
         let token = Credentials::Token("secret".into());
         assert!(!format!("{user:?}{token:?}").contains("secret"));
     }

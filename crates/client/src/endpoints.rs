@@ -40,19 +40,14 @@ pub(crate) struct Target {
 impl Endpoints {
     pub(crate) fn new(config: &Config) -> Result<Self> {
         if config.endpoints.is_empty() {
-            return Err(Error::Config(
-                "etcdclient: no available endpoints".to_owned(),
-            ));
+            return Err(Error::Config("etcdclient: no available endpoints".to_owned()));
         }
         if tokio::runtime::Handle::try_current().is_err() {
             let message = "a client must be made inside a tokio runtime";
             return Err(Error::Config(message.to_owned()));
         }
         let target = |endpoint: &String| {
-            Ok(Target {
-                channel: channel(config, endpoint)?,
-                passed_over_until_ms: AtomicU64::new(0),
-            })
+            Ok(Target { channel: channel(config, endpoint)?, passed_over_until_ms: AtomicU64::new(0) })
         };
         Ok(Self {
             all: config.endpoints.iter().map(target).collect::<Result<_>>()?,

@@ -41,10 +41,7 @@ pub struct Status {
 impl Status {
     /// A status of this code and message.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 
     /// Whether the message is one that etcd's client has a typed error for.
@@ -85,10 +82,7 @@ impl Error {
         if over && matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) {
             return Error::Deadline { cause: None };
         }
-        Error::Status(Status {
-            code: right_code(status),
-            message: status.message().to_owned(),
-        })
+        Error::Status(Status { code: right_code(status), message: status.message().to_owned() })
     }
 }
 
@@ -212,28 +206,21 @@ mod tests {
         let known = Status::new(Code::OutOfRange, COMPACTED);
         assert_eq!(known.to_string(), COMPACTED);
         let other = Status::new(Code::Unknown, "not a primary lessor");
-        assert_eq!(
-            other.to_string(),
-            "rpc error: code = Unknown desc = not a primary lessor"
-        );
+        assert_eq!(other.to_string(), "rpc error: code = Unknown desc = not a primary lessor");
     }
 
     #[test]
     fn codeless_answers_get_the_code_they_should_have_had() {
-        let error = Error::from_transport(
-            &tonic::Status::unknown("etcdserver: too many requests"),
-            None,
-        );
+        let error = Error::from_transport(&tonic::Status::unknown("etcdserver: too many requests"), None);
         assert_eq!(error.code(), Some(Code::ResourceExhausted));
     }
 
     #[test]
     fn the_deadline_has_one_face() {
         let over = Some(Instant::now());
-        for status in [
-            tonic::Status::deadline_exceeded("context deadline exceeded"),
-            tonic::Status::cancelled("Timeout expired"),
-        ] {
+        for status in
+            [tonic::Status::deadline_exceeded("context deadline exceeded"), tonic::Status::cancelled("Timeout expired")]
+        {
             let error = Error::from_transport(&status, over);
             assert_eq!(error, Error::Deadline { cause: None });
         }

@@ -113,8 +113,5 @@ impl KeepAlive {
 
 /// The server has ended a stream that was not finished.
 fn ended_early() -> Error {
-    Error::Status(Status::new(
-        Code::Unavailable,
-        "the lease stream ended early",
-    ))
+    Error::Status(Status::new(Code::Unavailable, "the lease stream ended early"))
 }

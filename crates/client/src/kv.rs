@@ -1,9 +1,8 @@
 //! Keys and values.
 
 use proto::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, TxnRequest, TxnResponse,
-    request_op,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, RangeStreamResponse, TxnRequest, TxnResponse, request_op,
 };
 use proto::methods::path;
 use tonic::Streaming;
@@ -36,11 +35,7 @@ impl Client {
 
     /// Guarded operations in one revision. One that only reads may be repeated.
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse> {
-        let repeat = if only_reads(&request) {
-            Repeat::Safe
-        } else {
-            Repeat::Never
-        };
+        let repeat = if only_reads(&request) { Repeat::Safe } else { Repeat::Never };
         self.unary(path::TXN, repeat, request).await
     }
 
@@ -83,10 +78,7 @@ impl RangeStream {
 /// Whether no branch writes. Nested transactions count as writes, as in etcd's
 /// own client.
 fn only_reads(txn: &TxnRequest) -> bool {
-    txn.success
-        .iter()
-        .chain(&txn.failure)
-        .all(|op| matches!(op.request, Some(request_op::Request::RequestRange(_))))
+    txn.success.iter().chain(&txn.failure).all(|op| matches!(op.request, Some(request_op::Request::RequestRange(_))))
 }
 
 #[cfg(test)]
@@ -97,12 +89,8 @@ mod tests {
 
     #[test]
     fn only_txns_of_ranges_are_repeated() {
-        let get = RequestOp {
-            request: Some(request_op::Request::RequestRange(RangeRequest::default())),
-        };
-        let put = RequestOp {
-            request: Some(request_op::Request::RequestPut(PutRequest::default())),
-        };
+        let get = RequestOp { request: Some(request_op::Request::RequestRange(RangeRequest::default())) };
+        let put = RequestOp { request: Some(request_op::Request::RequestPut(PutRequest::default())) };
         let txn = |success: &[&RequestOp], failure: &[&RequestOp]| TxnRequest {
             compare: Vec::new(),
             success: success.iter().copied().cloned().collect(),

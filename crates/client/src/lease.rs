@@ -1,8 +1,8 @@
 //! Leases: grant, revoke, look at. Keeping alive is in `keep_alive`.
 
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseLeasesRequest, LeaseLeasesResponse,
-    LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest,
+    LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use proto::methods::path;
 
@@ -23,17 +23,12 @@ impl Client {
     }
 
     /// What is left of a lease. An unknown one has `ttl` −1.
-    pub async fn lease_time_to_live(
-        &self,
-        request: LeaseTimeToLiveRequest,
-    ) -> Result<LeaseTimeToLiveResponse> {
-        self.unary(path::LEASE_TIME_TO_LIVE, Repeat::Safe, request)
-            .await
+    pub async fn lease_time_to_live(&self, request: LeaseTimeToLiveRequest) -> Result<LeaseTimeToLiveResponse> {
+        self.unary(path::LEASE_TIME_TO_LIVE, Repeat::Safe, request).await
     }
 
     /// All leases.
     pub async fn lease_list(&self) -> Result<LeaseLeasesResponse> {
-        self.unary(path::LEASE_LEASES, Repeat::Safe, LeaseLeasesRequest {})
-            .await
+        self.unary(path::LEASE_LEASES, Repeat::Safe, LeaseLeasesRequest {}).await
     }
 }

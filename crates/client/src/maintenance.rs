@@ -4,8 +4,8 @@
 //! [`Client::at`] to choose it.
 
 use proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, HashKvRequest, HashKvResponse, MoveLeaderRequest,
-    MoveLeaderResponse, StatusRequest, StatusResponse, alarm_request::AlarmAction,
+    AlarmRequest, AlarmResponse, HashKvRequest, HashKvResponse, MoveLeaderRequest, MoveLeaderResponse, StatusRequest,
+    StatusResponse, alarm_request::AlarmAction,
 };
 use proto::methods::path;
 
@@ -16,8 +16,7 @@ use crate::error::Result;
 impl Client {
     /// The state of the member that answers.
     pub async fn status(&self) -> Result<StatusResponse> {
-        self.unary(path::STATUS, Repeat::Safe, StatusRequest {})
-            .await
+        self.unary(path::STATUS, Repeat::Safe, StatusRequest {}).await
     }
 
     /// A checksum of the member's history up to a revision; 0 is the current one.
@@ -28,10 +27,7 @@ impl Client {
 
     /// The raised alarms of all members.
     pub async fn alarm_list(&self) -> Result<AlarmResponse> {
-        let request = AlarmRequest {
-            action: AlarmAction::Get.into(),
-            ..AlarmRequest::default()
-        };
+        let request = AlarmRequest { action: AlarmAction::Get.into(), ..AlarmRequest::default() };
         self.unary(path::ALARM, Repeat::Safe, request).await
     }
 

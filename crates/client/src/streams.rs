@@ -8,10 +8,12 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tonic::Streaming;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
 use crate::Client;
 use crate::call::{TRIES_MAX, http_path, pause, reason_unreachable};
+use crate::endpoints::{Endpoints, Target};
 use crate::error::{Error, Result};
 
 /// Requests that may wait on a stream for the transport to take them.
@@ -20,8 +22,8 @@ const REQUESTS_WAITING_MAX: usize = 16;
 /// Both directions of a stream.
 #[derive(Debug)]
 pub(crate) struct Bidi<M, R> {
-    pub(crate) requests: mpsc::Sender<M>,
-    pub(crate) responses: Streaming<R>,
+    requests: mpsc::Sender<M>,
+    responses: Streaming<R>,
 }
 
 impl<M, R> Bidi<M, R> {
@@ -45,71 +47,83 @@ impl Client {
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
-        let mut rounds = 0;
+        let mut search = Search::new(self.shared_endpoints());
         loop {
-            let mut last = None;
-            for _ in 0..self.shared_endpoints().len() {
-                let target = self.shared_endpoints().turn();
-                let token = self.token().await?;
-                let (requests, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
-                let queued = requests.try_send(first.clone());
-                assert!(queued.is_ok(), "a new queue has room");
-                let request = self.request(ReceiverStream::new(waiting), token.as_ref());
-                let mut grpc = self.grpc(target.channel());
-                let opened = match grpc.ready().await {
-                    Err(error) => Err(tonic::Status::from_error(error.into())),
-                    Ok(()) => {
-                        let codec = ProstCodec::<M, R>::default();
-                        grpc.streaming(request, http_path(path), codec).await
-                    }
-                };
-                match opened {
-                    Ok(response) => {
-                        let responses = response.into_inner();
-                        return Ok(Bidi {
-                            requests,
-                            responses,
-                        });
-                    }
-                    Err(status) if reason_unreachable(&status).is_some() => {
-                        self.shared_endpoints().pass_over(target);
-                        last = Some(Error::from_transport(&status, None));
-                    }
-                    Err(status) => return Err(Error::from_transport(&status, None)),
+            let token = self.token().await?;
+            let (requests, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
+            let queued = requests.try_send(first.clone());
+            assert!(queued.is_ok(), "a new queue has room");
+            let request = self.request(ReceiverStream::new(waiting), token.as_ref());
+            let codec = ProstCodec::<M, R>::default();
+            let mut grpc = self.grpc(search.turn());
+            let opened = match grpc.ready().await {
+                Err(error) => Err(tonic::Status::from_error(error.into())),
+                Ok(()) => grpc.streaming(request, http_path(path), codec).await,
+            };
+            match opened {
+                Err(status) => search.failed(&status).await?,
+                Ok(response) => {
+                    return Ok(Bidi { requests, responses: response.into_inner() });
                 }
             }
-            rounds += 1;
-            if let (Some(error), true) = (last, rounds >= TRIES_MAX) {
-                return Err(error);
-            }
-            sleep(pause(rounds)).await;
         }
     }
 
     /// One request, many responses.
-    pub(crate) async fn server_stream<M, R>(
-        &self,
-        path: &'static str,
-        message: M,
-    ) -> Result<Streaming<R>>
+    pub(crate) async fn server_stream<M, R>(&self, path: &'static str, message: M) -> Result<Streaming<R>>
     where
-        M: Message + 'static,
+        M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
-        let target = self.shared_endpoints().turn();
-        let token = self.token().await?;
-        let request = self.request(message, token.as_ref());
-        let mut grpc = self.grpc(target.channel());
-        let opened = match grpc.ready().await {
-            Err(error) => Err(tonic::Status::from_error(error.into())),
-            Ok(()) => {
-                let codec = ProstCodec::<M, R>::default();
-                grpc.server_streaming(request, http_path(path), codec).await
+        let mut search = Search::new(self.shared_endpoints());
+        loop {
+            let token = self.token().await?;
+            let request = self.request(message.clone(), token.as_ref());
+            let codec = ProstCodec::<M, R>::default();
+            let mut grpc = self.grpc(search.turn());
+            let opened = match grpc.ready().await {
+                Err(error) => Err(tonic::Status::from_error(error.into())),
+                Ok(()) => grpc.server_streaming(request, http_path(path), codec).await,
+            };
+            match opened {
+                Err(status) => search.failed(&status).await?,
+                Ok(response) => return Ok(response.into_inner()),
             }
-        };
-        match opened {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(Error::from_transport(&status, None)),
         }
+    }
+}
+
+/// Going from endpoint to endpoint until one can be reached. Whatever that one
+/// says is the result.
+struct Search<'a> {
+    endpoints: &'a Endpoints,
+    target: &'a Target,
+    tries: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(endpoints: &'a Endpoints) -> Self {
+        Self { endpoints, target: endpoints.turn(), tries: 0 }
+    }
+
+    /// The connection to try.
+    fn turn(&self) -> Channel {
+        self.target.channel()
+    }
+
+    /// Moves on to the next endpoint, unless this one was reached or it has been
+    /// tried often enough.
+    async fn failed(&mut self, status: &tonic::Status) -> Result<()> {
+        self.tries += 1;
+        let count = self.endpoints.len();
+        if reason_unreachable(status).is_none() || self.tries >= TRIES_MAX * count {
+            return Err(Error::from_transport(status, None));
+        }
+        self.endpoints.pass_over(self.target);
+        if self.tries.is_multiple_of(count) {
+            sleep(pause(self.tries / count)).await;
+        }
+        self.target = self.endpoints.turn();
+        Ok(())
     }
 }

@@ -16,9 +16,7 @@
 //! ```
 
 use proto::etcdserverpb::watch_request::RequestUnion;
-use proto::etcdserverpb::{
-    WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
-};
+use proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use proto::methods::path;
 use tokio::time::sleep;
 use tonic::Code;
@@ -45,6 +43,7 @@ impl Client {
             create,
             stream: None,
             partial: None,
+            progress_wanted: false,
             failures: 0,
             ended: false,
         }
@@ -60,25 +59,19 @@ pub struct WatchStream {
 impl WatchStream {
     /// Asks for another watcher. The answer is a response with `created`.
     pub async fn create(&self, create: WatchCreateRequest) {
-        self.bidi
-            .send(request(RequestUnion::CreateRequest(create)))
-            .await;
+        self.bidi.send(request(RequestUnion::CreateRequest(create))).await;
     }
 
     /// Ends a watcher. The answer is a response with `canceled`.
     pub async fn cancel(&self, watch_id: i64) {
         let cancel = WatchCancelRequest { watch_id };
-        self.bidi
-            .send(request(RequestUnion::CancelRequest(cancel)))
-            .await;
+        self.bidi.send(request(RequestUnion::CancelRequest(cancel))).await;
     }
 
     /// Asks how far the stream has come. The answer is an empty response.
     pub async fn request_progress(&self) {
         let progress = WatchProgressRequest {};
-        self.bidi
-            .send(request(RequestUnion::ProgressRequest(progress)))
-            .await;
+        self.bidi.send(request(RequestUnion::ProgressRequest(progress))).await;
     }
 
     /// What the server says next; None when it has ended the stream. May be
@@ -97,6 +90,8 @@ pub struct Watcher {
     stream: Option<WatchStream>,
     /// Fragments of a response whose last one has not come yet.
     partial: Option<WatchResponse>,
+    /// Progress was asked for while there was no stream to ask on.
+    progress_wanted: bool,
     /// Streams broken in a row.
     failures: usize,
     ended: bool,
@@ -130,10 +125,12 @@ impl Watcher {
         }
     }
 
-    /// Asks the server to say how far it is. Does nothing between two streams.
-    pub async fn request_progress(&self) {
-        if let Some(stream) = &self.stream {
-            stream.request_progress().await;
+    /// Asks the server to say how far it is; between two streams, as soon as
+    /// there is one again.
+    pub async fn request_progress(&mut self) {
+        match &self.stream {
+            Some(stream) => stream.request_progress().await,
+            None => self.progress_wanted = true,
         }
     }
 
@@ -142,6 +139,9 @@ impl Watcher {
             Some(stream) => stream,
             none => none.insert(self.client.watch_stream(self.create.clone()).await?),
         };
+        if std::mem::take(&mut self.progress_wanted) {
+            stream.request_progress().await;
+        }
         stream.next().await
     }
 
@@ -209,9 +209,7 @@ impl Watcher {
 }
 
 fn request(union: RequestUnion) -> WatchRequest {
-    WatchRequest {
-        request_union: Some(union),
-    }
+    WatchRequest { request_union: Some(union) }
 }
 
 /// Whether another stream may do better.
@@ -233,17 +231,11 @@ mod tests {
 
     fn response(revision: i64, events: &[i64]) -> WatchResponse {
         let event = |revision: &i64| Event {
-            kv: Some(KeyValue {
-                mod_revision: *revision,
-                ..KeyValue::default()
-            }),
+            kv: Some(KeyValue { mod_revision: *revision, ..KeyValue::default() }),
             ..Event::default()
         };
         WatchResponse {
-            header: Some(ResponseHeader {
-                revision,
-                ..ResponseHeader::default()
-            }),
+            header: Some(ResponseHeader { revision, ..ResponseHeader::default() }),
             events: events.iter().map(event).collect(),
             ..WatchResponse::default()
         }
@@ -252,10 +244,7 @@ mod tests {
     #[tokio::test]
     async fn the_revision_owed_follows_what_was_delivered() {
         let mut watcher = watcher();
-        let created = WatchResponse {
-            created: true,
-            ..response(7, &[])
-        };
+        let created = WatchResponse { created: true, ..response(7, &[]) };
         assert_eq!(watcher.take(created), None);
         assert_eq!(watcher.create.start_revision, 8);
         assert!(watcher.take(response(12, &[8, 9])).is_some());
@@ -267,10 +256,7 @@ mod tests {
     #[tokio::test]
     async fn fragments_come_as_one() {
         let mut watcher = watcher();
-        let first = WatchResponse {
-            fragment: true,
-            ..response(9, &[8, 9])
-        };
+        let first = WatchResponse { fragment: true, ..response(9, &[8, 9]) };
         assert_eq!(watcher.take(first), None);
         // Nothing is owed less until the whole batch is there.
         assert_eq!(watcher.create.start_revision, 0);
@@ -283,11 +269,7 @@ mod tests {
     #[tokio::test]
     async fn a_cancelled_watch_ends() {
         let mut watcher = watcher();
-        let canceled = WatchResponse {
-            canceled: true,
-            compact_revision: 5,
-            ..response(9, &[])
-        };
+        let canceled = WatchResponse { canceled: true, compact_revision: 5, ..response(9, &[]) };
         assert!(watcher.take(canceled.clone()).is_some());
         assert_eq!(watcher.next().await, Ok(None));
         let error = Watcher::cancellation(&canceled).unwrap();
@@ -303,10 +285,7 @@ mod tests {
         };
         let text = |response| Watcher::cancellation(&response).unwrap().to_string();
         assert_eq!(text(canceled("")), FUTURE_REVISION);
-        assert_eq!(
-            text(canceled("no such luck")),
-            "rpc error: code = FailedPrecondition desc = no such luck"
-        );
+        assert_eq!(text(canceled("no such luck")), "rpc error: code = FailedPrecondition desc = no such luck");
         assert_eq!(Watcher::cancellation(&WatchResponse::default()), None);
     }
 }

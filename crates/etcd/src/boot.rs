@@ -44,7 +44,7 @@ struct Plan {
 /// # Errors
 /// One line that names the cause and the flag.
 pub async fn boot(config: &Config, seed: u64) -> Result<Booted, String> {
-    config.check_data_dir()?;
+    config.check_data_dir().map_err(|reason| naming("--data-dir", reason))?;
     refuse_foreign_directory(config)?;
     let known = stored_identity(config)?;
     let plan = match known {
@@ -154,7 +154,7 @@ fn members_of(cluster: &InitialCluster, token: &str) -> (u64, BTreeMap<u64, Memb
 }
 
 async fn plan_new(config: &Config) -> Result<Plan, String> {
-    let cluster = config.new_cluster(&resolve)?;
+    let cluster = config.new_cluster(&resolve).map_err(|reason| naming("--initial-cluster", reason))?;
     if let Some(note) = cluster.warning() {
         crate::logging::emit(&note);
     }
@@ -203,7 +203,7 @@ async fn refuse_bootstrapped(other: &Member, identity: Identity) -> Result<(), S
 }
 
 async fn plan_join(config: &Config) -> Result<Plan, String> {
-    let cluster = config.join_cluster()?;
+    let cluster = config.join_cluster().map_err(|reason| naming("--initial-cluster", reason))?;
     let others: Vec<&Url> =
         cluster.members.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls).collect();
     let mut reasons = Vec::new();
@@ -286,6 +286,11 @@ async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// A reason in etcd's words, with the flag where it does not name it itself.
+fn naming(flag: &str, reason: String) -> String {
+    if reason.contains(flag) { reason } else { format!("{reason} ({flag})") }
 }
 
 /// The address behind `host:port`.

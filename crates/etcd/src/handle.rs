@@ -295,18 +295,26 @@ impl Handle {
         let window = 2 * self.0.settings.election_timeout;
         match elected {
             Some(elected) if started < elected && started + window > elected => Unavailable::TimeoutLeaderFailed,
-            _ if !self.is_connected() => Unavailable::TimeoutConnectionLost,
+            _ if !self.was_connected(started) => Unavailable::TimeoutConnectionLost,
             _ => Unavailable::Timeout,
         }
     }
 
-    /// Whether this member has links to a quorum, itself included.
-    fn is_connected(&self) -> bool {
-        let view = self.view();
-        let voters = &view.conf_state().voters;
+    /// Whether this member has had since `started` the links that the answer
+    /// needed: to the leader, or as leader to a quorum. Without a leader there
+    /// is no such link.
+    fn was_connected(&self, started: Instant) -> bool {
         let me = self.0.settings.member_id;
-        let linked = voters.iter().filter(|&&id| id == me || self.0.peers.active_since(id).is_some()).count();
-        linked > voters.len() / 2
+        let linked = |id| self.0.peers.active_since(id).is_some_and(|since| since < started);
+        match self.status().leader {
+            0 => true,
+            leader if leader != me => linked(leader),
+            _ => {
+                let view = self.view();
+                let voters = &view.conf_state().voters;
+                voters.iter().filter(|&&id| id == me || linked(id)).count() > voters.len() / 2
+            }
+        }
     }
 }
 

@@ -49,14 +49,8 @@ pub const GROUPS: &[Group] = &[
             cmd::absent::DOWNGRADE,
         ],
     },
-    Group {
-        title: "Concurrency commands",
-        verbs: &[cmd::absent::LOCK, cmd::absent::ELECT],
-    },
-    Group {
-        title: "Authentication commands",
-        verbs: &[cmd::absent::AUTH, cmd::absent::USER, cmd::absent::ROLE],
-    },
+    Group { title: "Concurrency commands", verbs: &[cmd::absent::LOCK, cmd::absent::ELECT] },
+    Group { title: "Authentication commands", verbs: &[cmd::absent::AUTH, cmd::absent::USER, cmd::absent::ROLE] },
     Group {
         title: "Utility commands",
         verbs: &[
@@ -127,9 +121,7 @@ pub fn parse(line: &[OsString]) -> Parsed {
     let help = HELP_FLAG.is_on(deepest);
     let Some(last) = path.last() else {
         return match arguments(&matches).first() {
-            Some(word) if !help => {
-                Parsed::UnknownCommand(String::from_utf8_lossy(word).into_owned())
-            }
+            Some(word) if !help => Parsed::UnknownCommand(String::from_utf8_lossy(word).into_owned()),
             _ => Parsed::Help(path),
         };
     };
@@ -239,9 +231,7 @@ fn misused(line: &[OsString], error: &clap::Error) -> Parsed {
 
 /// A flag stood last, without the value it needs.
 fn needs_argument(line: &[OsString], argument: &str) -> String {
-    let last = line.last().map_or(String::new(), |word| {
-        word.to_string_lossy().into_owned()
-    });
+    let last = line.last().map_or(String::new(), |word| word.to_string_lossy().into_owned());
     match last.strip_prefix('-') {
         Some(letters) if !letters.starts_with('-') => {
             let letter = letters.chars().next_back().unwrap_or('-');
@@ -258,10 +248,7 @@ fn needs_argument(line: &[OsString], argument: &str) -> String {
 fn full_name(path: &[&'static Verb], argument: &str) -> String {
     let long = argument.split([' ', '=', '[']).next().unwrap_or_default();
     let of_path = path.iter().flat_map(|verb| verb.flags.iter().chain(verb.shared));
-    let flag = GLOBAL
-        .iter()
-        .chain(of_path)
-        .find(|flag| long.strip_prefix("--") == Some(flag.name));
+    let flag = GLOBAL.iter().chain(of_path).find(|flag| long.strip_prefix("--") == Some(flag.name));
     match flag.and_then(|flag| flag.short) {
         Some(short) => format!("-{short}, {long}"),
         None => long.to_owned(),
@@ -273,10 +260,7 @@ fn full_name(path: &[&'static Verb], argument: &str) -> String {
 pub fn parse_alone(verb: &Verb, words: &[Vec<u8>]) -> Option<ArgMatches> {
     use std::os::unix::ffi::OsStringExt;
     let words = words.iter().cloned().map(OsString::from_vec);
-    let command = verb
-        .command()
-        .no_binary_name(true)
-        .args_override_self(true);
+    let command = verb.command().no_binary_name(true).args_override_self(true);
     assert!(verb.rest != Rest::Anything, "such a verb is never part of a line");
     command.try_get_matches_from(words).ok()
 }
@@ -347,11 +331,7 @@ mod tests {
         for (line, path, text) in [
             ("get --zzz", "get", "unknown flag: --zzz"),
             ("get -z", "get", "unknown shorthand flag: 'z' in -z"),
-            (
-                "lease grant -1",
-                "lease grant",
-                "unknown shorthand flag: '1' in -1",
-            ),
+            ("lease grant -1", "lease grant", "unknown shorthand flag: '1' in -1"),
             ("get --limit", "get", "flag needs an argument: --limit"),
             ("get a -w", "get", "flag needs an argument: 'w' in -w"),
             (
@@ -391,8 +371,7 @@ mod tests {
 
     #[test]
     fn flags_stand_anywhere_and_the_last_one_counts() {
-        let Parsed::Run(_, matches) = parsed("get --limit 3 a --rev -1 b --limit=0x10 --prefix")
-        else {
+        let Parsed::Run(_, matches) = parsed("get --limit 3 a --rev -1 b --limit=0x10 --prefix") else {
             panic!("not understood");
         };
         assert_eq!(arguments(&matches), [b"a", b"b"]);

@@ -38,11 +38,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// Ends with this code after printing `Error: text`.
     pub fn new(exit: Exit, text: impl Display) -> Self {
-        Self {
-            exit,
-            text: Some(text.to_string()),
-            cause: None,
-        }
+        Self { exit, text: Some(text.to_string()), cause: None }
     }
 
     /// Arguments that cannot be understood.
@@ -52,11 +48,7 @@ impl Failure {
 
     /// Ends with this code; all was said already.
     pub fn silent(exit: Exit) -> Self {
-        Self {
-            exit,
-            text: None,
-            cause: None,
-        }
+        Self { exit, text: None, cause: None }
     }
 
     /// With another exit code.
@@ -79,11 +71,7 @@ impl From<client::Error> for Failure {
             client::Error::Deadline { cause } => cause,
             _ => None,
         };
-        Self {
-            exit: Exit::Error,
-            text,
-            cause,
-        }
+        Self { exit: Exit::Error, text, cause }
     }
 }
 

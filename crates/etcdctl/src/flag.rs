@@ -75,19 +75,8 @@ impl Flag {
     }
 
     /// Any flag without a short name.
-    pub const fn new(
-        name: &'static str,
-        kind: Kind,
-        default: &'static str,
-        help: &'static str,
-    ) -> Self {
-        Self {
-            name,
-            short: None,
-            kind,
-            default,
-            help,
-        }
+    pub const fn new(name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Self {
+        Self { name, short: None, kind, default, help }
     }
 
     /// The same, with a short name.
@@ -98,11 +87,7 @@ impl Flag {
 
     /// For the parser.
     pub fn arg(&self) -> Arg {
-        let arg = Arg::new(self.name)
-            .long(self.name)
-            .short(self.short)
-            .help(self.help)
-            .allow_hyphen_values(true);
+        let arg = Arg::new(self.name).long(self.name).short(self.short).help(self.help).allow_hyphen_values(true);
         match self.kind {
             Kind::Bool => arg
                 .num_args(0..=1)

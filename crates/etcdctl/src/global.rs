@@ -15,108 +15,52 @@ use crate::go;
 use crate::log;
 use crate::print::{Format, Style};
 
-const ENDPOINTS: Flag = Flag::new(
-    "endpoints",
-    Kind::Texts,
-    "127.0.0.1:2379",
-    "gRPC endpoints",
-);
+const ENDPOINTS: Flag = Flag::new("endpoints", Kind::Texts, "127.0.0.1:2379", "gRPC endpoints");
 const DEBUG: Flag = Flag::switch("debug", "enable client-side debug logging");
-const WRITE_OUT: Flag = Flag::text(
-    "write-out",
-    "simple",
-    "set the output format (fields, json, protobuf, simple, table)",
-)
-.short('w');
+const WRITE_OUT: Flag =
+    Flag::text("write-out", "simple", "set the output format (fields, json, protobuf, simple, table)").short('w');
 const HEX: Flag = Flag::switch("hex", "print byte strings as hex encoded strings");
-const DIAL_TIMEOUT: Flag = Flag::new(
-    "dial-timeout",
-    Kind::Duration,
-    "2s",
-    "dial timeout for client connections",
-);
-const COMMAND_TIMEOUT: Flag = Flag::new(
-    "command-timeout",
-    Kind::Duration,
-    "5s",
-    "timeout for short running command (excluding dial timeout)",
-);
-const KEEPALIVE_TIME: Flag = Flag::new(
-    "keepalive-time",
-    Kind::Duration,
-    "2s",
-    "keepalive time for client connections",
-);
-const KEEPALIVE_TIMEOUT: Flag = Flag::new(
-    "keepalive-timeout",
-    Kind::Duration,
-    "6s",
-    "keepalive timeout for client connections",
-);
+const DIAL_TIMEOUT: Flag = Flag::new("dial-timeout", Kind::Duration, "2s", "dial timeout for client connections");
+const COMMAND_TIMEOUT: Flag =
+    Flag::new("command-timeout", Kind::Duration, "5s", "timeout for short running command (excluding dial timeout)");
+const KEEPALIVE_TIME: Flag = Flag::new("keepalive-time", Kind::Duration, "2s", "keepalive time for client connections");
+const KEEPALIVE_TIMEOUT: Flag =
+    Flag::new("keepalive-timeout", Kind::Duration, "6s", "keepalive timeout for client connections");
 const MAX_REQUEST_BYTES: Flag = Flag::int(
     "max-request-bytes",
     "client-side request send limit in bytes (if 0, it defaults to 2.0 MiB (2 * 1024 * 1024).)",
 );
-const MAX_RECV_BYTES: Flag = Flag::int(
-    "max-recv-bytes",
-    "client-side response receive limit in bytes (if 0, it defaults to \"math.MaxInt32\")",
-);
-const INSECURE_TRANSPORT: Flag = Flag::new(
-    "insecure-transport",
-    Kind::Bool,
-    "true",
-    "disable transport security for client connections",
-);
-const INSECURE_DISCOVERY: Flag = Flag::new(
-    "insecure-discovery",
-    Kind::Bool,
-    "true",
-    "accept insecure SRV records describing cluster endpoints",
-);
+const MAX_RECV_BYTES: Flag =
+    Flag::int("max-recv-bytes", "client-side response receive limit in bytes (if 0, it defaults to \"math.MaxInt32\")");
+const INSECURE_TRANSPORT: Flag =
+    Flag::new("insecure-transport", Kind::Bool, "true", "disable transport security for client connections");
+const INSECURE_DISCOVERY: Flag =
+    Flag::new("insecure-discovery", Kind::Bool, "true", "accept insecure SRV records describing cluster endpoints");
 const INSECURE_SKIP_TLS_VERIFY: Flag = Flag::switch(
     "insecure-skip-tls-verify",
     "skip server certificate verification (CAUTION: this option should be enabled only for \
      testing purposes)",
 );
-const CERT: Flag = Flag::text(
-    "cert",
-    "",
-    "identify secure client using this TLS certificate file",
-);
+const CERT: Flag = Flag::text("cert", "", "identify secure client using this TLS certificate file");
 const KEY: Flag = Flag::text("key", "", "identify secure client using this TLS key file");
-const CACERT: Flag = Flag::text(
-    "cacert",
-    "",
-    "verify certificates of TLS-enabled secure servers using this CA bundle",
-);
+const CACERT: Flag = Flag::text("cacert", "", "verify certificates of TLS-enabled secure servers using this CA bundle");
 const AUTH_JWT_TOKEN: Flag = Flag::text(
     "auth-jwt-token",
     "",
     "JWT token used for authentication (if this option is used, --user and --password should \
      not be set)",
 );
-const USER: Flag = Flag::text(
-    "user",
-    "",
-    "username[:password] for authentication (prompt if password is not supplied)",
-);
+const USER: Flag =
+    Flag::text("user", "", "username[:password] for authentication (prompt if password is not supplied)");
 const PASSWORD: Flag = Flag::text(
     "password",
     "",
     "password for authentication (if this option is used, --user option shouldn't include \
      password)",
 );
-const DISCOVERY_SRV: Flag = Flag::text(
-    "discovery-srv",
-    "",
-    "domain name to query for SRV records describing cluster endpoints",
-)
-.short('d');
-const DISCOVERY_SRV_NAME: Flag = Flag::text(
-    "discovery-srv-name",
-    "",
-    "service name to query when using DNS discovery",
-);
+const DISCOVERY_SRV: Flag =
+    Flag::text("discovery-srv", "", "domain name to query for SRV records describing cluster endpoints").short('d');
+const DISCOVERY_SRV_NAME: Flag = Flag::text("discovery-srv-name", "", "service name to query when using DNS discovery");
 
 /// All of them.
 pub const GLOBAL: &[Flag] = &[
@@ -161,18 +105,16 @@ pub struct Session {
 }
 
 impl Session {
-    /// What the flags and the environment describe. Nothing is sent yet.
-    pub fn open(matches: &ArgMatches) -> Result<Self> {
-        Self::open_with(matches, &[])
+    /// What the flags and the environment describe. Nothing is sent yet, except
+    /// that a user is logged in.
+    pub async fn open(matches: &ArgMatches) -> Result<Self> {
+        Self::open_with(matches, &[]).await
     }
 
     /// The same, for a command that shares more flags with its group.
-    pub fn open_with(matches: &ArgMatches, shared: &[Flag]) -> Result<Self> {
+    pub async fn open_with(matches: &ArgMatches, shared: &[Flag]) -> Result<Self> {
         let environment = environment(matches, shared)?;
-        let values = Values {
-            matches,
-            environment: &environment,
-        };
+        let values = Values { matches, environment: &environment };
         if values.is_on(&DEBUG)? {
             values.print(shared)?;
         }
@@ -183,9 +125,7 @@ impl Session {
                 return Err(Failure::arguments(text));
             }
         }
-        let wants_tls = [&CERT, &KEY, &CACERT]
-            .iter()
-            .any(|flag| !values.text(flag).is_empty());
+        let wants_tls = [&CERT, &KEY, &CACERT].iter().any(|flag| !values.text(flag).is_empty());
         if wants_tls || !values.is_on(&INSECURE_TRANSPORT)? {
             let text = "TLS is not supported yet";
             return Err(Failure::new(Exit::BadFeature, text));
@@ -205,20 +145,15 @@ impl Session {
             config.response_bytes_max = max;
         }
         config.credentials = credentials(&values)?;
-        let style = Style {
-            format: Format::parse(&values.text(&WRITE_OUT))?,
-            hex: values.is_on(&HEX)?,
-            value_only: false,
-        };
+        let style =
+            Style { format: Format::parse(&values.text(&WRITE_OUT))?, hex: values.is_on(&HEX)?, value_only: false };
         let command_timeout = values.duration(&COMMAND_TIMEOUT)?;
-        let client = Client::new(config)
-            .map_err(|error| Failure::from(error).exiting(Exit::BadConnection))?;
-        Ok(Self {
-            client,
-            style,
-            command_timeout,
-            environment,
-        })
+        let connect_timeout = config.connect_timeout;
+        let bad_connection = |error| Failure::from(error).exiting(Exit::BadConnection);
+        let client = Client::new(config).map_err(bad_connection)?;
+        let hurried = client.clone().with_timeout(Some(connect_timeout));
+        hurried.log_in().await.map_err(bad_connection)?;
+        Ok(Self { client, style, command_timeout, environment })
     }
 
     /// The client, for a short command.
@@ -230,10 +165,7 @@ impl Session {
     /// Whether a flag that is not global is on, here or in the environment.
     pub fn is_on(&self, flag: &Flag, matches: &ArgMatches) -> Result<bool> {
         let environment = &self.environment;
-        let values = Values {
-            matches,
-            environment,
-        };
+        let values = Values { matches, environment };
         values.is_on(flag)
     }
 }
@@ -326,20 +258,14 @@ fn variable(flag: &Flag) -> String {
 ///
 /// One whose flag is given too is an error that nobody can miss; one that no
 /// flag answers to is a warning.
-fn environment(
-    matches: &ArgMatches,
-    shared: &[Flag],
-) -> Result<BTreeMap<&'static str, String>> {
+fn environment(matches: &ArgMatches, shared: &[Flag]) -> Result<BTreeMap<&'static str, String>> {
     let mut found = BTreeMap::new();
     for (name, value) in std::env::vars_os() {
         let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
         if !name.starts_with(PREFIX) {
             continue;
         }
-        let flag = GLOBAL
-            .iter()
-            .chain(shared)
-            .find(|flag| variable(flag) == name);
+        let flag = GLOBAL.iter().chain(shared).find(|flag| variable(flag) == name);
         match flag {
             Some(flag) if matches.contains_id(flag.name) => {
                 let message = "conflicting environment variable is shadowed by corresponding \
@@ -399,9 +325,6 @@ fn ask_password() -> Result<String> {
 }
 
 fn stty(setting: &str) -> bool {
-    let status = Command::new("stty")
-        .arg(setting)
-        .stdin(Stdio::inherit())
-        .status();
+    let status = Command::new("stty").arg(setting).stdin(Stdio::inherit()).status();
     status.is_ok_and(|status| status.success())
 }

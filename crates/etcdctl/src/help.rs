@@ -62,12 +62,7 @@ pub fn usage(path: &[&'static Verb]) -> String {
         }
     }
     if is_group {
-        line(
-            &mut out,
-            format_args!(
-                "\nUse \"{full_name} [command] --help\" for more information about a command."
-            ),
-        );
+        line(&mut out, format_args!("\nUse \"{full_name} [command] --help\" for more information about a command."));
     }
     out
 }
@@ -181,9 +176,9 @@ Inserts value into the store.
              [flags]\n\nFlags:\n"
         ));
         assert!(text.contains("  -h, --help           help for put\n"), "{text}");
-        assert!(text.contains(
-            "      --lease string   lease ID (in hexadecimal) to attach to the key (default \"0\")\n"
-        ));
+        assert!(
+            text.contains("      --lease string   lease ID (in hexadecimal) to attach to the key (default \"0\")\n")
+        );
         assert!(text.ends_with(
             "\nUse \"etcdctl options\" for a list of global command-line options (applies to all \
              commands).\n"

@@ -55,18 +55,14 @@ fn run(line: &[OsString]) -> Result<()> {
             eprint!("{}", help::usage(&[]));
             Ok(())
         }
-        Parsed::UnknownCommand(word) => {
-            Err(Failure::new(Exit::Error, help::unknown_command(&word)))
-        }
+        Parsed::UnknownCommand(word) => Err(Failure::new(Exit::Error, help::unknown_command(&word))),
         Parsed::Misused(path, text) => {
             eprintln!("Error: {text}");
             eprintln!("{}", help::usage(&path));
             Err(Failure::silent(Exit::Error))
         }
         Parsed::Run(path, matches) => {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let result = runtime.block_on(cmd::run(&path, &matches));
             // A thread may still wait for a line of input that nobody needs.
             runtime.shutdown_background();

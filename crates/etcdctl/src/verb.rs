@@ -46,15 +46,7 @@ const PROGRAM: &str = "program";
 impl Verb {
     /// A command without flags.
     pub const fn new(usage: &'static str, short: &'static str) -> Self {
-        Self {
-            usage,
-            short,
-            long: "",
-            flags: &[],
-            shared: &[],
-            verbs: &[],
-            rest: Rest::Arguments,
-        }
+        Self { usage, short, long: "", flags: &[], shared: &[], verbs: &[], rest: Rest::Arguments }
     }
 
     /// The same, with these flags.
@@ -85,23 +77,13 @@ impl Verb {
             .args(self.flags.iter().map(Flag::arg))
             .args(self.shared.iter().map(|flag| flag.arg().global(true)))
             .subcommands(self.verbs.iter().map(Verb::command));
-        let arguments = Arg::new(ARGUMENTS)
-            .num_args(0..)
-            .value_parser(value_parser!(OsString));
+        let arguments = Arg::new(ARGUMENTS).num_args(0..).value_parser(value_parser!(OsString));
         command = match self.rest {
             Rest::Arguments => command.arg(arguments),
-            Rest::Program => command.arg(arguments).arg(
-                Arg::new(PROGRAM)
-                    .num_args(0..)
-                    .last(true)
-                    .value_parser(value_parser!(OsString)),
-            ),
-            Rest::Anything => command.arg(
-                arguments
-                    .trailing_var_arg(true)
-                    .allow_hyphen_values(true)
-                    .hide(true),
-            ),
+            Rest::Program => command
+                .arg(arguments)
+                .arg(Arg::new(PROGRAM).num_args(0..).last(true).value_parser(value_parser!(OsString))),
+            Rest::Anything => command.arg(arguments.trailing_var_arg(true).allow_hyphen_values(true).hide(true)),
         };
         command
     }

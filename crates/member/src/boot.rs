@@ -77,6 +77,7 @@ pub fn open<D: Disk>(
     store: store::Settings,
 ) -> Result<Opened<D>, Fault> {
     if !Log::exists(&disk, dirs::LOG)? {
+        refuse_orphan(&disk, &store)?;
         // The store first: a log without a store is refused below.
         Store::create(disk.clone(), dirs::STORE, store.clone())?;
         Log::create(disk.clone(), dirs::LOG, identity, limits::LOG_SEGMENT_BYTES)?;
@@ -148,6 +149,23 @@ impl<F: DiskFile> bolt::ReadAt for Image<F> {
 
     fn len(&self) -> u64 {
         self.0.len().unwrap_or(0)
+    }
+}
+
+/// A store that holds data and whose log is gone: to start anew would wipe it.
+fn refuse_orphan<D: Disk>(disk: &D, settings: &store::Settings) -> Result<(), Fault> {
+    if !Store::exists(disk, dirs::STORE)? {
+        return Ok(());
+    }
+    // Empty: the process ended between creating the store and the log.
+    match Store::open(disk.clone(), dirs::STORE, settings.clone())?.applied() {
+        (0, _) => Ok(()),
+        (applied, _) => Err(Fault::Mismatch(format!(
+            "{} has applied index {applied}, but there is no write-ahead log in {}: \
+             put it back, or remove this member and add it anew with an empty data directory",
+            dirs::STORE,
+            dirs::LOG
+        ))),
     }
 }
 

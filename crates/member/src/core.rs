@@ -236,10 +236,12 @@ impl Core {
     /// Moves all that is ready into `outputs`. Call once after a run of
     /// [`Core::step`]: batching happens here.
     pub fn take(&mut self, outputs: &mut Outputs) {
+        // First, so that reads which waited for a leader go to the one that has
+        // just appeared and are not taken for rounds of the one before.
+        self.notice_leader();
         self.propose_waiting(outputs);
         self.reads.start(&mut self.raft, self.ticks);
         self.raft.take(&mut self.output);
-        self.notice_leader();
         let raft::Output { messages, appends, committed, restore, reads, .. } = &mut self.output;
         outputs.messages.append(messages);
         outputs.appends.append(appends);

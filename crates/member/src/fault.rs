@@ -33,9 +33,8 @@ impl Fault {
     /// may be tried again.
     pub fn is_full(&self) -> bool {
         match self {
-            Fault::Store(store::Fault::Disk { source, .. }) | Fault::Log { source, .. } => {
-                source.kind() == std::io::ErrorKind::StorageFull
-            }
+            Fault::Store(fault) => fault.is_full(),
+            Fault::Log { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
             _ => false,
         }
     }

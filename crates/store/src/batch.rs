@@ -96,9 +96,8 @@ impl Batch {
 
     /// Revisions, where their items begin in the segment, and how long they are, in order.
     pub(crate) fn revisions(&self) -> impl Iterator<Item = (Revision, u64, usize)> + '_ {
-        let written = |change: &Written| {
-            (change.revision, self.offset + change.start as u64, change.end - change.start)
-        };
+        let written =
+            |change: &Written| (change.revision, self.offset + change.start as u64, change.end - change.start);
         self.changes.iter().map(written)
     }
 

@@ -55,24 +55,44 @@ pub(crate) fn sweep<D: Disk>(store: &mut Store<D>, budget_bytes: u64) -> Result<
     let mut given_back = 0;
     while left > 0 {
         // A rewriting that has begun is finished first: the places it reads are those of its own moment.
-        if let Some(sweep) = &mut housework.sweep {
-            let (seen, read) = sweep.step(writer, state, left)?;
+        if let Some(mut sweep) = housework.sweep.take() {
+            let (seen, read) = match sweep.step(writer, state, left) {
+                // No room to rewrite aside: what is there stays as it is, and a later call begins anew.
+                Err(fault) if fault.is_full() => {
+                    sweep.give_up(writer);
+                    break;
+                }
+                step => step?,
+            };
             left = left.saturating_sub(seen);
-            if read && let Some(sweep) = housework.sweep.take() {
-                given_back += sweep.finish(writer)?;
-                stats.segments_swept += 1;
+            if !read {
+                housework.sweep = Some(sweep);
+                continue;
             }
+            match sweep.finish(writer) {
+                Err(fault) if fault.is_full() => break,
+                swept => given_back += swept?,
+            }
+            stats.segments_swept += 1;
         } else if housework.accounted < state.compacted {
             left = left.saturating_sub(account(housework, writer, state, left)?);
         } else {
-            housework.sweep = Sweep::begin(writer, state)?;
-            if housework.sweep.is_none() {
-                break;
+            match Sweep::begin(writer, state) {
+                Ok(Some(sweep)) => housework.sweep = Some(sweep),
+                Ok(None) => break,
+                Err(fault) if fault.is_full() => break,
+                Err(fault) => return Err(fault),
             }
         }
     }
     stats.swept_bytes += given_back;
     Ok(given_back)
+}
+
+/// See [`Store::wants_sweep`].
+pub(crate) fn wants_sweep<D: Disk>(store: &Store<D>) -> bool {
+    let Store { writer, state, housework, .. } = store;
+    housework.sweep.is_some() || housework.accounted < state.compacted || Sweep::is_due(writer)
 }
 
 /// Goes on counting for about so many bytes. Returns how many it looked at.

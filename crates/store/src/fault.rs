@@ -49,6 +49,11 @@ impl Fault {
         Fault::Disk { file: file.to_owned(), source }
     }
 
+    /// Whether the disk has no room. Nothing was written.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Fault::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
     /// `file` is damaged.
     pub fn corrupt(file: &str, offset: u64, what: impl Into<String>) -> Fault {
         Fault::Corrupt { file: file.to_owned(), offset, what: what.into() }

@@ -165,6 +165,12 @@ impl<D: Disk> Store<D> {
         Store { settings, writer, state, stats: Stats::default(), housework }
     }
 
+    /// What to do while the disk is full: `wait` waits a while and says whether to try again. Without it a full disk is a
+    /// fault. Applying goes on when there is room, as if nothing had been.
+    pub fn wait_when_full(&mut self, wait: Box<dyn FnMut() -> bool + Send>) {
+        self.writer.room.waits = Some(wait);
+    }
+
     /// Makes all that is applied durable. Returns the last entry that is.
     pub fn sync(&mut self) -> Result<Index, Fault> {
         self.writer.sync()
@@ -251,6 +257,11 @@ impl<D: Disk> Store<D> {
     /// many bytes of disk were given back. Views taken before are not disturbed.
     pub fn sweep(&mut self, budget_bytes: u64) -> Result<u64, Fault> {
         crate::compact::sweep(self, budget_bytes)
+    }
+
+    /// Whether [`Store::sweep`] has anything to do. Ask after a compaction and after each step.
+    pub fn wants_sweep(&self) -> bool {
+        crate::compact::wants_sweep(self)
     }
 
     /// What was counted, and how large everything is.

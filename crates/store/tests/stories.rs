@@ -17,6 +17,16 @@ fn new_store() -> Store<disk::SimDisk> {
     Store::create(disk(), "revisions", settings()).unwrap()
 }
 
+fn sweep_all(store: &mut Store<disk::SimDisk>) {
+    for _ in 0..1000 {
+        if !store.wants_sweep() {
+            return;
+        }
+        store.sweep(10_000).unwrap();
+    }
+    panic!("there is no end to it: {:?}", store.stats());
+}
+
 fn alarm(action: pb::alarm_request::AlarmAction, member_id: u64, kind: AlarmKind) -> pb::InternalRaftRequest {
     let alarm = pb::AlarmRequest { action: action.into(), member_id, alarm: kind.0 };
     pb::InternalRaftRequest { alarm: Some(alarm), ..request() }
@@ -241,9 +251,7 @@ fn the_revision_outlives_the_last_deletion() {
     }
     let revision = store.view().revision();
     apply_all(&mut store, vec![compact(revision)]);
-    for _ in 0..100 {
-        store.sweep(1 << 20).unwrap();
-    }
+    sweep_all(&mut store);
     assert!(store.stats().swept_bytes > 10_000, "{:?}", store.stats());
     let rows: Vec<_> = store.view().records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 1, "the deletion at the compacted revision itself stays");
@@ -372,12 +380,40 @@ fn room_comes_back_when_every_change_was_alone_in_its_frame() {
     let revision = store.view().revision();
     apply(&mut store, compact(revision)).unwrap();
     let before = store.stats();
-    while store.sweep(10_000).unwrap() > 0 {}
+    sweep_all(&mut store);
     let after = store.stats();
     assert!(before.segments > 5 && after.segments <= 2, "{before:?} {after:?}");
     assert!(after.size_bytes <= settings().segment_bytes + 2000, "{after:?}");
     let range = store.view().range(&range_request("k", "l", 0)).unwrap();
     assert_eq!(range.kvs.len(), 3);
-    while store.sweep(10_000).unwrap() > 0 {}
+    sweep_all(&mut store);
     assert_eq!(store.stats().segments_swept, after.segments_swept, "what is clean is left alone");
+}
+
+#[test]
+fn a_full_disk_holds_the_store_up_and_loses_nothing() {
+    let disk = disk();
+    let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
+    apply(&mut store, put("before", "1")).unwrap();
+    let faults = disk::SimFaults { capacity_bytes: Some(3_000), ..Default::default() };
+    disk.set_faults(faults);
+    let waited = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (roomy, count) = (disk.clone(), waited.clone());
+    store.wait_when_full(Box::new(move || {
+        // Somebody makes room at the third look.
+        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
+            roomy.set_faults(disk::SimFaults::default());
+        }
+        true
+    }));
+    for at in 0..60 {
+        apply(&mut store, put(&format!("k{at:02}"), &"v".repeat(100))).unwrap();
+    }
+    assert_eq!(waited.load(std::sync::atomic::Ordering::Relaxed), 3, "it waited, and went on");
+    store.sync().unwrap();
+    let held = store.view().hash_kv(0).unwrap();
+    drop(store);
+    let store = Store::open(disk, "revisions", settings()).unwrap();
+    assert_eq!(store.view().hash_kv(0).unwrap(), held, "what was applied while it was full is there");
+    assert_eq!(store.view().count(store::keys::KeyRange::ALL), 61);
 }

@@ -132,8 +132,14 @@ impl Config {
 
     /// What the values mean together, in etcd's order.
     fn check(&self) -> Result<(), String> {
-        let listeners = [&self.listen_peer_urls, &self.listen_client_urls, &self.listen_metrics_urls];
-        listeners.into_iter().flatten().try_for_each(Url::check_listen)?;
+        for (flag, urls) in [
+            ("listen-peer-urls", &self.listen_peer_urls),
+            ("listen-client-urls", &self.listen_client_urls),
+            ("listen-metrics-urls", &self.listen_metrics_urls),
+        ] {
+            let refused = |reason| format!("{reason} (--{flag})");
+            urls.iter().try_for_each(Url::check_listen).map_err(refused)?;
+        }
         for (flag, urls) in [
             ("listen-peer-urls", &self.listen_peer_urls),
             ("listen-client-urls", &self.listen_client_urls),

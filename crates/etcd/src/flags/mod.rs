@@ -53,13 +53,15 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// Writes the reason where etcd writes it: plain on stderr, or as log records.
+    /// Writes the reason where etcd writes it, plain on stderr or as log records, and after records once more as a
+    /// plain line, as every other refusal to start has one.
     pub fn report(&self) {
-        if !self.text.is_empty() {
-            eprint!("{}", self.text);
-        }
         for note in &self.notes {
             crate::logging::emit(note);
+        }
+        match self.text.as_str() {
+            "" => eprintln!("etcd: {}", self.message),
+            text => eprint!("{text}"),
         }
     }
 

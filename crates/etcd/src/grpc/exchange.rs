@@ -1,7 +1,7 @@
 //! One call, from its head to its trailers.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -33,11 +33,7 @@ pub(super) async fn exchange<S: Service>(
     let (head, body) = request.into_parts();
     let mut wire = Wire::new(respond, held);
     if head.method == HttpMethod::GET || head.method == HttpMethod::HEAD {
-        let answer = service.plain(head);
-        if let Some(response) = unless_gone(|context| wire.poll_gone(context), answer).await {
-            wire.plain(response);
-        }
-        return;
+        return Box::pin(plain(&*service, head, wire)).await;
     }
     if let Some(response) = not_a_call(&head) {
         return wire.plain(response);
@@ -51,21 +47,28 @@ pub(super) async fn exchange<S: Service>(
     };
     let inbound = Inbound::new(body, decoder);
     if method.streaming {
-        stream(&*service, method, metadata, inbound, wire).await;
+        Box::pin(stream(&*service, method, metadata, inbound, wire)).await;
     } else {
         unary(&*service, method, metadata, inbound, wire).await;
     }
 }
 
+async fn plain<S: Service>(service: &S, head: http::request::Parts, mut wire: Wire) {
+    let answer = pin!(service.plain(head));
+    if let Some(response) = unless_gone(|context| wire.poll_gone(context), answer).await {
+        wire.plain(response);
+    }
+}
+
 async fn unary<S: Service>(service: &S, method: Method, metadata: Metadata, mut inbound: Inbound, mut wire: Wire) {
     let deadline = metadata.deadline;
-    let answer = async {
+    let answer = pin!(async {
         let Some(message) = inbound.next().await? else {
             return Err(Status::new(Code::Unknown, "EOF"));
         };
         service.unary(method, metadata, message).await
-    };
-    let answer = before(deadline, answer);
+    });
+    let answer = pin!(before(deadline, answer));
     let Some(answer) = unless_gone(|context| wire.poll_gone(context), answer).await else { return };
     let sent = match answer {
         Ok(message) if message.len() > MESSAGE_SENT_BYTES_MAX => Err(too_large(message.len())),
@@ -84,8 +87,8 @@ fn too_large(length: usize) -> Status {
 async fn stream<S: Service>(service: &S, method: Method, metadata: Metadata, inbound: Inbound, wire: Wire) {
     let outbound = Outbound::new(wire);
     let deadline = metadata.deadline;
-    let served = service.stream(method, metadata, inbound, outbound.clone());
-    let served = before(deadline, served);
+    let served = pin!(service.stream(method, metadata, inbound, outbound.clone()));
+    let served = pin!(before(deadline, served));
     if let Some(outcome) = unless_gone(|context| outbound.lock().poll_gone(context), served).await {
         outbound.lock().finish(outcome);
     }
@@ -126,13 +129,13 @@ fn not_a_call(head: &http::request::Parts) -> Option<Response<Bytes>> {
     None
 }
 
-/// The outcome, or `None` as soon as the client is gone, which is looked at
-/// only when the work has to wait.
+/// The outcome, or `None` as soon as the client is gone, which is looked at only when the work has to wait.
+///
+/// This and [`before`] borrow the work: taken by value, it would lie twice in the future of each.
 async fn unless_gone<T>(
     mut poll_gone: impl FnMut(&mut Context<'_>) -> Poll<()>,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
-    let mut work = pin!(work);
     poll_fn(|context| {
         if let Poll::Ready(outcome) = work.as_mut().poll(context) {
             return Poll::Ready(Some(outcome));
@@ -143,11 +146,13 @@ async fn unless_gone<T>(
 }
 
 /// The outcome, or the failure of a call whose deadline has passed.
-async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-    let work = pin!(work);
+async fn before<T>(
+    deadline: Option<Instant>,
+    work: Pin<&mut impl Future<Output = Result<T, Status>>>,
+) -> Result<T, Status> {
     match deadline {
         None => work.await,
-        Some(deadline) => match timeout_at(deadline, work).await {
+        Some(deadline) => match Box::pin(timeout_at(deadline, work)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Status::deadline_exceeded()),
         },

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::{InternalRaftRequest, ResponseHeader};
 use std::borrow::Cow;
+use std::future::Future;
 use store::{Fault, Header, ReadError, Refusal, Reply};
 
 /// The request in a message.
@@ -30,40 +31,33 @@ pub(super) fn wire_header(header: &Header) -> ResponseHeader {
     }
 }
 
-/// Puts a command into the log; the bytes of the response.
+/// Puts a command into the log; the bytes of the response. The wait is boxed: a command has room for every kind of
+/// request, and each future around it would be as large.
 pub(super) fn propose(
     handle: &Handle,
     request: InternalRaftRequest,
 ) -> impl Future<Output = Result<Bytes, Status>> + Send + '_ {
-    let outcome = handle.propose(request);
+    let proposed = Box::pin(handle.propose(request));
     async move {
-        let reply = counted(outcome).await?;
-        Ok(respond(handle, &reply))
+        let _pending = metrics::Pending::begin();
+        let reply = proposed.await.map_err(|error| {
+            if !matches!(error, Error::Refused(_)) {
+                metrics::proposal_failed();
+            }
+            status_of(&error)
+        })?;
+        // The reply has the revision that belongs to it; what has none gets the present one.
+        let header = handle.header(match &reply {
+            Reply::Members(_) | Reply::MemberAdd(_) => 0,
+            _ => handle.view().revision(),
+        });
+        Ok(reply.encode(&header).into())
     }
-}
-
-fn respond(handle: &Handle, reply: &Reply) -> Bytes {
-    // The reply has the revision that belongs to it; what has none gets the present one.
-    let header = handle.header(match reply {
-        Reply::Members(_) | Reply::MemberAdd(_) => 0,
-        _ => handle.view().revision(),
-    });
-    reply.encode(&header).into()
-}
-
-async fn counted(outcome: impl Future<Output = Result<Reply, Error>>) -> Result<Reply, Status> {
-    let _pending = metrics::Pending::begin();
-    outcome.await.map_err(|error| {
-        if !matches!(error, Error::Refused(_)) {
-            metrics::proposal_failed();
-        }
-        status_of(&error)
-    })
 }
 
 /// Waits until the View is as new as this moment.
 pub(super) async fn linearizable(handle: &Handle) -> Result<(), Status> {
-    handle.linearizable().await.map_err(|error| {
+    Box::pin(handle.linearizable()).await.map_err(|error| {
         metrics::read_index_failed();
         status_of(&error)
     })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proto::etcdserverpb::MemberListRequest;
 use store::MembersReply;
 
-pub(super) async fn member_list(handle: &Handle, request: &MemberListRequest) -> Result<Bytes, Status> {
+pub(super) async fn member_list(handle: &Handle, request: MemberListRequest) -> Result<Bytes, Status> {
     if request.linearizable {
         linearizable(handle).await?;
     }

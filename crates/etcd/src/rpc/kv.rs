@@ -15,9 +15,27 @@ use store::keys::KeyRange;
 
 /// A range that may return more keys than this is read on a thread of its own, so that the edge goes on meanwhile.
 const KEYS_INLINE_MAX: usize = 1000;
+/// How etcd labels a range in its metrics.
+const RANGE: &str = "Range";
 
+/// The answer of a range that has to wait for nothing: it may be stale, and is short. `None` for any other.
+pub(super) fn range_now(handle: &Handle, request: &RangeRequest) -> Option<Result<Bytes, Status>> {
+    if !request.serializable {
+        return None;
+    }
+    let timed = metrics::Timed::begin(RANGE);
+    let view = handle.view();
+    if is_long(&view, request) {
+        return None;
+    }
+    let answer = check::range(request).map_err(refused).and_then(|()| read(handle, &view, request));
+    timed.end(answer.is_ok());
+    Some(answer)
+}
+
+/// The answer of any range.
 pub(super) async fn range(handle: &Handle, request: RangeRequest) -> Result<Bytes, Status> {
-    let timed = metrics::Timed::begin("Range");
+    let timed = metrics::Timed::begin(RANGE);
     let answer = range_untimed(handle, request).await;
     timed.end(answer.is_ok());
     answer
@@ -29,16 +47,19 @@ async fn range_untimed(handle: &Handle, request: RangeRequest) -> Result<Bytes, 
         linearizable(handle).await?;
     }
     let view = handle.view();
+    if !is_long(&view, &request) {
+        return read(handle, &view, &request);
+    }
     let handle = handle.clone();
-    let is_long = is_long(&view, &request);
-    let read = move || {
-        let started = Instant::now();
-        let reply = view.range(&request);
-        metrics::ranged(started.elapsed(), reply.is_ok());
-        let reply = reply.map_err(unread)?;
-        Ok(Bytes::from(reply.encode(&handle.header(reply.revision))))
-    };
-    if is_long { blocking(read).await } else { read() }
+    blocking(move || read(&handle, &view, &request)).await
+}
+
+fn read(handle: &Handle, view: &View, request: &RangeRequest) -> Result<Bytes, Status> {
+    let started = Instant::now();
+    let reply = view.range(request);
+    metrics::ranged(started.elapsed(), reply.is_ok());
+    let reply = reply.map_err(unread)?;
+    Ok(reply.encode(&handle.header(reply.revision)).into())
 }
 
 pub(super) async fn put(handle: &Handle, request: PutRequest) -> Result<Bytes, Status> {
@@ -100,6 +121,7 @@ fn is_long(view: &View, request: &RangeRequest) -> bool {
     !is_present || view.count(keys) > KEYS_INLINE_MAX
 }
 
+/// Counts how long the work takes.
 async fn timed(kind: &'static str, work: impl Future<Output = Result<Bytes, Status>>) -> Result<Bytes, Status> {
     let timed = metrics::Timed::begin(kind);
     let answer = work.await;

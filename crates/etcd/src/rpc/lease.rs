@@ -34,7 +34,7 @@ pub(super) async fn keep_alive(handle: &Handle, messages: &mut Messages<'_>) -> 
     Ok(())
 }
 
-pub(super) async fn time_to_live(handle: &Handle, request: &LeaseTimeToLiveRequest) -> Result<Bytes, Status> {
+pub(super) async fn time_to_live(handle: &Handle, request: LeaseTimeToLiveRequest) -> Result<Bytes, Status> {
     let found = handle.time_to_live(request.id, request.keys).await.map_err(|error| status_of(&error))?;
     let header = handle.header(handle.view().revision());
     Ok(encoded(&LeaseTimeToLiveResponse {

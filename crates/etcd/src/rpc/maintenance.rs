@@ -46,7 +46,7 @@ pub(super) async fn hash(handle: &Handle) -> Result<Bytes, Status> {
     Ok(encoded(&HashResponse { header: Some(wire_header(&header)), hash }))
 }
 
-pub(super) async fn hash_kv(handle: &Handle, request: &HashKvRequest) -> Result<Bytes, Status> {
+pub(super) async fn hash_kv(handle: &Handle, request: HashKvRequest) -> Result<Bytes, Status> {
     let view = handle.view();
     let header = handle.header(view.revision());
     let revision = request.revision;
@@ -60,7 +60,7 @@ pub(super) async fn hash_kv(handle: &Handle, request: &HashKvRequest) -> Result<
 }
 
 /// The answer has no header, as with etcd.
-pub(super) async fn move_leader(handle: &Handle, request: &MoveLeaderRequest) -> Result<Bytes, Status> {
+pub(super) async fn move_leader(handle: &Handle, request: MoveLeaderRequest) -> Result<Bytes, Status> {
     handle.move_leader(request.target_id).await.map_err(|error| status_of(&error))?;
     Ok(encoded(&MoveLeaderResponse::default()))
 }

@@ -29,6 +29,8 @@ use admission::Admission;
 use answer::{decode, encoded};
 use bytes::Bytes;
 use proto::methods::{METHODS, path};
+use std::future::{Future, ready};
+use std::pin::Pin;
 use streams::Messages;
 
 pub(crate) use maintenance::alarm_name;
@@ -48,33 +50,42 @@ impl Router {
     async fn answer(&self, path: &'static str, metadata: &Metadata, message: Bytes) -> Result<Bytes, Status> {
         let handle = &self.handle;
         self.admission.check_api_version(metadata, false)?;
-        // A range is the one call that a learner may or may not take, so it is
-        // decoded before the question.
+        // A range is the one call that a learner may or may not take, so it is decoded before the question.
         if path == path::RANGE {
             let request = decode(message)?;
             self.admission.check_range(metadata, &request)?;
-            return kv::range(handle, request).await;
+            return match kv::range_now(handle, &request) {
+                Some(answer) => answer,
+                None => Box::pin(kv::range(handle, request)).await,
+            };
         }
         self.admission.check(metadata, path == path::STATUS)?;
-        match path {
-            path::PUT => kv::put(handle, decode(message)?).await,
-            path::DELETE_RANGE => kv::delete_range(handle, decode(message)?).await,
-            path::TXN => kv::txn(handle, decode(message)?).await,
-            path::COMPACT => kv::compact(handle, decode(message)?).await,
-            path::LEASE_GRANT => lease::grant(handle, decode(message)?).await,
-            path::LEASE_REVOKE => lease::revoke(handle, decode(message)?).await,
-            path::LEASE_TIME_TO_LIVE => lease::time_to_live(handle, &decode(message)?).await,
-            path::LEASE_LEASES => lease::leases(handle).await,
-            path::MEMBER_LIST => cluster::member_list(handle, &decode(message)?).await,
-            path::ALARM => maintenance::alarm(handle, decode(message)?).await,
-            path::STATUS => Ok(maintenance::status(handle)),
-            path::HASH => maintenance::hash(handle).await,
-            path::HASH_KV => maintenance::hash_kv(handle, &decode(message)?).await,
-            path::MOVE_LEADER => maintenance::move_leader(handle, &decode(message)?).await,
-            path::HEALTH_CHECK => health::check(&decode(message)?),
-            path::HEALTH_LIST => Ok(encoded(&health::list())),
-            _ => Err(not_yet(path)),
-        }
+        self.others(path, message)?.await
+    }
+
+    /// Each call's future is boxed by itself: inside one future for all methods, every call would be moved about as
+    /// the largest of them.
+    fn others(&self, path: &'static str, message: Bytes) -> Result<Answer<'_>, Status> {
+        let handle = &self.handle;
+        Ok(match path {
+            path::PUT => Box::pin(kv::put(handle, decode(message)?)),
+            path::DELETE_RANGE => Box::pin(kv::delete_range(handle, decode(message)?)),
+            path::TXN => Box::pin(kv::txn(handle, decode(message)?)),
+            path::COMPACT => Box::pin(kv::compact(handle, decode(message)?)),
+            path::LEASE_GRANT => Box::pin(lease::grant(handle, decode(message)?)),
+            path::LEASE_REVOKE => Box::pin(lease::revoke(handle, decode(message)?)),
+            path::LEASE_TIME_TO_LIVE => Box::pin(lease::time_to_live(handle, decode(message)?)),
+            path::LEASE_LEASES => Box::pin(lease::leases(handle)),
+            path::MEMBER_LIST => Box::pin(cluster::member_list(handle, decode(message)?)),
+            path::ALARM => Box::pin(maintenance::alarm(handle, decode(message)?)),
+            path::STATUS => Box::pin(ready(Ok(maintenance::status(handle)))),
+            path::HASH => Box::pin(maintenance::hash(handle)),
+            path::HASH_KV => Box::pin(maintenance::hash_kv(handle, decode(message)?)),
+            path::MOVE_LEADER => Box::pin(maintenance::move_leader(handle, decode(message)?)),
+            path::HEALTH_CHECK => Box::pin(ready(health::check(&decode(message)?))),
+            path::HEALTH_LIST => Box::pin(ready(Ok(encoded(&health::list())))),
+            _ => return Err(not_yet(path)),
+        })
     }
 
     async fn converse(
@@ -103,6 +114,9 @@ impl Router {
         }
     }
 }
+
+/// An answer that may have to be waited for.
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Status>> + Send + 'a>>;
 
 /// Known to etcd, not yet to us.
 fn not_yet(path: &str) -> Status {

@@ -1,7 +1,8 @@
 //! Paths: what leads where, and what is said of those that lead nowhere.
 
-use super::{not_yet, unknown};
-use crate::grpc::Code;
+use super::{Router, not_yet, unknown};
+use crate::grpc::{Code, Metadata, Method, Service};
+use bytes::Bytes;
 use proto::methods::path;
 
 #[test]
@@ -23,4 +24,16 @@ fn methods_that_are_missing_are_named() {
     let status = not_yet(path::MEMBER_ADD);
     assert_eq!(status.code(), Code::Unimplemented);
     assert_eq!(status.message(), "etcdserver: MemberAdd is not implemented yet");
+}
+
+/// Every call of a connection is moved into its set of calls whole, so its size is paid for by each.
+#[test]
+fn a_call_is_small() {
+    fn size<'a, F>(_: impl FnOnce(&'a Router, Metadata, Bytes) -> F) -> usize {
+        size_of::<F>()
+    }
+    let unary = size(|router: &Router, metadata, message| {
+        router.unary(Method { index: 0, streaming: false }, metadata, message)
+    });
+    assert!(unary <= 512, "{unary} bytes");
 }

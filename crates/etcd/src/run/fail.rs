@@ -31,28 +31,31 @@ impl Fatal {
         what: &str,
         mut write: impl FnMut() -> Result<T, E>,
     ) -> Result<T, Fault> {
-        let mut warned = false;
         loop {
             match write().map_err(Into::into) {
-                Err(fault) if fault.is_full() => {
-                    if !warned {
-                        tracing::error!(
-                            error = %fault,
-                            "no space left on device: writes to the {what} wait, clients are refused until there is room"
-                        );
-                        warned = true;
-                    }
-                    self.full.store(true, Ordering::Relaxed);
-                    std::thread::sleep(RETRY_FULL);
-                }
+                Err(fault) if fault.is_full() => self.wait(what),
                 done => {
-                    if warned {
-                        tracing::warn!("there is room on the disk again; writes to the {what} go on");
-                        self.full.store(false, Ordering::Relaxed);
-                    }
+                    self.written(what);
                     return done;
                 }
             }
+        }
+    }
+
+    /// Waits a while because the disk is full; clients are refused meanwhile.
+    pub fn wait(&self, what: &str) {
+        if !self.full.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "no space left on device: writes to the {what} wait, and clients are refused until there is room"
+            );
+        }
+        std::thread::sleep(RETRY_FULL);
+    }
+
+    /// A write went through: there is room.
+    pub fn written(&self, what: &str) {
+        if self.full.load(Ordering::Relaxed) && self.full.swap(false, Ordering::Relaxed) {
+            tracing::warn!("there is room on the disk again; writes to the {what} go on");
         }
     }
 

@@ -55,6 +55,11 @@ const SWEEP_BYTES: u64 = 16 << 20;
 /// Runs until Core has gone.
 pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<Sync>, around: Around) {
     let (mut asked, _) = store.applied();
+    let full = around.fatal.clone();
+    store.wait_when_full(Box::new(move || {
+        full.wait("revision log");
+        true
+    }));
     loop {
         let worked = select! {
             recv(jobs) -> job => match job {
@@ -101,14 +106,14 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
     let own = around.own_ids;
     let wanted = |id: RequestId| id >> 48 == own;
     let applied = store.apply(entries, &wanted)?;
+    around.fatal.written("revision log");
     crate::metrics::applied(started.elapsed(), entries.len(), store.stats());
     let view = store.view();
     around.view.store(Arc::new(view.clone()));
     // Hub hears before any client does: a watch created after a reply was
     // seen must not be told what that reply already said.
-    if !applied.events.is_empty() {
-        let _ = around.hub.send(HubInput::Publish(view, applied.events));
-    }
+    // Without events too: a compaction has none, and ends watches of the past.
+    let _ = around.hub.send(HubInput::Publish(view, applied.events));
     if !applied.leases.is_empty() {
         let _ = around.keeper.send(KeeperInput::Leases(applied.leases));
     }

@@ -104,6 +104,16 @@ pub fn our_program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_etcd"))
 }
 
+/// The real etcd to compare with.
+#[cfg(feature = "real-etcd")]
+pub fn real_program() -> PathBuf {
+    let directory = std::env::var("QUORATE_ETCD_BIN");
+    let directory = directory.expect("QUORATE_ETCD_BIN names the directory with a real etcd; it is not set");
+    let program = PathBuf::from(&directory).join("etcd");
+    assert!(program.is_file(), "QUORATE_ETCD_BIN={directory}, but there is no {}", program.display());
+    program
+}
+
 /// One member: its flags, and its process while it runs.
 pub struct Member {
     pub name: String,

@@ -10,6 +10,11 @@ mod load;
 mod raw;
 
 mod catch_up;
+mod damage;
 mod leader_loss;
+mod leases;
 mod majority;
 mod refusals;
+mod requests;
+mod restarts;
+mod watching;

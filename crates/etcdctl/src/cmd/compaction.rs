@@ -9,17 +9,11 @@ use crate::global::Session;
 use crate::go::number::parse_int;
 use crate::verb::{Verb, arguments};
 
-const PHYSICAL: Flag = Flag::switch(
-    "physical",
-    "'true' to wait for compaction to physically remove all old revisions",
-);
+const PHYSICAL: Flag = Flag::switch("physical", "'true' to wait for compaction to physically remove all old revisions");
 
 /// The command.
-pub const VERB: Verb = Verb::new(
-    "compaction [options] <revision>",
-    "Compacts the event history in etcd",
-)
-.flags(&[PHYSICAL]);
+pub const VERB: Verb =
+    Verb::new("compaction [options] <revision>", "Compacts the event history in etcd").flags(&[PHYSICAL]);
 
 /// Runs it.
 pub async fn run(matches: &ArgMatches) -> Result<()> {
@@ -29,11 +23,8 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     };
     let bad = |error| Failure::new(Exit::Error, error);
     let revision = parse_int(revision, 10).map_err(bad)?;
-    let session = Session::open(matches)?;
-    let request = CompactionRequest {
-        revision,
-        physical: PHYSICAL.is_on(matches),
-    };
+    let session = Session::open(matches).await?;
+    let request = CompactionRequest { revision, physical: PHYSICAL.is_on(matches) };
     session.timed().compact(request).await?;
     println!("compacted revision {revision}");
     Ok(())

@@ -8,10 +8,7 @@ use crate::fail::{Exit, Failure, Result};
 use crate::verb::{Verb, arguments};
 
 /// The command.
-pub const VERB: Verb = Verb::new(
-    "completion [bash|zsh|fish|powershell]",
-    "Generate completion script",
-);
+pub const VERB: Verb = Verb::new("completion [bash|zsh|fish|powershell]", "Generate completion script");
 
 /// Runs it.
 pub fn run(matches: &ArgMatches) -> Result<()> {

@@ -15,18 +15,14 @@ use crate::verb::{Verb, arguments};
 
 const PREFIX: Flag = Flag::switch("prefix", "delete keys with matching prefix");
 const PREV_KV: Flag = Flag::switch("prev-kv", "return deleted key-value pairs");
-const FROM: Flag = Flag::switch(
-    "from-key",
-    "delete keys that are greater than or equal to the given key using byte compare",
-);
+const FROM: Flag =
+    Flag::switch("from-key", "delete keys that are greater than or equal to the given key using byte compare");
 const RANGE: Flag = Flag::switch("range", "delete range of keys without delay");
 
 /// The command.
-pub const VERB: Verb = Verb::new(
-    "del [options] <key> [range_end]",
-    "Removes the specified key or range of keys [key, range_end)",
-)
-.flags(&[PREFIX, PREV_KV, FROM, RANGE]);
+pub const VERB: Verb =
+    Verb::new("del [options] <key> [range_end]", "Removes the specified key or range of keys [key, range_end)")
+        .flags(&[PREFIX, PREV_KV, FROM, RANGE]);
 
 /// Time to think better of deleting a range that may not have been meant as one.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
@@ -42,7 +38,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
         );
         tokio::time::sleep(SECOND_THOUGHTS).await;
     }
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let response = session.timed().delete(request).await?;
     session.style.show(&Answer::Delete(response))
 }
@@ -52,15 +48,11 @@ pub fn request(matches: &ArgMatches) -> Result<DeleteRangeRequest> {
     let mut arguments = arguments(matches).into_iter();
     let (key, range_end, more) = (arguments.next(), arguments.next(), arguments.next());
     let (Some(key), None) = (key, more) else {
-        return Err(Failure::arguments(
-            "del command needs one argument as key and an optional argument as range_end",
-        ));
+        return Err(Failure::arguments("del command needs one argument as key and an optional argument as range_end"));
     };
     let (prefix, from_key) = (PREFIX.is_on(matches), FROM.is_on(matches));
     if prefix && from_key {
-        return Err(Failure::arguments(
-            "`--prefix` and `--from-key` cannot be set at the same time, choose one",
-        ));
+        return Err(Failure::arguments("`--prefix` and `--from-key` cannot be set at the same time, choose one"));
     }
     if range_end.is_some() && (prefix || from_key) {
         return Err(Failure::arguments(
@@ -97,13 +89,9 @@ mod tests {
 
     #[test]
     fn only_a_bare_range_waits() {
-        for (line, waits) in [
-            ("a", false),
-            ("a b", true),
-            ("a b --range", false),
-            ("a --prefix", false),
-            ("a --from-key", false),
-        ] {
+        for (line, waits) in
+            [("a", false), ("a b", true), ("a b --range", false), ("a --prefix", false), ("a --from-key", false)]
+        {
             let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.into()).collect();
             let matches = parse_alone(&VERB, &words).unwrap();
             let request = request(&matches).unwrap();

@@ -47,7 +47,7 @@ The items in the lists are endpoint, ID, version, storage version, db size, in u
 
 /// `endpoint health`
 pub async fn health(matches: &ArgMatches) -> Result<()> {
-    let session = Session::open_with(matches, &[CLUSTER])?;
+    let session = Session::open_with(matches, &[CLUSTER]).await?;
     let mut checks = Vec::new();
     for endpoint in endpoints(&session, matches).await? {
         let client = session.timed().at(&endpoint);
@@ -72,18 +72,11 @@ async fn check(endpoint: String, client: client::Result<Client>) -> Health {
     let client = match client {
         Ok(client) => client,
         Err(error) => {
-            return Health {
-                endpoint,
-                error: error.to_string(),
-                took: String::new(),
-            };
+            return Health { endpoint, error: error.to_string(), took: String::new() };
         }
     };
     let begun = Instant::now();
-    let read = client.range(RangeRequest {
-        key: "health".into(),
-        ..RangeRequest::default()
-    });
+    let read = client.range(RangeRequest { key: "health".into(), ..RangeRequest::default() });
     let error = match read.await {
         Err(error) if !error.says("etcdserver: permission denied") => error.to_string(),
         _ => String::new(),
@@ -93,11 +86,7 @@ async fn check(endpoint: String, client: client::Result<Client>) -> Health {
         "" => alarms(&client).await,
         _ => error,
     };
-    Health {
-        endpoint,
-        error,
-        took,
-    }
+    Health { endpoint, error, took }
 }
 
 /// What the raised alarms say; empty when there are none.
@@ -121,7 +110,7 @@ async fn alarms(client: &Client) -> String {
 
 /// `endpoint status`
 pub async fn status(matches: &ArgMatches) -> Result<()> {
-    let session = Session::open_with(matches, &[CLUSTER])?;
+    let session = Session::open_with(matches, &[CLUSTER]).await?;
     let mut all = Vec::new();
     let mut failed = false;
     for endpoint in endpoints(&session, matches).await? {
@@ -143,7 +132,7 @@ pub async fn status(matches: &ArgMatches) -> Result<()> {
 
 /// `endpoint hashkv`
 pub async fn hash_kv(matches: &ArgMatches) -> Result<()> {
-    let session = Session::open_with(matches, &[CLUSTER])?;
+    let session = Session::open_with(matches, &[CLUSTER]).await?;
     let revision = REV.number(matches);
     let mut all = Vec::new();
     let mut failed = None;

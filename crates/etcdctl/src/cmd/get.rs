@@ -12,37 +12,20 @@ use crate::go::quote;
 use crate::print::{Answer, Format};
 use crate::verb::{Verb, arguments};
 
-const CONSISTENCY: Flag = Flag::text(
-    "consistency",
-    "l",
-    "Linearizable(l) or Serializable(s)",
-);
-const ORDER: Flag = Flag::text(
-    "order",
-    "",
-    "Order of results; ASCEND or DESCEND (ASCEND by default)",
-);
-const SORT_BY: Flag = Flag::text(
-    "sort-by",
-    "",
-    "Sort target; CREATE, KEY, MODIFY, VALUE, or VERSION",
-);
+const CONSISTENCY: Flag = Flag::text("consistency", "l", "Linearizable(l) or Serializable(s)");
+const ORDER: Flag = Flag::text("order", "", "Order of results; ASCEND or DESCEND (ASCEND by default)");
+const SORT_BY: Flag = Flag::text("sort-by", "", "Sort target; CREATE, KEY, MODIFY, VALUE, or VERSION");
 /// Most results.
 pub const LIMIT: Flag = Flag::int("limit", "Maximum number of results");
 /// All keys that begin with the argument.
 pub const PREFIX: Flag = Flag::switch("prefix", "Get keys with matching prefix");
-const FROM: Flag = Flag::switch(
-    "from-key",
-    "Get keys that are greater than or equal to the given key using byte compare",
-);
+const FROM: Flag =
+    Flag::switch("from-key", "Get keys that are greater than or equal to the given key using byte compare");
 /// The revision to read at.
 pub const REV: Flag = Flag::int("rev", "Specify the kv revision");
 const KEYS_ONLY: Flag = Flag::switch("keys-only", "Get only the keys");
 const COUNT_ONLY: Flag = Flag::switch("count-only", "Get only the count");
-const VALUE_ONLY: Flag = Flag::switch(
-    "print-value-only",
-    "Only write values when using the \"simple\" output format",
-);
+const VALUE_ONLY: Flag = Flag::switch("print-value-only", "Only write values when using the \"simple\" output format");
 const MIN_CREATE_REV: Flag = Flag::int("min-create-rev", "Minimum create revision");
 const MAX_CREATE_REV: Flag = Flag::int("max-create-rev", "Maximum create revision");
 const MIN_MOD_REV: Flag = Flag::int("min-mod-rev", "Minimum modification revision");
@@ -50,11 +33,7 @@ const MAX_MOD_REV: Flag = Flag::int("max-mod-rev", "Maximum modification revisio
 const STREAM: Flag = Flag::switch("stream", "Get the results in pieces, as a stream");
 
 /// The command.
-pub const VERB: Verb = Verb::new(
-    "get [options] <key> [range_end]",
-    "Gets the key or a range of keys",
-)
-.flags(&[
+pub const VERB: Verb = Verb::new("get [options] <key> [range_end]", "Gets the key or a range of keys").flags(&[
     CONSISTENCY,
     ORDER,
     SORT_BY,
@@ -75,7 +54,7 @@ pub const VERB: Verb = Verb::new(
 /// Runs it.
 pub async fn run(matches: &ArgMatches) -> Result<()> {
     let request = request(matches)?;
-    let mut session = Session::open(matches)?;
+    let mut session = Session::open(matches).await?;
     let response = if STREAM.is_on(matches) {
         let read = async { session.client.range_stream(request).await?.collect().await };
         let read = tokio::time::timeout(session.command_timeout, read).await;
@@ -102,21 +81,15 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
 pub fn request(matches: &ArgMatches) -> Result<RangeRequest> {
     let mut arguments = arguments(matches).into_iter();
     let Some(key) = arguments.next() else {
-        return Err(Failure::arguments(
-            "get command needs one argument as key and an optional argument as range_end",
-        ));
+        return Err(Failure::arguments("get command needs one argument as key and an optional argument as range_end"));
     };
     let (prefix, from_key) = (PREFIX.is_on(matches), FROM.is_on(matches));
     if prefix && from_key {
-        return Err(Failure::arguments(
-            "`--prefix` and `--from-key` cannot be set at the same time, choose one",
-        ));
+        return Err(Failure::arguments("`--prefix` and `--from-key` cannot be set at the same time, choose one"));
     }
     let (keys_only, count_only) = (KEYS_ONLY.is_on(matches), COUNT_ONLY.is_on(matches));
     if keys_only && count_only {
-        return Err(Failure::arguments(
-            "`--keys-only` and `--count-only` cannot be set at the same time, choose one",
-        ));
+        return Err(Failure::arguments("`--keys-only` and `--count-only` cannot be set at the same time, choose one"));
     }
     let serializable = serializable(&CONSISTENCY.value(matches))?;
     let range_end = arguments.next();
@@ -177,10 +150,7 @@ fn sort_order(text: &str) -> Result<SortOrder> {
         "" => Ok(SortOrder::None),
         "ASCEND" => Ok(SortOrder::Ascend),
         "DESCEND" => Ok(SortOrder::Descend),
-        _ => Err(Failure::new(
-            Exit::BadFeature,
-            format!("bad sort order {text}"),
-        )),
+        _ => Err(Failure::new(Exit::BadFeature, format!("bad sort order {text}"))),
     }
 }
 
@@ -191,10 +161,7 @@ fn sort_target(text: &str) -> Result<SortTarget> {
         "MODIFY" => Ok(SortTarget::Mod),
         "VALUE" => Ok(SortTarget::Value),
         "VERSION" => Ok(SortTarget::Version),
-        _ => Err(Failure::new(
-            Exit::BadFeature,
-            format!("bad sort target {text}"),
-        )),
+        _ => Err(Failure::new(Exit::BadFeature, format!("bad sort target {text}"))),
     }
 }
 
@@ -238,11 +205,7 @@ mod tests {
         for (line, exit, text) in [
             ("a --order x", Exit::BadFeature, "bad sort order x"),
             ("a --sort-by x", Exit::BadFeature, "bad sort target x"),
-            (
-                "a --consistency x",
-                Exit::BadFeature,
-                "unknown consistency flag \"x\"",
-            ),
+            ("a --consistency x", Exit::BadFeature, "unknown consistency flag \"x\""),
             (
                 "a --prefix --from-key",
                 Exit::BadArguments,

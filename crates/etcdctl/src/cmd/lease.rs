@@ -11,10 +11,7 @@ use crate::print::{Answer, Format};
 use crate::verb::{Verb, arguments};
 
 const KEYS: Flag = Flag::switch("keys", "Get keys attached to this lease");
-const ONCE: Flag = Flag::switch(
-    "once",
-    "Resets the keep-alive time to its original value and exits immediately",
-);
+const ONCE: Flag = Flag::switch("once", "Resets the keep-alive time to its original value and exits immediately");
 
 /// The commands.
 pub const VERB: Verb = Verb::new("lease <subcommand>", "Lease related commands").verbs(&[
@@ -34,7 +31,7 @@ pub async fn grant(matches: &ArgMatches) -> Result<()> {
     };
     let bad = |error| Failure::arguments(format!("bad TTL ({error})"));
     let ttl = parse_int(ttl, 10).map_err(bad)?;
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let request = LeaseGrantRequest { ttl, id: 0 };
     let granted = session.timed().lease_grant(request).await;
     let granted = granted.map_err(|error| Failure::from(error).because("failed to grant lease"))?;
@@ -44,21 +41,17 @@ pub async fn grant(matches: &ArgMatches) -> Result<()> {
 /// `lease revoke`
 pub async fn revoke(matches: &ArgMatches) -> Result<()> {
     let id = id(matches, "lease revoke command needs 1 argument")?;
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let revoked = session.timed().lease_revoke(id).await;
-    let revoked =
-        revoked.map_err(|error| Failure::from(error).because("failed to revoke lease"))?;
+    let revoked = revoked.map_err(|error| Failure::from(error).because("failed to revoke lease"))?;
     session.style.show(&Answer::Revoke(id, revoked))
 }
 
 /// `lease timetolive`
 pub async fn time_to_live(matches: &ArgMatches) -> Result<()> {
-    let id = id(
-        matches,
-        "lease timetolive command needs lease ID as argument",
-    )?;
+    let id = id(matches, "lease timetolive command needs lease ID as argument")?;
     let keys = KEYS.is_on(matches);
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let request = LeaseTimeToLiveRequest { id, keys };
     let response = session.client.lease_time_to_live(request).await;
     let response = response.map_err(bad_connection)?;
@@ -67,18 +60,15 @@ pub async fn time_to_live(matches: &ArgMatches) -> Result<()> {
 
 /// `lease list`
 pub async fn list(matches: &ArgMatches) -> Result<()> {
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let response = session.client.lease_list().await.map_err(bad_connection)?;
     session.style.show(&Answer::Leases(response))
 }
 
 /// `lease keep-alive`
 pub async fn keep_alive(matches: &ArgMatches) -> Result<()> {
-    let id = id(
-        matches,
-        "lease keep-alive command needs lease ID as argument",
-    )?;
-    let session = Session::open(matches)?;
+    let id = id(matches, "lease keep-alive command needs lease ID as argument")?;
+    let session = Session::open(matches).await?;
     if ONCE.is_on(matches) {
         let response = session.client.lease_keep_alive_once(id).await;
         let response = response.map_err(bad_connection)?;
@@ -104,7 +94,5 @@ fn id(matches: &ArgMatches, otherwise: &str) -> Result<i64> {
     let [id] = arguments.as_slice() else {
         return Err(Failure::arguments(otherwise));
     };
-    parse_int(id, 16).map_err(|error| {
-        Failure::arguments(format!("bad lease ID arg ({error}), expecting ID in Hex"))
-    })
+    parse_int(id, 16).map_err(|error| Failure::arguments(format!("bad lease ID arg ({error}), expecting ID in Hex")))
 }

@@ -9,10 +9,8 @@ use crate::print::Answer;
 use crate::verb::{Verb, arguments};
 
 /// The command.
-pub const VERB: Verb = Verb::new(
-    "move-leader <transferee-member-id>",
-    "Transfers leadership to another etcd cluster member.",
-);
+pub const VERB: Verb =
+    Verb::new("move-leader <transferee-member-id>", "Transfers leadership to another etcd cluster member.");
 
 /// Runs it: finds the leader among the endpoints, and asks it.
 pub async fn run(matches: &ArgMatches) -> Result<()> {
@@ -21,7 +19,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
         return Err(Failure::arguments("move-leader command needs 1 argument"));
     };
     let target = parse_uint(target, 16).map_err(Failure::arguments)?;
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let endpoints = session.client.endpoints();
     for endpoint in endpoints {
         let client = session.timed().at(endpoint)?;
@@ -34,7 +32,5 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
         }
     }
     let endpoints = endpoints.join(" ");
-    Err(Failure::arguments(format!(
-        "no leader endpoint given at [{endpoints}]"
-    )))
+    Err(Failure::arguments(format!("no leader endpoint given at [{endpoints}]")))
 }

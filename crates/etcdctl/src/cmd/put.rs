@@ -12,15 +12,8 @@ use crate::go::number::parse_int;
 use crate::print::Answer;
 use crate::verb::{Verb, arguments};
 
-const LEASE: Flag = Flag::text(
-    "lease",
-    "0",
-    "lease ID (in hexadecimal) to attach to the key",
-);
-const PREV_KV: Flag = Flag::switch(
-    "prev-kv",
-    "return the previous key-value pair before modification",
-);
+const LEASE: Flag = Flag::text("lease", "0", "lease ID (in hexadecimal) to attach to the key");
+const PREV_KV: Flag = Flag::switch("prev-kv", "return the previous key-value pair before modification");
 const IGNORE_VALUE: Flag = Flag::switch("ignore-value", "updates the key using its current value");
 const IGNORE_LEASE: Flag = Flag::switch("ignore-lease", "updates the key using its current lease");
 
@@ -55,7 +48,7 @@ will store the content of the file to <key>.
 /// Runs it.
 pub async fn run(matches: &ArgMatches) -> Result<()> {
     let request = request(matches, read_input)?;
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let response = session.timed().put(request).await?;
     session.style.show(&Answer::Put(response))
 }
@@ -63,28 +56,21 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
 /// The request that these flags and arguments describe. A value that is not
 /// among them comes from `input`, which may not be empty.
 pub fn request(matches: &ArgMatches, input: impl Fn() -> Vec<u8>) -> Result<PutRequest> {
-    let too_few = || {
-        Failure::arguments("put command needs 1 argument and input from stdin or 2 arguments")
-    };
+    let too_few = || Failure::arguments("put command needs 1 argument and input from stdin or 2 arguments");
     let mut arguments = arguments(matches).into_iter();
     let key = arguments.next().ok_or_else(too_few)?;
     let given = arguments.next();
     let ignore_value = IGNORE_VALUE.is_on(matches);
     if ignore_value && given.is_some() {
-        return Err(Failure::arguments(
-            "put command needs only 1 argument when 'ignore-value' is set",
-        ));
+        return Err(Failure::arguments("put command needs only 1 argument when 'ignore-value' is set"));
     }
     let value = match given {
         Some(value) => value,
         None if ignore_value => Vec::new(),
-        None => Some(input())
-            .filter(|value| !value.is_empty())
-            .ok_or_else(too_few)?,
+        None => Some(input()).filter(|value| !value.is_empty()).ok_or_else(too_few)?,
     };
-    let lease = parse_int(LEASE.value(matches).as_bytes(), 16).map_err(|error| {
-        Failure::arguments(format!("bad lease ID ({error}), expecting ID in Hex"))
-    })?;
+    let lease = parse_int(LEASE.value(matches).as_bytes(), 16)
+        .map_err(|error| Failure::arguments(format!("bad lease ID ({error}), expecting ID in Hex")))?;
     Ok(PutRequest {
         key: key.into(),
         value: value.into(),
@@ -122,10 +108,7 @@ mod tests {
         let text = "put command needs 1 argument and input from stdin or 2 arguments";
         assert_eq!(of("a", "").unwrap_err(), Failure::arguments(text));
         let text = "put command needs only 1 argument when 'ignore-value' is set";
-        assert_eq!(
-            of("a b --ignore-value", "").unwrap_err(),
-            Failure::arguments(text)
-        );
+        assert_eq!(of("a b --ignore-value", "").unwrap_err(), Failure::arguments(text));
     }
 
     #[test]
@@ -133,9 +116,6 @@ mod tests {
         assert_eq!(of("a b --lease 1f", "").unwrap().lease, 31);
         let text = "bad lease ID (strconv.ParseInt: parsing \"zz\": invalid syntax), \
                     expecting ID in Hex";
-        assert_eq!(
-            of("a b --lease zz", "").unwrap_err(),
-            Failure::arguments(text)
-        );
+        assert_eq!(of("a b --lease zz", "").unwrap_err(), Failure::arguments(text));
     }
 }

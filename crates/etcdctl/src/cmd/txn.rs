@@ -22,22 +22,18 @@ use crate::go::words;
 use crate::print::Answer;
 use crate::verb::{Verb, arguments};
 
-const INTERACTIVE: Flag =
-    Flag::switch("interactive", "Input transaction in interactive mode").short('i');
+const INTERACTIVE: Flag = Flag::switch("interactive", "Input transaction in interactive mode").short('i');
 
 /// The command.
-pub const VERB: Verb = Verb::new(
-    "txn [options]",
-    "Txn processes all the requests in one transaction",
-)
-.flags(&[INTERACTIVE]);
+pub const VERB: Verb =
+    Verb::new("txn [options]", "Txn processes all the requests in one transaction").flags(&[INTERACTIVE]);
 
 /// Runs it.
 pub async fn run(matches: &ArgMatches) -> Result<()> {
     if !arguments(matches).is_empty() {
         return Err(Failure::arguments("txn command does not accept argument"));
     }
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let prompt = |text| {
         if INTERACTIVE.is_on(matches) {
             println!("{text}");
@@ -50,11 +46,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     let success = paragraph(&mut input, operation)?;
     prompt("failure requests (get, put, del):");
     let failure = paragraph(&mut input, operation)?;
-    let request = TxnRequest {
-        compare,
-        success,
-        failure,
-    };
+    let request = TxnRequest { compare, success, failure };
     // As long as it takes: the user was asked to think, so may the cluster.
     let response = session.client.txn(request).await?;
     session.style.show(&Answer::Txn(response))
@@ -88,8 +80,7 @@ fn compare(line: &[u8]) -> Result<Compare> {
     };
     let (target, inside) = (&line[..open], &line[open + 1..]);
     let parts = Parts::read(inside);
-    let (Some(key), Some(operator), Some(value)) = (&parts.key, &parts.operator, &parts.value)
-    else {
+    let (Some(key), Some(operator), Some(value)) = (&parts.key, &parts.operator, &parts.value) else {
         return Err(invalid(format!(
             "malformed comparison: {shown}; got {}({}) {} {}",
             String::from_utf8_lossy(target),
@@ -104,15 +95,9 @@ fn compare(line: &[u8]) -> Result<Compare> {
     };
     let (target, union) = match target {
         b"ver" | b"version" => (CompareTarget::Version, TargetUnion::Version(number(10)?)),
-        b"c" | b"create" => (
-            CompareTarget::Create,
-            TargetUnion::CreateRevision(number(10)?),
-        ),
+        b"c" | b"create" => (CompareTarget::Create, TargetUnion::CreateRevision(number(10)?)),
         b"m" | b"mod" => (CompareTarget::Mod, TargetUnion::ModRevision(number(10)?)),
-        b"val" | b"value" => (
-            CompareTarget::Value,
-            TargetUnion::Value(value.clone().into()),
-        ),
+        b"val" | b"value" => (CompareTarget::Value, TargetUnion::Value(value.clone().into())),
         b"lease" => (CompareTarget::Lease, TargetUnion::Lease(number(16)?)),
         other => {
             let other = String::from_utf8_lossy(other);
@@ -187,9 +172,7 @@ fn operation(line: &[u8]) -> Result<RequestOp> {
     // Names may be shortened here too.
     let verbs = [put::VERB, get::VERB, del::VERB];
     let name = String::from_utf8_lossy(name);
-    let verb = verbs
-        .iter()
-        .find(|verb| verb.name().starts_with(&*name) && !name.is_empty());
+    let verb = verbs.iter().find(|verb| verb.name().starts_with(&*name) && !name.is_empty());
     let refused = || invalid(format!("invalid txn request: {shown}"));
     let verb = verb.ok_or_else(refused)?;
     let matches = parse_alone(verb, rest).ok_or_else(refused)?;
@@ -198,9 +181,7 @@ fn operation(line: &[u8]) -> Result<RequestOp> {
         "get" => Request::RequestRange(get::request(&matches)?),
         _ => Request::RequestDeleteRange(del::request(&matches)?),
     };
-    Ok(RequestOp {
-        request: Some(request),
-    })
+    Ok(RequestOp { request: Some(request) })
 }
 
 #[cfg(test)]
@@ -210,36 +191,16 @@ mod tests {
     #[test]
     fn guards() {
         for (line, target, result, union) in [
-            (
-                r#"ver("a") > "0""#,
-                CompareTarget::Version,
-                CompareResult::Greater,
-                TargetUnion::Version(0),
-            ),
+            (r#"ver("a") > "0""#, CompareTarget::Version, CompareResult::Greater, TargetUnion::Version(0)),
             (
                 r#"create( `a`)   <   "7" and more"#,
                 CompareTarget::Create,
                 CompareResult::Less,
                 TargetUnion::CreateRevision(7),
             ),
-            (
-                r#"m("\x61") = "-1""#,
-                CompareTarget::Mod,
-                CompareResult::Equal,
-                TargetUnion::ModRevision(-1),
-            ),
-            (
-                r#"value("a") != "x y""#,
-                CompareTarget::Value,
-                CompareResult::NotEqual,
-                TargetUnion::Value("x y".into()),
-            ),
-            (
-                r#"lease("a") = "1f""#,
-                CompareTarget::Lease,
-                CompareResult::Equal,
-                TargetUnion::Lease(31),
-            ),
+            (r#"m("\x61") = "-1""#, CompareTarget::Mod, CompareResult::Equal, TargetUnion::ModRevision(-1)),
+            (r#"value("a") != "x y""#, CompareTarget::Value, CompareResult::NotEqual, TargetUnion::Value("x y".into())),
+            (r#"lease("a") = "1f""#, CompareTarget::Lease, CompareResult::Equal, TargetUnion::Lease(31)),
         ] {
             let guard = compare(line.as_bytes()).unwrap();
             assert_eq!(guard.target(), target, "{line}");
@@ -253,30 +214,12 @@ mod tests {
     fn refusals_of_guards() {
         for (line, text) in [
             ("foo", "malformed comparison: foo"),
-            (
-                r#"foo("a") = "b""#,
-                r#"malformed comparison: foo("a") = "b" (unknown target foo)"#,
-            ),
-            (
-                r#"ver(a) = "b""#,
-                r#"malformed comparison: ver(a) = "b"; got ver("")  """#,
-            ),
-            (
-                r#"ver("a")= "3""#,
-                r#"malformed comparison: ver("a")= "3"; got ver("a")  """#,
-            ),
-            (
-                r#"ver("a") = 3"#,
-                r#"malformed comparison: ver("a") = 3; got ver("a") = """#,
-            ),
-            (
-                r#"ver("a") = "b""#,
-                r#"invalid txn compare request: ver("a") = "b""#,
-            ),
-            (
-                r#"ver("a") ? "3""#,
-                r#"malformed comparison: ver("a") ? "3" (unknown operator ?)"#,
-            ),
+            (r#"foo("a") = "b""#, r#"malformed comparison: foo("a") = "b" (unknown target foo)"#),
+            (r#"ver(a) = "b""#, r#"malformed comparison: ver(a) = "b"; got ver("")  """#),
+            (r#"ver("a")= "3""#, r#"malformed comparison: ver("a")= "3"; got ver("a")  """#),
+            (r#"ver("a") = 3"#, r#"malformed comparison: ver("a") = 3; got ver("a") = """#),
+            (r#"ver("a") = "b""#, r#"invalid txn compare request: ver("a") = "b""#),
+            (r#"ver("a") ? "3""#, r#"malformed comparison: ver("a") ? "3" (unknown operator ?)"#),
         ] {
             let failure = compare(line.as_bytes()).unwrap_err();
             assert_eq!(failure, invalid(text), "{line}");

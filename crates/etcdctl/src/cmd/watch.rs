@@ -27,14 +27,8 @@ use crate::verb::{Rest, Verb, arguments, program};
 const INTERACTIVE: Flag = Flag::switch("interactive", "Interactive mode").short('i');
 const PREFIX: Flag = Flag::switch("prefix", "Watch on a prefix if prefix is set");
 const REV: Flag = Flag::int("rev", "Revision to start watching");
-const PREV_KV: Flag = Flag::switch(
-    "prev-kv",
-    "get the previous key-value pair before the event happens",
-);
-const PROGRESS_NOTIFY: Flag = Flag::switch(
-    "progress-notify",
-    "get periodic watch progress notification from server",
-);
+const PREV_KV: Flag = Flag::switch("prev-kv", "get the previous key-value pair before the event happens");
+const PROGRESS_NOTIFY: Flag = Flag::switch("progress-notify", "get periodic watch progress notification from server");
 
 /// The command.
 pub const VERB: Verb = Verb {
@@ -59,11 +53,11 @@ const REQUESTS_WAITING_MAX: usize = 16;
 pub async fn run(matches: &ArgMatches) -> Result<()> {
     let ends = environment()?;
     if INTERACTIVE.is_on(matches) {
-        return interactive(&Session::open(matches)?, &ends).await;
+        return interactive(&Session::open(matches).await?, &ends).await;
     }
     let bare_dashes = std::env::args_os().next_back().is_some_and(|last| last == "--");
     let job = Job::of(matches, &ends, bare_dashes)?;
-    let session = Session::open(matches)?;
+    let session = Session::open(matches).await?;
     let create = job.create.map_err(Failure::arguments)?;
     let mut watcher = watcher(&session, create);
     loop {
@@ -117,17 +111,11 @@ impl Job {
             return Err(Failure::arguments(CONFLICT));
         }
         let ends = if ends.is_empty() { &given } else { ends };
-        Ok(Self {
-            create: create(matches, ends),
-            program,
-        })
+        Ok(Self { create: create(matches, ends), program })
     }
 }
 
-fn create(
-    matches: &ArgMatches,
-    ends: &[Vec<u8>],
-) -> std::result::Result<WatchCreateRequest, String> {
+fn create(matches: &ArgMatches, ends: &[Vec<u8>]) -> std::result::Result<WatchCreateRequest, String> {
     let Some(key) = ends.first() else {
         return Err(BAD_NUMBER.to_owned());
     };
@@ -335,10 +323,7 @@ mod tests {
             (create.key.to_vec(), create.range_end.to_vec())
         };
         assert_eq!(ends(&["a", "c"], &[]), (b"a".to_vec(), b"c".to_vec()));
-        assert_eq!(
-            ends(&["--rev", "1"], &["a", "c"]),
-            (b"a".to_vec(), b"c".to_vec())
-        );
+        assert_eq!(ends(&["--rev", "1"], &["a", "c"]), (b"a".to_vec(), b"c".to_vec()));
         assert_eq!(ends(&["a", "--prefix"], &[]), (b"a".to_vec(), b"b".to_vec()));
         assert_eq!(ends(&["", "--prefix"], &[]), (vec![0], vec![0]));
         let conflict = job(&["b"], &["a"], false).unwrap_err();
@@ -354,10 +339,7 @@ mod tests {
         let failure = job(&["a", "--"], &[], true).unwrap_err();
         assert_eq!(failure, Failure::arguments(NO_PROGRAM));
         let error = job(&["a", "b", "--prefix"], &[], false).unwrap().create;
-        assert_eq!(
-            error.unwrap_err(),
-            "`range_end` and `--prefix` are mutually exclusive"
-        );
+        assert_eq!(error.unwrap_err(), "`range_end` and `--prefix` are mutually exclusive");
     }
 
     #[test]

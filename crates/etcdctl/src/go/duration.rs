@@ -185,10 +185,7 @@ mod tests {
             ("1..5s", "time: invalid duration \"1..5s\""),
             ("5", "time: missing unit in duration \"5\""),
             ("5x", "time: unknown unit \"x\" in duration \"5x\""),
-            (
-                "9223372036854775808ns",
-                "time: invalid duration \"9223372036854775808ns\"",
-            ),
+            ("9223372036854775808ns", "time: invalid duration \"9223372036854775808ns\""),
         ] {
             assert_eq!(Duration::parse(text).unwrap_err(), error);
         }

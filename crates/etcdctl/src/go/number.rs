@@ -96,42 +96,24 @@ mod tests {
             parse_int(b"9223372036854775808", 10).unwrap_err(),
             "strconv.ParseInt: parsing \"9223372036854775808\": value out of range"
         );
-        assert_eq!(
-            parse_int(b"zz", 10).unwrap_err(),
-            "strconv.ParseInt: parsing \"zz\": invalid syntax"
-        );
-        assert_eq!(
-            parse_int(b"", 10).unwrap_err(),
-            "strconv.ParseInt: parsing \"\": invalid syntax"
-        );
-        assert_eq!(
-            parse_int(b"\xff", 10).unwrap_err(),
-            "strconv.ParseInt: parsing \"\\xff\": invalid syntax"
-        );
+        assert_eq!(parse_int(b"zz", 10).unwrap_err(), "strconv.ParseInt: parsing \"zz\": invalid syntax");
+        assert_eq!(parse_int(b"", 10).unwrap_err(), "strconv.ParseInt: parsing \"\": invalid syntax");
+        assert_eq!(parse_int(b"\xff", 10).unwrap_err(), "strconv.ParseInt: parsing \"\\xff\": invalid syntax");
     }
 
     #[test]
     fn hexadecimal() {
         assert_eq!(parse_int(b"694d77aa9e38260f", 16), Ok(0x694d_77aa_9e38_260f));
         assert_eq!(parse_uint(b"FFFFFFFFFFFFFFFF", 16), Ok(u64::MAX));
-        assert_eq!(
-            parse_uint(b"-1", 16).unwrap_err(),
-            "strconv.ParseUint: parsing \"-1\": invalid syntax"
-        );
+        assert_eq!(parse_uint(b"-1", 16).unwrap_err(), "strconv.ParseUint: parsing \"-1\": invalid syntax");
         assert!(parse_int(b"0x12", 16).is_err());
     }
 
     #[test]
     fn base_from_prefix() {
-        for (text, value) in [
-            ("0", 0),
-            ("0x1F", 31),
-            ("0b101", 5),
-            ("0o17", 15),
-            ("017", 15),
-            ("1_000", 1000),
-            ("-0x_1", -1),
-        ] {
+        for (text, value) in
+            [("0", 0), ("0x1F", 31), ("0b101", 5), ("0o17", 15), ("017", 15), ("1_000", 1000), ("-0x_1", -1)]
+        {
             assert_eq!(parse_int(text.as_bytes(), 0), Ok(value), "{text}");
         }
         for text in ["_1", "1__0", "1_", "08", "0x", "x"] {
@@ -143,9 +125,6 @@ mod tests {
     fn booleans() {
         assert_eq!(parse_bool("T"), Ok(true));
         assert_eq!(parse_bool("0"), Ok(false));
-        assert_eq!(
-            parse_bool("yes").unwrap_err(),
-            "strconv.ParseBool: parsing \"yes\": invalid syntax"
-        );
+        assert_eq!(parse_bool("yes").unwrap_err(), "strconv.ParseBool: parsing \"yes\": invalid syntax");
     }
 }

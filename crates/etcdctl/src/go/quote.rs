@@ -143,10 +143,7 @@ mod tests {
             (b"\x07\x08\x0c\n\r\t\x0b", r#""\a\b\f\n\r\t\v""#),
             ("x\u{1}é世".as_bytes(), "\"x\\x01é世\""),
             (b"\xff\xc3\xa9", "\"\\xffé\""),
-            (
-                "\u{a0}\u{200b}\u{e000}\u{10ffff}".as_bytes(),
-                r#""\u00a0\u200b\ue000\U0010ffff""#,
-            ),
+            ("\u{a0}\u{200b}\u{e000}\u{10ffff}".as_bytes(), r#""\u00a0\u200b\ue000\U0010ffff""#),
             ("\u{301}".as_bytes(), "\"\u{301}\""),
         ];
         for (bytes, expected) in cases {
@@ -168,25 +165,13 @@ mod tests {
         let (bytes, rest) = unquote_prefix(br#""\x61\142\u00e9\U0001f600\t" tail"#).unwrap();
         assert_eq!(bytes, "ab\u{e9}\u{1f600}\t".as_bytes());
         assert_eq!(rest, b" tail");
-        assert_eq!(
-            unquote_prefix(b"`a\\n`)"),
-            Some((b"a\\n".to_vec(), &b")"[..]))
-        );
+        assert_eq!(unquote_prefix(b"`a\\n`)"), Some((b"a\\n".to_vec(), &b")"[..])));
     }
 
     #[test]
     fn refuses_what_go_refuses() {
-        let broken: [&[u8]; 9] = [
-            b"",
-            b"a",
-            b"'a'",
-            b"\"open",
-            b"\"\\q\"",
-            b"\"\\x4\"",
-            b"\"\\'\"",
-            b"\"\\ud800\"",
-            b"\"\\777\"",
-        ];
+        let broken: [&[u8]; 9] =
+            [b"", b"a", b"'a'", b"\"open", b"\"\\q\"", b"\"\\x4\"", b"\"\\'\"", b"\"\\ud800\"", b"\"\\777\""];
         for text in broken {
             assert_eq!(unquote_prefix(text), None, "{text:?}");
         }

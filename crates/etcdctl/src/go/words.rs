@@ -71,10 +71,7 @@ mod tests {
     #[test]
     fn splits_like_etcdctl() {
         assert_eq!(words("put  key1 \t value1"), ["put", "key1", "value1"]);
-        assert_eq!(
-            words(r#""get" 'a b' "c\x41\u00e9""#),
-            ["get", "a b", "cA\u{e9}"]
-        );
+        assert_eq!(words(r#""get" 'a b' "c\x41\u00e9""#), ["get", "a b", "cA\u{e9}"]);
         assert_eq!(words(r#"put a b"c"d"#), ["put", "a", "b\"c\"d"]);
         assert_eq!(words(r#"put a 'open"#), ["put", "a", "open"]);
         assert_eq!(words(r#"put "" ''"#), ["put", "", ""]);

@@ -3,8 +3,8 @@
 use std::fmt::{Display, Write};
 
 use proto::etcdserverpb::{
-    DeleteRangeResponse, HashKvResponse, MemberListResponse, PutResponse, RangeResponse,
-    ResponseHeader, StatusResponse, TxnResponse, response_op::Response,
+    DeleteRangeResponse, HashKvResponse, MemberListResponse, PutResponse, RangeResponse, ResponseHeader,
+    StatusResponse, TxnResponse, response_op::Response,
 };
 use proto::mvccpb::KeyValue;
 
@@ -14,10 +14,7 @@ use crate::go::quote;
 
 /// The answer, field by field; ids in hexadecimal if wished.
 pub fn text(answer: &Answer, hex: bool) -> Result<String> {
-    let mut out = Fields {
-        text: String::new(),
-        hex,
-    };
+    let mut out = Fields { text: String::new(), hex };
     match answer {
         Answer::Get(response) => out.get(response),
         Answer::Put(response) => out.put(response),
@@ -230,12 +227,7 @@ mod tests {
     use super::*;
 
     fn header(revision: i64) -> Option<ResponseHeader> {
-        Some(ResponseHeader {
-            cluster_id: 0x10,
-            member_id: 0x20,
-            revision,
-            raft_term: 3,
-        })
+        Some(ResponseHeader { cluster_id: 0x10, member_id: 0x20, revision, raft_term: 3 })
     }
 
     #[test]
@@ -264,14 +256,8 @@ mod tests {
 
     #[test]
     fn no_revision_where_there_is_none() {
-        let answer = Answer::Members(MemberListResponse {
-            header: header(0),
-            members: Vec::new(),
-        });
-        assert_eq!(
-            text(&answer, false).unwrap(),
-            "\"ClusterID\" : 16\n\"MemberID\" : 32\n\"RaftTerm\" : 3\n"
-        );
+        let answer = Answer::Members(MemberListResponse { header: header(0), members: Vec::new() });
+        assert_eq!(text(&answer, false).unwrap(), "\"ClusterID\" : 16\n\"MemberID\" : 32\n\"RaftTerm\" : 3\n");
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! client's own structures: leases and watches.
 
 use proto::etcdserverpb::{
-    AlarmMember, DeleteRangeResponse, HashKvResponse, Member, PutResponse, RangeResponse,
-    ResponseHeader, ResponseOp, StatusResponse, TxnResponse, WatchResponse, response_op::Response,
+    AlarmMember, DeleteRangeResponse, HashKvResponse, Member, PutResponse, RangeResponse, ResponseHeader, ResponseOp,
+    StatusResponse, TxnResponse, WatchResponse, response_op::Response,
 };
 use proto::mvccpb::{Event, KeyValue};
 
@@ -26,10 +26,9 @@ pub fn line(answer: &Answer, hex: bool) -> String {
             .raw("Error", string(&response.error))
             .finish(),
         Answer::Revoke(_, response) => with_header(response.header.as_ref()).finish(),
-        Answer::KeepAlive(response) => inline_header(response.header.as_ref())
-            .raw("ID", response.id)
-            .raw("TTL", response.ttl)
-            .finish(),
+        Answer::KeepAlive(response) => {
+            inline_header(response.header.as_ref()).raw("ID", response.id).raw("TTL", response.ttl).finish()
+        }
         Answer::TimeToLive(response, _) => {
             let keys = match response.keys.as_slice() {
                 [] => "null".to_owned(),
@@ -53,22 +52,15 @@ pub fn line(answer: &Answer, hex: bool) -> String {
                 Some(header) if hex => Some(hex_header(header)),
                 header => header.as_ref().map(self::header),
             };
-            Object::new()
-                .maybe("header", header)
-                .list("members", &response.members, |item| member(item, hex))
-                .finish()
+            Object::new().maybe("header", header).list("members", &response.members, |item| member(item, hex)).finish()
         }
         Answer::Health(all) => array(all, health),
-        Answer::Status(all) => array(all, |(endpoint, response)| {
-            of_endpoint(endpoint, "Status", &status(response))
-        }),
-        Answer::HashKv(all) => array(all, |(endpoint, response)| {
-            of_endpoint(endpoint, "HashKV", &hash(response))
-        }),
+        Answer::Status(all) => array(all, |(endpoint, response)| of_endpoint(endpoint, "Status", &status(response))),
+        Answer::HashKv(all) => array(all, |(endpoint, response)| of_endpoint(endpoint, "HashKV", &hash(response))),
         Answer::MoveLeader(_, _, response) => with_header(response.header.as_ref()).finish(),
-        Answer::Alarms(response) => with_header(response.header.as_ref())
-            .list("alarms", &response.alarms, alarm)
-            .finish(),
+        Answer::Alarms(response) => {
+            with_header(response.header.as_ref()).list("alarms", &response.alarms, alarm).finish()
+        }
     };
     text.push('\n');
     text
@@ -122,9 +114,7 @@ fn get(response: &RangeResponse) -> String {
 }
 
 fn put(response: &PutResponse) -> String {
-    with_header(response.header.as_ref())
-        .maybe("prev_kv", response.prev_kv.as_ref().map(pair))
-        .finish()
+    with_header(response.header.as_ref()).maybe("prev_kv", response.prev_kv.as_ref().map(pair)).finish()
 }
 
 fn delete(response: &DeleteRangeResponse) -> String {
@@ -144,18 +134,12 @@ fn txn(response: &TxnResponse) -> String {
 fn op(op: &ResponseOp) -> String {
     let response = match &op.response {
         None => "null".to_owned(),
-        Some(Response::ResponseRange(response)) => {
-            Object::new().raw("response_range", get(response)).finish()
+        Some(Response::ResponseRange(response)) => Object::new().raw("response_range", get(response)).finish(),
+        Some(Response::ResponsePut(response)) => Object::new().raw("response_put", put(response)).finish(),
+        Some(Response::ResponseDeleteRange(response)) => {
+            Object::new().raw("response_delete_range", delete(response)).finish()
         }
-        Some(Response::ResponsePut(response)) => {
-            Object::new().raw("response_put", put(response)).finish()
-        }
-        Some(Response::ResponseDeleteRange(response)) => Object::new()
-            .raw("response_delete_range", delete(response))
-            .finish(),
-        Some(Response::ResponseTxn(response)) => {
-            Object::new().raw("response_txn", txn(response)).finish()
-        }
+        Some(Response::ResponseTxn(response)) => Object::new().raw("response_txn", txn(response)).finish(),
     };
     Object::new().raw("Response", response).finish()
 }
@@ -182,11 +166,7 @@ fn event(event: &Event) -> String {
 
 fn member(member: &Member, hex: bool) -> String {
     let id = Object::new();
-    let id = if hex {
-        id.raw("ID", string(&format!("{:x}", member.id)))
-    } else {
-        id.number("ID", member.id)
-    };
+    let id = if hex { id.raw("ID", string(&format!("{:x}", member.id))) } else { id.number("ID", member.id) };
     id.text("name", &member.name)
         .list("peerURLs", &member.peer_urls, |url| string(url))
         .list("clientURLs", &member.client_urls, |url| string(url))
@@ -204,18 +184,12 @@ fn health(health: &Health) -> String {
 }
 
 fn of_endpoint(endpoint: &str, name: &str, response: &str) -> String {
-    Object::new()
-        .raw("Endpoint", string(endpoint))
-        .raw(name, response)
-        .finish()
+    Object::new().raw("Endpoint", string(endpoint)).raw(name, response).finish()
 }
 
 fn status(response: &StatusResponse) -> String {
     let downgrade = response.downgrade_info.as_ref().map(|downgrade| {
-        Object::new()
-            .truth("enabled", downgrade.enabled)
-            .text("targetVersion", &downgrade.target_version)
-            .finish()
+        Object::new().truth("enabled", downgrade.enabled).text("targetVersion", &downgrade.target_version).finish()
     });
     with_header(response.header.as_ref())
         .text("version", &response.version)
@@ -242,27 +216,17 @@ fn hash(response: &HashKvResponse) -> String {
 }
 
 fn alarm(alarm: &AlarmMember) -> String {
-    Object::new()
-        .number("memberID", alarm.member_id)
-        .number("alarm", alarm.alarm)
-        .finish()
+    Object::new().number("memberID", alarm.member_id).number("alarm", alarm.alarm).finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use proto::etcdserverpb::{
-        LeaseGrantResponse, LeaseTimeToLiveResponse, MemberListResponse, MoveLeaderResponse,
-    };
+    use proto::etcdserverpb::{LeaseGrantResponse, LeaseTimeToLiveResponse, MemberListResponse, MoveLeaderResponse};
 
     use super::*;
 
     fn some_header() -> Option<ResponseHeader> {
-        Some(ResponseHeader {
-            cluster_id: 17,
-            member_id: 31,
-            revision: 5,
-            raft_term: 2,
-        })
+        Some(ResponseHeader { cluster_id: 17, member_id: 31, revision: 5, raft_term: 2 })
     }
 
     const HEADER: &str = r#"{"cluster_id":17,"member_id":31,"revision":5,"raft_term":2}"#;
@@ -273,15 +237,10 @@ mod tests {
             header: some_header(),
             succeeded: true,
             responses: vec![
-                ResponseOp {
-                    response: Some(Response::ResponsePut(PutResponse::default())),
-                },
+                ResponseOp { response: Some(Response::ResponsePut(PutResponse::default())) },
                 ResponseOp {
                     response: Some(Response::ResponseRange(RangeResponse {
-                        kvs: vec![KeyValue {
-                            key: "a".into(),
-                            ..KeyValue::default()
-                        }],
+                        kvs: vec![KeyValue { key: "a".into(), ..KeyValue::default() }],
                         ..RangeResponse::default()
                     })),
                 },
@@ -289,52 +248,26 @@ mod tests {
         });
         let ops = "[{\"Response\":{\"response_put\":{}}},\
                    {\"Response\":{\"response_range\":{\"kvs\":[{\"key\":\"YQ==\"}]}}}]";
-        assert_eq!(
-            line(&answer, false),
-            format!("{{\"header\":{HEADER},\"succeeded\":true,\"responses\":{ops}}}\n")
-        );
+        assert_eq!(line(&answer, false), format!("{{\"header\":{HEADER},\"succeeded\":true,\"responses\":{ops}}}\n"));
     }
 
     #[test]
     fn leases_have_the_header_inside() {
-        let answer = Answer::Grant(LeaseGrantResponse {
-            header: some_header(),
-            id: 7,
-            ttl: 100,
-            error: String::new(),
-        });
+        let answer = Answer::Grant(LeaseGrantResponse { header: some_header(), id: 7, ttl: 100, error: String::new() });
         let inline = HEADER.trim_end_matches('}');
-        assert_eq!(
-            line(&answer, false),
-            format!("{inline},\"ID\":7,\"TTL\":100,\"Error\":\"\"}}\n")
-        );
+        assert_eq!(line(&answer, false), format!("{inline},\"ID\":7,\"TTL\":100,\"Error\":\"\"}}\n"));
         let answer = Answer::TimeToLive(
-            LeaseTimeToLiveResponse {
-                header: some_header(),
-                id: 18,
-                ttl: -1,
-                ..LeaseTimeToLiveResponse::default()
-            },
+            LeaseTimeToLiveResponse { header: some_header(), id: 18, ttl: -1, ..LeaseTimeToLiveResponse::default() },
             false,
         );
-        assert_eq!(
-            line(&answer, false),
-            format!("{inline},\"id\":18,\"ttl\":-1,\"granted-ttl\":0,\"keys\":null}}\n")
-        );
+        assert_eq!(line(&answer, false), format!("{inline},\"id\":18,\"ttl\":-1,\"granted-ttl\":0,\"keys\":null}}\n"));
     }
 
     #[test]
     fn watch_shows_the_clients_own_structure() {
         let answer = Answer::Watch(WatchResponse {
             header: some_header(),
-            events: vec![
-                Event::default(),
-                Event {
-                    r#type: 1,
-                    kv: Some(KeyValue::default()),
-                    ..Event::default()
-                },
-            ],
+            events: vec![Event::default(), Event { r#type: 1, kv: Some(KeyValue::default()), ..Event::default() }],
             ..WatchResponse::default()
         });
         assert_eq!(
@@ -359,16 +292,9 @@ mod tests {
             }],
         });
         let member = "\"name\":\"m1\",\"clientURLs\":[\"http://h:1\"]";
-        assert_eq!(
-            line(&answer, false),
-            format!("{{\"header\":{HEADER},\"members\":[{{\"ID\":31,{member}}}]}}\n")
-        );
-        let header =
-            "{\"cluster_id\":\"11\",\"member_id\":\"1f\",\"revision\":5,\"raft_term\":2}";
-        assert_eq!(
-            line(&answer, true),
-            format!("{{\"header\":{header},\"members\":[{{\"ID\":\"1f\",{member}}}]}}\n")
-        );
+        assert_eq!(line(&answer, false), format!("{{\"header\":{HEADER},\"members\":[{{\"ID\":31,{member}}}]}}\n"));
+        let header = "{\"cluster_id\":\"11\",\"member_id\":\"1f\",\"revision\":5,\"raft_term\":2}";
+        assert_eq!(line(&answer, true), format!("{{\"header\":{header},\"members\":[{{\"ID\":\"1f\",{member}}}]}}\n"));
     }
 
     #[test]

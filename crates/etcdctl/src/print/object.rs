@@ -129,9 +129,6 @@ mod tests {
 
     #[test]
     fn strings_are_safe_in_html() {
-        assert_eq!(
-            string("<a&b>\"\\\n\u{2028}é"),
-            "\"\\u003ca\\u0026b\\u003e\\\"\\\\\\n\\u2028é\""
-        );
+        assert_eq!(string("<a&b>\"\\\n\u{2028}é"), "\"\\u003ca\\u0026b\\u003e\\\"\\\\\\n\\u2028é\"");
     }
 }

@@ -29,12 +29,7 @@ pub fn bytes(answer: &Answer) -> Result<Vec<u8>> {
 
 /// What etcdctl keeps of a watch response.
 fn watch(response: &WatchResponse) -> WatchResponse {
-    WatchResponse {
-        watch_id: 0,
-        cancel_reason: String::new(),
-        fragment: false,
-        ..response.clone()
-    }
+    WatchResponse { watch_id: 0, cancel_reason: String::new(), fragment: false, ..response.clone() }
 }
 
 fn no_wire_form(name: &str) -> Failure {
@@ -51,10 +46,7 @@ mod tests {
     #[test]
     fn messages_are_raw() {
         let answer = Answer::Get(RangeResponse {
-            header: Some(ResponseHeader {
-                revision: 5,
-                ..ResponseHeader::default()
-            }),
+            header: Some(ResponseHeader { revision: 5, ..ResponseHeader::default() }),
             count: 1,
             ..RangeResponse::default()
         });

@@ -33,14 +33,7 @@ pub fn members(response: &MemberListResponse) -> Table {
         ]
     };
     Table {
-        titles: vec![
-            "ID",
-            "Status",
-            "Name",
-            "Peer Addrs",
-            "Client Addrs",
-            "Is Learner",
-        ],
+        titles: vec!["ID", "Status", "Name", "Peer Addrs", "Client Addrs", "Is Learner"],
         rows: response.members.iter().map(row).collect(),
     }
 }
@@ -48,17 +41,9 @@ pub fn members(response: &MemberListResponse) -> Table {
 /// `endpoint health`
 pub fn healths(all: &[Health]) -> Table {
     let row = |health: &Health| {
-        vec![
-            health.endpoint.clone(),
-            health.error.is_empty().to_string(),
-            health.took.clone(),
-            health.error.clone(),
-        ]
+        vec![health.endpoint.clone(), health.error.is_empty().to_string(), health.took.clone(), health.error.clone()]
     };
-    Table {
-        titles: vec!["endpoint", "health", "took", "error"],
-        rows: all.iter().map(row).collect(),
-    }
+    Table { titles: vec!["endpoint", "health", "took", "error"], rows: all.iter().map(row).collect() }
 }
 
 /// `endpoint status`
@@ -111,16 +96,9 @@ pub fn statuses(all: &[(String, StatusResponse)]) -> Table {
 /// `endpoint hashkv`
 pub fn hashes(all: &[(String, HashKvResponse)]) -> Table {
     let row = |(endpoint, response): &(String, HashKvResponse)| {
-        vec![
-            endpoint.clone(),
-            response.hash.to_string(),
-            response.hash_revision.to_string(),
-        ]
+        vec![endpoint.clone(), response.hash.to_string(), response.hash_revision.to_string()]
     };
-    Table {
-        titles: vec!["endpoint", "hash", "hash revision"],
-        rows: all.iter().map(row).collect(),
-    }
+    Table { titles: vec!["endpoint", "hash", "hash revision"], rows: all.iter().map(row).collect() }
 }
 
 /// An alarm as etcd names it, or its number.

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use proto::etcdserverpb::{
-    AlarmResponse, DeleteRangeResponse, LeaseTimeToLiveResponse, PutResponse, RangeResponse,
-    TxnResponse, WatchResponse, response_op::Response,
+    AlarmResponse, DeleteRangeResponse, LeaseTimeToLiveResponse, PutResponse, RangeResponse, TxnResponse,
+    WatchResponse, response_op::Response,
 };
 use proto::mvccpb::KeyValue;
 
@@ -12,25 +12,18 @@ use super::{Answer, Style, rows};
 
 /// The answer, line by line.
 pub fn bytes(answer: &Answer, style: &Style) -> Vec<u8> {
-    let mut out = Lines {
-        bytes: Vec::new(),
-        style,
-    };
+    let mut out = Lines { bytes: Vec::new(), style };
     match answer {
         Answer::Get(response) => out.get(response),
         Answer::Put(response) => out.put(response),
         Answer::Delete(response) => out.delete(response),
         Answer::Txn(response) => out.txn(response),
         Answer::Watch(response) => out.watch(response),
-        Answer::Grant(response) => out.line(&format!(
-            "lease {:016x} granted with TTL({}s)",
-            response.id, response.ttl
-        )),
+        Answer::Grant(response) => out.line(&format!("lease {:016x} granted with TTL({}s)", response.id, response.ttl)),
         Answer::Revoke(id, _) => out.line(&format!("lease {id:016x} revoked")),
-        Answer::KeepAlive(response) => out.line(&format!(
-            "lease {:016x} keepalived with TTL({})",
-            response.id, response.ttl
-        )),
+        Answer::KeepAlive(response) => {
+            out.line(&format!("lease {:016x} keepalived with TTL({})", response.id, response.ttl))
+        }
         Answer::TimeToLive(response, keys) => out.time_to_live(response, *keys),
         Answer::Leases(response) => {
             out.line(&format!("found {} leases", response.leases.len()));
@@ -42,9 +35,7 @@ pub fn bytes(answer: &Answer, style: &Style) -> Vec<u8> {
         Answer::Health(all) => {
             for health in all.iter().filter(|health| health.error.is_empty()) {
                 let (endpoint, took) = (&health.endpoint, &health.took);
-                out.line(&format!(
-                    "{endpoint} is healthy: successfully committed proposal: took = {took}"
-                ));
+                out.line(&format!("{endpoint} is healthy: successfully committed proposal: took = {took}"));
             }
         }
         Answer::Status(all) => out.rows(rows::statuses(all)),
@@ -193,53 +184,34 @@ mod tests {
     use super::super::{Format, Health};
     use super::*;
 
-    const STYLE: Style = Style {
-        format: Format::Simple,
-        hex: false,
-        value_only: false,
-    };
+    const STYLE: Style = Style { format: Format::Simple, hex: false, value_only: false };
 
     fn text(answer: &Answer, style: &Style) -> String {
         String::from_utf8(bytes(answer, style)).unwrap()
     }
 
     fn pair(key: &'static str, value: &'static str) -> KeyValue {
-        KeyValue {
-            key: key.into(),
-            value: value.into(),
-            ..KeyValue::default()
-        }
+        KeyValue { key: key.into(), value: value.into(), ..KeyValue::default() }
     }
 
     #[test]
     fn pairs_in_every_style() {
-        let answer = Answer::Get(RangeResponse {
-            kvs: vec![pair("fo", "b\u{1}")],
-            ..RangeResponse::default()
-        });
+        let answer = Answer::Get(RangeResponse { kvs: vec![pair("fo", "b\u{1}")], ..RangeResponse::default() });
         assert_eq!(text(&answer, &STYLE), "fo\nb\u{1}\n");
         let hex = Style { hex: true, ..STYLE };
         assert_eq!(text(&answer, &hex), "\\x66\\x6f\n\\x62\\x01\n");
-        let value_only = Style {
-            value_only: true,
-            ..STYLE
-        };
+        let value_only = Style { value_only: true, ..STYLE };
         assert_eq!(text(&answer, &value_only), "b\u{1}\n");
     }
 
     #[test]
     fn txn_with_every_kind_of_answer() {
-        let op = |response| ResponseOp {
-            response: Some(response),
-        };
+        let op = |response| ResponseOp { response: Some(response) };
         let answer = Answer::Txn(TxnResponse {
             succeeded: true,
             responses: vec![
                 op(Response::ResponsePut(PutResponse::default())),
-                op(Response::ResponseRange(RangeResponse {
-                    kvs: vec![pair("a", "1")],
-                    ..RangeResponse::default()
-                })),
+                op(Response::ResponseRange(RangeResponse { kvs: vec![pair("a", "1")], ..RangeResponse::default() })),
                 op(Response::ResponseDeleteRange(DeleteRangeResponse {
                     deleted: 1,
                     prev_kvs: vec![pair("b", "2")],
@@ -249,26 +221,15 @@ mod tests {
             ],
             ..TxnResponse::default()
         });
-        assert_eq!(
-            text(&answer, &STYLE),
-            "SUCCESS\n\nOK\n\na\n1\n\n1\nb\n2\n\nFAILURE\n"
-        );
+        assert_eq!(text(&answer, &STYLE), "SUCCESS\n\nOK\n\na\n1\n\n1\nb\n2\n\nFAILURE\n");
     }
 
     #[test]
     fn events_with_what_was_before() {
         let answer = Answer::Watch(WatchResponse {
             events: vec![
-                Event {
-                    kv: Some(pair("a", "2")),
-                    prev_kv: Some(pair("a", "1")),
-                    ..Event::default()
-                },
-                Event {
-                    r#type: 1,
-                    kv: Some(pair("a", "")),
-                    ..Event::default()
-                },
+                Event { kv: Some(pair("a", "2")), prev_kv: Some(pair("a", "1")), ..Event::default() },
+                Event { r#type: 1, kv: Some(pair("a", "")), ..Event::default() },
             ],
             ..WatchResponse::default()
         });
@@ -288,47 +249,22 @@ mod tests {
         let without = Answer::TimeToLive(response.clone(), false);
         assert_eq!(text(&without, &STYLE), format!("{line}\n"));
         let with = Answer::TimeToLive(response, true);
-        assert_eq!(
-            text(&with, &STYLE),
-            format!("{line}, attached keys([k1 k2])\n")
-        );
-        let gone = Answer::TimeToLive(
-            LeaseTimeToLiveResponse {
-                id: -1,
-                ttl: -1,
-                ..LeaseTimeToLiveResponse::default()
-            },
-            true,
-        );
-        assert_eq!(
-            text(&gone, &STYLE),
-            "lease ffffffffffffffff already expired\n"
-        );
+        assert_eq!(text(&with, &STYLE), format!("{line}, attached keys([k1 k2])\n"));
+        let gone =
+            Answer::TimeToLive(LeaseTimeToLiveResponse { id: -1, ttl: -1, ..LeaseTimeToLiveResponse::default() }, true);
+        assert_eq!(text(&gone, &STYLE), "lease ffffffffffffffff already expired\n");
     }
 
     #[test]
     fn alarms_and_health() {
         let answer = Answer::Alarms(AlarmResponse {
-            alarms: vec![AlarmMember {
-                member_id: 7,
-                alarm: 1,
-            }],
+            alarms: vec![AlarmMember { member_id: 7, alarm: 1 }],
             ..AlarmResponse::default()
         });
         assert_eq!(text(&answer, &STYLE), "memberID:7 alarm:NOSPACE\n");
-        let health = |error: &str| Health {
-            endpoint: "h:1".into(),
-            error: error.into(),
-            took: "1.2ms".into(),
-        };
+        let health = |error: &str| Health { endpoint: "h:1".into(), error: error.into(), took: "1.2ms".into() };
         let answer = Answer::Health(vec![health(""), health("no")]);
-        assert_eq!(
-            text(&answer, &STYLE),
-            "h:1 is healthy: successfully committed proposal: took = 1.2ms\n"
-        );
-        assert_eq!(
-            complaints(&answer),
-            ["h:1 is unhealthy: failed to commit proposal: no"]
-        );
+        assert_eq!(text(&answer, &STYLE), "h:1 is healthy: successfully committed proposal: took = 1.2ms\n");
+        assert_eq!(complaints(&answer), ["h:1 is unhealthy: failed to commit proposal: no"]);
     }
 }

@@ -27,10 +27,7 @@ fn draw(table: rows::Table) -> String {
         builder.push_record(row);
     }
     let mut table = builder.build();
-    table
-        .with(Style::sharp())
-        .with(Alignment::right())
-        .with(Modify::new(Rows::first()).with(Alignment::center()));
+    table.with(Style::sharp()).with(Alignment::right()).with(Modify::new(Rows::first()).with(Alignment::center()));
     format!("{table}\n")
 }
 
@@ -65,9 +62,6 @@ mod tests {
     #[test]
     fn pairs_are_no_table() {
         let failure = text(&Answer::Get(RangeResponse::default())).unwrap_err();
-        assert_eq!(
-            failure.text.as_deref(),
-            Some("table not supported as output format")
-        );
+        assert_eq!(failure.text.as_deref(), Some("table not supported as output format"));
     }
 }

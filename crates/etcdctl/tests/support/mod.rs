@@ -41,13 +41,7 @@ pub struct Member {
 impl Member {
     /// Starts a member without waiting for it. `announced` are the ports it
     /// tells others about, which may be someone else's: its ids follow from them.
-    pub fn start(
-        name: &str,
-        client: u16,
-        peer: u16,
-        announced: (u16, u16),
-        cluster: &str,
-    ) -> Self {
+    pub fn start(name: &str, client: u16, peer: u16, announced: (u16, u16), cluster: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let unique = format!("quorate-etcdctl-{}-{count}", std::process::id());
@@ -66,11 +60,7 @@ impl Member {
             .stderr(Stdio::null())
             .spawn()
             .expect("etcd starts");
-        Self {
-            child,
-            directory,
-            endpoint: format!("127.0.0.1:{client}"),
-        }
+        Self { child, directory, endpoint: format!("127.0.0.1:{client}") }
     }
 
     /// A cluster of one.
@@ -104,9 +94,7 @@ impl Member {
         stream.set_read_timeout(timeout).expect("timeouts work");
         let asked = stream.write_all(b"GET /health HTTP/1.0\r\n\r\n");
         let mut answer = String::new();
-        asked.is_ok()
-            && stream.read_to_string(&mut answer).is_ok()
-            && answer.contains("\"health\":\"true\"")
+        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains("\"health\":\"true\"")
     }
 }
 
@@ -188,25 +176,12 @@ pub fn run_with(
     let stderr = String::from_utf8_lossy(&output.stderr);
     let is_log = |line: &&str| line.starts_with("{\"level\"");
     let said: Vec<&str> = stderr.lines().filter(|line| !is_log(line)).collect();
-    Outcome {
-        stdout: output.stdout,
-        stderr: said.join("\n"),
-        exit: output.status.code(),
-    }
+    Outcome { stdout: output.stdout, stderr: said.join("\n"), exit: output.status.code() }
 }
 
 /// Runs an etcdctl that does not end by itself, until it has written `lines`.
-pub fn run_until(
-    binary: &PathBuf,
-    endpoint: &str,
-    arguments: &[&str],
-    input: &str,
-    lines: usize,
-) -> String {
-    let mut child = command(binary, endpoint, arguments)
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("etcdctl starts");
+pub fn run_until(binary: &PathBuf, endpoint: &str, arguments: &[&str], input: &str, lines: usize) -> String {
+    let mut child = command(binary, endpoint, arguments).stderr(Stdio::null()).spawn().expect("etcdctl starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(input.as_bytes()).expect("it reads");
     let stdout = BufReader::new(child.stdout.take().expect("it is piped"));

@@ -107,6 +107,7 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
         log: Log { sealed: Arc::new(sealed), active: segment, resident: Resident::new() },
         next_id: id + 1,
         arena: BytesMut::new(),
+        room: super::writer::Room::default(),
         written: state.applied,
         durable: state.applied,
     };
@@ -210,7 +211,8 @@ impl Replay {
             return Err(Fault::corrupt(&path, 0, format!("segment {sequence} is missing before this one")));
         }
         reader.expect_header(SegmentHeader { kind: LogKind::REVISIONS, sequence: name.last, chain_seed })?;
-        let mut segment = Replayed { id, path: &path, span: None, marks: Growing::new(), record_bytes: 0, origin: None };
+        let mut segment =
+            Replayed { id, path: &path, span: None, marks: Growing::new(), record_bytes: 0, origin: None };
         while let Some(frame) = reader.next()? {
             self.frame(&frame, &mut segment)?;
         }
@@ -220,7 +222,8 @@ impl Replay {
         let (chain, cleaned) = origin.unwrap_or((tail.chain, crate::state::NEVER_COMPACTED));
         let file = Arc::new(reader.into_file());
         let len = tail.offset;
-        let segment = Segment { id, path: path.into(), file, len, span, marks, record_bytes, chain_seed, chain, cleaned };
+        let segment =
+            Segment { id, path: path.into(), file, len, span, marks, record_bytes, chain_seed, chain, cleaned };
         Ok((segment, chain, tail))
     }
 

@@ -58,7 +58,12 @@ pub(crate) struct Sweep<D: Disk> {
 }
 
 impl<D: Disk> Sweep<D> {
-    /// Begins on the run most in need, if any is.
+    /// Whether there is a run to begin on.
+    pub(crate) fn is_due(writer: &Writer<D>) -> bool {
+        choose(writer).is_some()
+    }
+
+    /// Begins on the first run in need, if any is.
     pub(crate) fn begin(writer: &mut Writer<D>, state: &State) -> Result<Option<Sweep<D>>, Fault> {
         let Some((first, last)) = choose(writer) else { return Ok(None) };
         let sealed = &writer.log.sealed;
@@ -70,6 +75,11 @@ impl<D: Disk> Sweep<D> {
         let id = writer.next_id;
         writer.next_id += 1;
         let seed = sealed[first].chain_seed;
+        // One that was given up for want of room may have left its file.
+        let disk = &writer.layout.disk;
+        if disk.exists(&path).map_err(|error| Fault::disk(&path, error))? {
+            disk.remove(&path).map_err(|error| Fault::disk(&path, error))?;
+        }
         let part = Part::create(&writer.layout.disk, path, name.last, seed, id, Some(origin))?;
         let droppable = sealed[..first].iter().map(|segment| segment.cleaned).min().unwrap_or(i64::MAX);
         let start = sealed[first].span.map_or(Revision::default(), |(first, _)| first);

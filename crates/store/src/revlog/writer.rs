@@ -67,6 +67,26 @@ pub(crate) struct Writer<D: Disk> {
     pub(super) written: Index,
     /// The last entry that is durable.
     pub(super) durable: Index,
+    pub(crate) room: Room,
+}
+
+/// What to do when the disk is full: by default nothing, and the write fails.
+#[derive(Default)]
+pub(crate) struct Room {
+    pub(crate) waits: Option<Box<dyn FnMut() -> bool + Send>>,
+}
+
+impl Room {
+    /// Waits a while for room; false to give up.
+    fn wait(&mut self) -> bool {
+        self.waits.as_mut().is_some_and(|wait| wait())
+    }
+}
+
+impl std::fmt::Debug for Room {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Room {{ waits: {} }}", self.waits.is_some())
+    }
 }
 
 impl<D: Disk> Writer<D> {
@@ -103,6 +123,7 @@ impl<D: Disk> Writer<D> {
             arena: BytesMut::new(),
             written: state.applied,
             durable: state.applied,
+            room: Room::default(),
         })
     }
 
@@ -132,7 +153,13 @@ impl<D: Disk> Writer<D> {
     pub(crate) fn write(&mut self, batch: &mut Batch, state: &State) -> Result<Bytes, Fault> {
         let (body, rest) = batch.seal(prelude_of(state).encode(batch.size_bytes()));
         self.arena = rest;
-        let offset = append(&mut self.segment, &self.log.active.path, FRAME_CHANGES, &body)?;
+        let offset = loop {
+            match append(&mut self.segment, &self.log.active.path, FRAME_CHANGES, &body) {
+                // Memory is ahead of the disk already; the frame must follow, and nothing of it was written.
+                Err(fault) if fault.is_full() && self.room.wait() => {}
+                done => break done?,
+            }
+        };
         assert_eq!(offset, batch.offset(), "a frame lies where its batch was told it would");
         let active = &mut self.log.active;
         active.len = self.segment.len();
@@ -152,7 +179,15 @@ impl<D: Disk> Writer<D> {
         self.sync()?;
         let name = Name::of(self.active.last + 1);
         let chain = self.segment.chain();
-        let (segment, reader) = begin_segment(&self.layout, name, self.next_id, chain, state, self.base)?;
+        let begun = begin_segment(&self.layout, name, self.next_id, chain, state, self.base);
+        let (segment, reader) = match begun {
+            // The active segment grows on until there is room for the next.
+            Err(fault) if fault.is_full() => {
+                let path = name.path(&self.layout.dir);
+                return self.layout.disk.remove(&path).map_err(|error| Fault::disk(&path, error));
+            }
+            begun => begun?,
+        };
         self.next_id += 1;
         let mut sealed = std::mem::replace(&mut self.log.active, reader);
         sealed.chain = chain;

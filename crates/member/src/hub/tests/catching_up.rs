@@ -10,10 +10,10 @@ fn expected(revisions: std::ops::RangeInclusive<i64>) -> Vec<String> {
 #[test]
 fn a_slow_stream_falls_behind_while_others_are_told_at_once() {
     let mut story = Story::begins();
+    story.reads = false;
     story.hub.open(2);
     story.hub.create(2, &watch("a", "", 0));
     story.watch(watch("a", "", 0));
-    story.reads = false;
     let most = limits::WATCH_RESPONSES_MAX as i64;
     for number in 0..3 * most {
         story.put("a", &number.to_string());
@@ -33,8 +33,8 @@ fn a_slow_stream_falls_behind_while_others_are_told_at_once() {
 #[test]
 fn a_stream_that_has_room_again_gets_the_rest_from_history() {
     let mut story = Story::begins();
-    story.watch(watch("a", "", 0));
     story.reads = false;
+    story.watch(watch("a", "", 0));
     for number in 0..400 {
         story.put("a", &number.to_string());
     }
@@ -56,8 +56,8 @@ fn a_stream_that_has_room_again_gets_the_rest_from_history() {
 #[test]
 fn bytes_fill_a_stream_as_responses_do() {
     let mut story = Story::begins();
-    story.watch(watch("a", "", 0));
     story.reads = false;
+    story.watch(watch("a", "", 0));
     let value = "x".repeat(limits::WATCH_BYTES_MAX / 4);
     for _ in 0..8 {
         story.put("a", &value);

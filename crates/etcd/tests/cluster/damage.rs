@@ -1,0 +1,125 @@
+//! Damage on disk. What a crash can leave is cut; what it cannot is named with
+//! file and place, and stops that member alone.
+
+use crate::harness::{self, Cluster};
+use crate::load::{self, Load};
+use std::path::{Path, PathBuf};
+
+/// The newest file of a directory, by name.
+fn newest(directory: &Path) -> PathBuf {
+    let entries = std::fs::read_dir(directory).expect("the directory is there");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths.pop().expect("the directory has files")
+}
+
+/// A cluster with some writes and one follower that is dead.
+async fn one_dead(title: &str) -> (Cluster, usize, load::Acknowledged) {
+    let mut cluster = Cluster::start(title, 3, &[]).await;
+    let load = Load::start(&cluster, "load", 4, &[0, 1, 2]);
+    load.goes_on(200).await;
+    let dead = cluster.others(cluster.leader().await)[0];
+    cluster.members[dead].kill();
+    (cluster, dead, load.stop().await)
+}
+
+async fn comes_back(mut cluster: Cluster, dead: usize, acknowledged: &load::Acknowledged) {
+    cluster.members[dead].start();
+    cluster.leader().await;
+    cluster.same_everywhere().await;
+    load::expect_all(&cluster.members[dead].client(), "load", acknowledged).await;
+    let said = cluster.members[dead].said();
+    assert!(said.contains("torn by a crash and has been cut"), "nothing is said of the cut");
+}
+
+/// Half of a frame that was being written when the machine stopped.
+#[tokio::test]
+async fn half_a_frame_at_the_end_of_the_log_is_cut() {
+    let _turn = harness::together().await;
+    let (cluster, dead, acknowledged) = one_dead("torn-frame").await;
+    let path = newest(&cluster.members[dead].data.join("member/log"));
+    let bytes = std::fs::read(&path).unwrap();
+    // A frame of the file once more, but only its first half.
+    let torn = [&bytes[..], &bytes[bytes.len() - 40..bytes.len() - 15]].concat();
+    std::fs::write(&path, torn).unwrap();
+    comes_back(cluster, dead, &acknowledged).await;
+}
+
+/// A length that was written, and data that was not.
+#[tokio::test]
+async fn zeros_at_the_end_of_the_log_are_cut() {
+    let _turn = harness::together().await;
+    let (cluster, dead, acknowledged) = one_dead("torn-zeros").await;
+    let path = newest(&cluster.members[dead].data.join("member/log"));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.resize(bytes.len().next_multiple_of(512) + 512, 0);
+    std::fs::write(&path, bytes).unwrap();
+    comes_back(cluster, dead, &acknowledged).await;
+}
+
+/// One bit in the middle of a file: no crash does that.
+async fn a_flipped_bit(title: &str, directory: &str) {
+    let (mut cluster, dead, acknowledged) = one_dead(title).await;
+    let path = newest(&cluster.members[dead].data.join(directory));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&path, &bytes).unwrap();
+
+    let said_before = cluster.members[dead].said().len();
+    cluster.members[dead].start();
+    let status = cluster.members[dead].ended().await;
+    assert!(!status.success(), "it stops with {status}");
+    let said = cluster.members[dead].said()[said_before..].to_owned();
+    let plain: Vec<&str> = said.lines().filter(|line| !line.starts_with('{')).collect();
+    assert_eq!(plain.len(), 1, "one plain line: {plain:#?}");
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+    assert!(plain[0].contains(name), "{name} is not in {:?}", plain[0]);
+    let place = plain[0].split("offset ").nth(1).and_then(|rest| {
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<usize>().ok()
+    });
+    let place = place.unwrap_or_else(|| panic!("no offset in {:?}", plain[0]));
+    assert!(place <= middle && middle - place < 512, "byte {middle} was flipped, {place} is named");
+    assert!(std::fs::read(&path).unwrap() == bytes, "the damaged file was changed");
+
+    // The others do not care.
+    let others = cluster.others(dead);
+    let load = Load::start(&cluster, "after", 4, &others);
+    load.goes_on(100).await;
+    let after = load.stop().await;
+    let client = cluster.client_of(&others);
+    load::expect_all(&client, "after", &after).await;
+    load::expect_all(&client, "load", &acknowledged).await;
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_log_stops_the_member() {
+    let _turn = harness::together().await;
+    a_flipped_bit("flipped-log", "member/log").await;
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_store_stops_the_member() {
+    let _turn = harness::together().await;
+    a_flipped_bit("flipped-store", "member/store").await;
+}
+
+/// Acknowledged entries are cut off the end of one log: that member says so,
+/// or is brought up to date, but never forgets in silence what it promised.
+#[tokio::test]
+async fn a_log_that_lost_its_end_is_not_believed() {
+    let _turn = harness::together().await;
+    let (mut cluster, dead, acknowledged) = one_dead("lost-end").await;
+    let path = newest(&cluster.members[dead].data.join("member/log"));
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let said_before = cluster.members[dead].said().len();
+    cluster.members[dead].start();
+    let status = cluster.members[dead].ended().await;
+    assert!(!status.success(), "it stops with {status}");
+    let said = cluster.members[dead].said()[said_before..].to_owned();
+    assert!(said.contains("must be removed and added anew"), "{said}");
+    let client = cluster.client_of(&cluster.others(dead));
+    load::expect_all(&client, "load", &acknowledged).await;
+}
