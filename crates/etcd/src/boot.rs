@@ -15,7 +15,7 @@ use std::time::Duration;
 use store::roster::{self, Member};
 
 /// Bytes of newest records that Store keeps in memory.
-const RESIDENT_BYTES: usize = 64 << 20;
+const RESIDENT_BYTES: usize = 8 << 20;
 /// A segment of the revision log.
 const STORE_SEGMENT_BYTES: u64 = 64 << 20;
 /// How long another member may take to say who it is.
