@@ -1,7 +1,7 @@
 //! One call: to whom, how long, and whether to say it again.
 //!
 //! The rules are etcd's. A call waits for a connection as long as its time
-//! lasts. Once it was sent, only a [`Repeat::Safe`] one is sent again, and only
+//! lasts. Once it was sent, only a `Repeat::Safe` one is sent again, and only
 //! when the answer is `Unavailable`. After each round over the endpoints comes
 //! a pause. Nothing else in this crate repeats a unary call.
 
@@ -24,7 +24,7 @@ use crate::error::{Error, Result, Status};
 
 /// Most repetitions of a call that was sent, and most rounds over unreachable
 /// endpoints when the call has no deadline.
-pub const TRIES_MAX: usize = 100;
+pub(crate) const TRIES_MAX: usize = 100;
 /// The pause after the first round over all endpoints, and the longest one.
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(400);

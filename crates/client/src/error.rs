@@ -106,7 +106,7 @@ fn right_code(status: &tonic::Status) -> Code {
 }
 
 /// The code as Go prints it.
-pub fn code_name(code: Code) -> &'static str {
+fn code_name(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "Canceled",

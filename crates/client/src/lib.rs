@@ -6,7 +6,7 @@
 //! one method per RPC, it takes the wire's own request and gives the wire's own
 //! response; nothing is renamed, cached or guessed in between.
 //!
-//! What may be sent twice is decided here and nowhere else ([`call`]): a call
+//! What may be sent twice is decided in one place (`call`): a call
 //! that only reads, or whose repetition is harmless, is repeated while the
 //! answer is `Unavailable`; a call that changes keys is repeated only when it
 //! surely never left this process. A caller therefore never sees its write
@@ -44,7 +44,7 @@
 //! ```
 
 mod auth;
-pub mod call;
+mod call;
 mod cluster;
 mod config;
 mod endpoints;
@@ -58,7 +58,7 @@ mod streams;
 mod watch;
 
 pub use call::Client;
-pub use config::{Config, Credentials};
+pub use config::{Config, Credentials, KEEP_ALIVE_TIME_MIN};
 pub use error::{Code, Error, Result, Status};
 pub use keep_alive::KeepAlive;
 pub use kv::RangeStream;

@@ -71,6 +71,12 @@ pub trait DiskFile: Send + Sync + 'static {
     /// ever, even if a later sync says it did: the only honest answer is to stop.
     fn sync(&self) -> io::Result<()>;
 
+    /// Sets room aside for a file of `len` bytes, so that syncs of what is written into it need not account for a longer
+    /// file each time. The new part reads as zeros. Only a help: on an error nothing is lost.
+    fn allocate(&self, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Cuts the file to `len` bytes, or fills it up to `len` with zeros. Durable after `sync`.
     fn truncate(&self, len: u64) -> io::Result<()>;
 

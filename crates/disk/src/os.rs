@@ -157,6 +157,15 @@ impl DiskFile for OsFile {
         self.file.sync_data().map_err(|error| named(&self.path, error))
     }
 
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        let present = self.len()?;
+        if present >= len {
+            return Ok(());
+        }
+        rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), present, len - present)
+            .map_err(|error| named(&self.path, error.into()))
+    }
+
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len).map_err(|error| named(&self.path, error))
     }
@@ -190,7 +199,7 @@ fn make_directories(path: &Path) -> io::Result<()> {
 fn sync_directory(path: &Path) -> io::Result<()> {
     OpenOptions::new()
         .read(true)
-        .custom_flags(libc::O_DIRECTORY)
+        .custom_flags(rustix::fs::OFlags::DIRECTORY.bits() as i32)
         .open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| named(path, error))

@@ -328,3 +328,32 @@ fn one_damaged_sector_never_invents_a_frame_and_never_hides_more_than_the_last_b
     }
     assert!(noticed > 1500 && cut > 0, "{noticed} noticed, {cut} cut");
 }
+
+#[test]
+fn room_set_aside_is_no_part_of_the_segment() {
+    let root = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("allocate-{}", std::process::id()));
+    let disk = disk::OsDisk::new(&root).unwrap();
+    let mut writer = SegmentWriter::create(&disk, PATH, HEADER).unwrap();
+    writer.allocate(1 << 20);
+    writer.append(&[(1, &[b"one"])]).unwrap();
+    writer.sync().unwrap();
+    let file = disk.open(PATH, OpenMode::Read).unwrap();
+    assert_eq!(disk::DiskFile::len(&file).unwrap(), 1 << 20, "the room is there");
+    let mut reader = SegmentReader::open(&disk, PATH, Standing::Last).unwrap();
+    assert_eq!(reader.next().unwrap().map(|frame| frame.body.to_vec()), Some(b"one".to_vec()));
+    assert_eq!(reader.next().unwrap(), None);
+    assert_eq!(reader.ending(), Some(Ending::Clean), "a process that ended here has lost nothing");
+    let mut writer = SegmentWriter::resume(&disk, PATH, &reader.tail()).unwrap();
+    writer.allocate(1 << 20);
+    writer.append(&[(1, &[b"two"])]).unwrap();
+    writer.seal().unwrap();
+    assert_eq!(disk::DiskFile::len(&file).unwrap(), writer.len(), "what was not used is cut off");
+    let mut reader = SegmentReader::open(&disk, PATH, Standing::Sealed).unwrap();
+    let mut bodies = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        bodies.push(frame.body.to_vec());
+    }
+    assert_eq!(bodies, [b"one".to_vec(), b"two".to_vec()]);
+    disk.remove(PATH).unwrap();
+    std::fs::remove_dir(root).unwrap();
+}

@@ -1,7 +1,6 @@
 //! The gRPC edge alone: a fixed reply of 286 bytes to every call, nothing behind it.
 //!
-//! `cargo bench -p etcd --bench edge -- 127.0.0.1:2400`, then `h2load` against
-//! it as docs and `performance` measurements do. It serves until it is stopped.
+//! `cargo bench -p etcd --bench edge -- 127.0.0.1:2400`, then `h2load` against it. It serves until it is stopped.
 
 use std::future::pending;
 use std::sync::Arc;

@@ -89,7 +89,7 @@ fn stored_identity(config: &Config) -> Result<Option<Identity>, String> {
         return Ok(None);
     }
     let shown = config.data_dir.display();
-    // Reading a log repairs its torn tail, so it must be ours first.
+    // Somebody else may just be writing what is read here.
     let _lock = DirectoryLock::acquire(config)?;
     let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
     member::boot::identity(&disk).map_err(|fault| format!("data directory {shown}: {fault}"))

@@ -3,11 +3,6 @@
 use etcd::flags::{self, Action};
 use etcd::{logging, playground, serve};
 
-/// Small allocations of many sizes on many threads: see
-/// `docs/decisions/dependencies.md`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
     let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
     if arguments.get(1).is_some_and(|first| first == "playground") {

@@ -51,16 +51,12 @@ pub struct Opened<D: Disk> {
     pub cut: Option<(String, u64)>,
 }
 
-/// Whose data the disk holds, if any.
+/// Whose data the disk holds, if any. Changes nothing.
 ///
 /// # Errors
 /// When the log cannot be read.
 pub fn identity<D: Disk>(disk: &D) -> Result<Option<Identity>, Fault> {
-    if !Log::exists(disk, dirs::LOG)? {
-        return Ok(None);
-    }
-    let (_, recovered) = Log::open(disk.clone(), dirs::LOG, limits::LOG_SEGMENT_BYTES)?;
-    Ok(Some(recovered.identity))
+    Log::identity_in(disk, dirs::LOG)
 }
 
 /// Opens what is there, or starts anew. `identity` and `start` count only for
@@ -77,9 +73,8 @@ pub fn open<D: Disk>(
     store: store::Settings,
 ) -> Result<Opened<D>, Fault> {
     if !Log::exists(&disk, dirs::LOG)? {
-        refuse_orphan(&disk, &store)?;
         // The store first: a log without a store is refused below.
-        Store::create(disk.clone(), dirs::STORE, store.clone())?;
+        begin_store(&disk, &store)?;
         Log::create(disk.clone(), dirs::LOG, identity, limits::LOG_SEGMENT_BYTES)?;
     }
     let (mut log, mut recovered) = Log::open(disk.clone(), dirs::LOG, limits::LOG_SEGMENT_BYTES)?;
@@ -103,16 +98,20 @@ pub fn snapshot_path(index: Index) -> String {
 /// # Errors
 /// When the file is missing or not a snapshot, or the disk refuses.
 pub fn install<D: Disk>(disk: &D, store: &mut Store<D>, meta: &SnapshotMeta) -> Result<(), Fault> {
-    let path = snapshot_path(meta.index);
+    let image = open_snapshot(disk, meta.index)?;
+    store.install(&image, meta.index, meta.term, store_conf_state(&meta.conf_state))?;
+    sweep_snapshots(disk, meta.index)
+}
+
+fn open_snapshot<D: Disk>(disk: &D, index: Index) -> Result<Image<D::File>, Fault> {
+    let path = snapshot_path(index);
     let file = disk.open(&path, OpenMode::Read).map_err(|error| {
         Fault::Mismatch(format!(
-            "the log stands on a snapshot at index {}, but its file {path} cannot be opened: {error}; \
-             this member must be removed and added anew",
-            meta.index
+            "the log stands on a snapshot at index {index}, but its file {path} cannot be opened: {error}; \
+             this member must be removed and added anew"
         ))
     })?;
-    store.install(&Image(file), meta.index, meta.term, store_conf_state(&meta.conf_state))?;
-    sweep_snapshots(disk, meta.index)
+    Ok(Image(file))
 }
 
 /// Removes received snapshots up to `index`; they are of no use any more.
@@ -152,9 +151,11 @@ impl<F: DiskFile> bolt::ReadAt for Image<F> {
     }
 }
 
-/// A store that holds data and whose log is gone: to start anew would wipe it.
-fn refuse_orphan<D: Disk>(disk: &D, settings: &store::Settings) -> Result<(), Fault> {
+/// An empty store for a member without a log. One that holds data is refused:
+/// to start anew would wipe it.
+fn begin_store<D: Disk>(disk: &D, settings: &store::Settings) -> Result<(), Fault> {
     if !Store::exists(disk, dirs::STORE)? {
+        Store::create(disk.clone(), dirs::STORE, settings.clone())?;
         return Ok(());
     }
     // Empty: the process ended between creating the store and the log.
@@ -202,9 +203,17 @@ fn install_waiting<D: Disk>(disk: &D, store: &mut Store<D>, recovered: &Recovere
     let (index, term) = recovered.base;
     let (applied, _) = store.applied();
     if index > applied {
-        // The image itself knows its configuration.
-        let meta = SnapshotMeta { index, term, conf_state: ConfState::default() };
-        install(disk, store, &meta)?;
+        // The log keeps the position only; the image knows its configuration.
+        let image = open_snapshot(disk, index)?;
+        let reader = store::snapshot::Reader::open(image)?;
+        let conf_state = raft_conf_state(reader.facts().roster.conf_state());
+        if conf_state.voters.is_empty() {
+            let path = snapshot_path(index);
+            return Err(Fault::Mismatch(format!(
+                "{path} does not say which members vote; this member must be removed and added anew"
+            )));
+        }
+        install(disk, store, &SnapshotMeta { index, term, conf_state })?;
     } else {
         sweep_snapshots(disk, applied)?;
     }

@@ -61,6 +61,14 @@ impl<D: Disk> Log<D> {
         Ok(!recover::sequences(disk, dir)?.is_empty())
     }
 
+    /// Who wrote the log in `dir`, if there is one. Nothing is changed.
+    ///
+    /// # Errors
+    /// When it cannot be read or does not say so.
+    pub fn identity_in(disk: &D, dir: &str) -> Result<Option<Identity>, Fault> {
+        recover::identity(disk, dir)
+    }
+
     /// Starts a log for a member that has none.
     ///
     /// # Errors
@@ -74,7 +82,8 @@ impl<D: Disk> Log<D> {
         let hard_state = HardState::default();
         let terms = Terms::from(0, 0);
         let header = SegmentHeader { kind: LogKind::WAL, sequence: 0, chain_seed: 0 };
-        let writer = new_segment(&disk, dir, header, identity, &hard_state, (0, 0))?;
+        let mut writer = new_segment(&disk, dir, header, identity, &hard_state, (0, 0))?;
+        writer.allocate(segment_bytes);
         Ok(Log {
             disk,
             dir: dir.to_owned(),
@@ -198,10 +207,11 @@ impl<D: Disk> Log<D> {
 
     /// Closes the open segment and starts the next.
     fn cut(&mut self) -> Result<(), Fault> {
-        self.writer.sync().map_err(|source| self.fault(source))?;
+        self.writer.seal().map_err(|source| self.fault(source))?;
         let sequence = self.open_segment().sequence + 1;
         let header = SegmentHeader { kind: LogKind::WAL, sequence, chain_seed: self.writer.chain() };
         self.writer = new_segment(&self.disk, &self.dir, header, self.identity, &self.hard_state, self.terms.end())?;
+        self.writer.allocate(self.segment_bytes);
         self.segments.push(Segment { sequence, last_index: 0 });
         Ok(())
     }

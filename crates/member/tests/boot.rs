@@ -244,6 +244,7 @@ fn a_crash_while_installing_at_start_is_tried_again() {
         let opened = try_open(&disk.restart(), first_start());
         let opened = opened.unwrap_or_else(|fault| panic!("died at step {step}: {fault}"));
         assert_eq!(opened.store.view().revision(), 51, "died at step {step}");
+        assert_eq!(opened.core.conf_state().voters, [7], "died at step {step}");
     }
 }
 

@@ -15,29 +15,65 @@ pub enum Ask {
     Write(Box<InternalRaftRequest>),
     /// Answered from a View.
     Read(RangeRequest),
+    /// Renews a lease, if the member leads.
+    KeepAlive(i64),
+}
+
+/// How often what is asked, out of the sum of all.
+#[derive(Clone, Copy, Debug)]
+pub struct Mix {
+    /// Puts.
+    pub puts: u32,
+    /// Deletions.
+    pub deletes: u32,
+    /// Transactions.
+    pub txns: u32,
+    /// Ranges.
+    pub reads: u32,
+    /// Compactions.
+    pub compactions: u32,
+    /// New leases.
+    pub grants: u32,
+    /// Renewals.
+    pub keep_alives: u32,
+}
+
+impl Default for Mix {
+    fn default() -> Mix {
+        Mix { puts: 38, deletes: 9, txns: 18, reads: 24, compactions: 3, grants: 5, keep_alives: 3 }
+    }
 }
 
 /// Keys of a run: few, so that they collide.
 const KEYS: u32 = 24;
 
 /// Makes requests. `revision`: about where the store is; `leases`: some ids.
-pub fn ask(rng: &mut Rng, number: u64, revision: i64, leases: &[i64]) -> Ask {
+pub fn ask(rng: &mut Rng, mix: &Mix, number: u64, revision: i64, leases: &[i64]) -> Ask {
     let write = InternalRaftRequest::default();
-    match rng.u8(..100) {
-        0..40 => Ask::Write(Box::new(InternalRaftRequest { put: Some(put(rng, number, leases)), ..write })),
-        40..50 => Ask::Write(Box::new(InternalRaftRequest { delete_range: Some(delete(rng)), ..write })),
-        50..68 => Ask::Write(Box::new(InternalRaftRequest { txn: Some(txn(rng, number, revision)), ..write })),
-        68..92 => Ask::Read(range(rng, revision)),
-        92..95 => {
+    let Mix { puts, deletes, txns, reads, compactions, grants, keep_alives } = *mix;
+    let weights = [puts, deletes, txns, reads, compactions, grants, keep_alives];
+    let mut at = rng.u32(..weights.iter().sum());
+    let kind = weights.iter().position(|&weight| {
+        let here = at < weight;
+        at = at.saturating_sub(weight);
+        here
+    });
+    let request = match kind.expect("some weight holds it") {
+        0 => InternalRaftRequest { put: Some(put(rng, number, leases)), ..write },
+        1 => InternalRaftRequest { delete_range: Some(delete(rng)), ..write },
+        2 => InternalRaftRequest { txn: Some(valid_txn(rng, number, revision)), ..write },
+        3 => return Ask::Read(range(rng, revision)),
+        4 => {
             let revision = revision - rng.i64(0..80);
-            let compaction = CompactionRequest { revision, physical: false };
-            Ask::Write(Box::new(InternalRaftRequest { compaction: Some(compaction), ..write }))
+            InternalRaftRequest { compaction: Some(CompactionRequest { revision, physical: false }), ..write }
         }
+        6 if !leases.is_empty() => return Ask::KeepAlive(leases[rng.usize(..leases.len())]),
         _ => {
             let grant = LeaseGrantRequest { id: number as i64 + 1, ttl: rng.i64(2..8) };
-            Ask::Write(Box::new(InternalRaftRequest { lease_grant: Some(grant), ..write }))
+            InternalRaftRequest { lease_grant: Some(grant), ..write }
         }
-    }
+    };
+    Ask::Write(Box::new(request))
 }
 
 /// A key of the run.
@@ -60,12 +96,15 @@ pub fn span(rng: &mut Rng) -> (Bytes, Bytes) {
 
 fn put(rng: &mut Rng, number: u64, leases: &[i64]) -> PutRequest {
     let filler = rng.usize(..200);
+    let lease = if leases.is_empty() || rng.u8(..4) > 0 { 0 } else { leases[rng.usize(..leases.len())] };
+    let (ignore_value, ignore_lease) = (rng.u8(..20) == 0, rng.u8(..20) == 0);
     PutRequest {
         key: key(rng),
-        value: Bytes::from(format!("{number}:{}", "x".repeat(filler))),
-        lease: if leases.is_empty() || rng.u8(..4) > 0 { 0 } else { leases[rng.usize(..leases.len())] },
+        value: if ignore_value { Bytes::new() } else { format!("{number}:{}", "x".repeat(filler)).into() },
+        lease: if ignore_lease { 0 } else { lease },
         prev_kv: rng.bool(),
-        ..PutRequest::default()
+        ignore_value,
+        ignore_lease,
     }
 }
 
@@ -78,7 +117,7 @@ fn delete(rng: &mut Rng) -> DeleteRangeRequest {
 
 fn range(rng: &mut Rng, revision: i64) -> RangeRequest {
     let (key, range_end) = span(rng);
-    RangeRequest {
+    let plain = RangeRequest {
         key,
         range_end,
         limit: if rng.bool() { 0 } else { rng.i64(1..6) },
@@ -86,13 +125,42 @@ fn range(rng: &mut Rng, revision: i64) -> RangeRequest {
         serializable: rng.u8(..4) == 0,
         count_only: rng.u8(..8) == 0,
         ..RangeRequest::default()
+    };
+    if rng.u8(..4) > 0 {
+        return plain;
+    }
+    let mut bound = |rng: &mut Rng| if rng.u8(..4) == 0 { (revision - rng.i64(0..60)).max(0) } else { 0 };
+    RangeRequest {
+        sort_order: rng.i32(..3),
+        sort_target: rng.i32(..5),
+        keys_only: rng.bool(),
+        min_mod_revision: bound(rng),
+        max_mod_revision: bound(rng),
+        min_create_revision: bound(rng),
+        max_create_revision: bound(rng),
+        ..plain
     }
 }
 
-fn txn(rng: &mut Rng, number: u64, revision: i64) -> TxnRequest {
+/// A transaction that the edge would let pass.
+fn valid_txn(rng: &mut Rng, number: u64, revision: i64) -> TxnRequest {
+    for _ in 0..8 {
+        let txn = txn(rng, number, revision, 2);
+        if store::check::txn(&txn, 128).is_ok() {
+            return txn;
+        }
+    }
+    TxnRequest::default()
+}
+
+fn txn(rng: &mut Rng, number: u64, revision: i64, depth: u32) -> TxnRequest {
     let compares = rng.usize(..3);
     let compare = (0..compares).map(|_| compare(rng, revision)).collect();
-    TxnRequest { compare, success: ops(rng, number), failure: ops(rng, number) }
+    TxnRequest {
+        compare,
+        success: ops(rng, number, revision, depth),
+        failure: ops(rng, number, revision, depth),
+    }
 }
 
 fn compare(rng: &mut Rng, revision: i64) -> Compare {
@@ -110,35 +178,20 @@ fn compare(rng: &mut Rng, revision: i64) -> Compare {
         target: target.into(),
         key: key(rng),
         target_union: Some(union),
-        ..Compare::default()
+        range_end: if rng.u8(..6) == 0 { key(rng) } else { Bytes::new() },
     }
 }
 
-/// Up to four operations that do not touch the same key twice with a put.
-fn ops(rng: &mut Rng, number: u64) -> Vec<RequestOp> {
-    let mut written = Vec::new();
-    let mut ops = Vec::new();
-    for _ in 0..rng.usize(..4) {
-        let request = match rng.u8(..10) {
-            0..6 => {
-                let put = put(rng, number, &[]);
-                if written.contains(&put.key) {
-                    continue;
-                }
-                written.push(put.key.clone());
-                request_op::Request::RequestPut(put)
-            }
-            6..8 => {
-                let key = key(rng);
-                if written.contains(&key) {
-                    continue;
-                }
-                written.push(key.clone());
-                request_op::Request::RequestDeleteRange(DeleteRangeRequest { key, prev_kv: rng.bool(), ..Default::default() })
-            }
-            _ => request_op::Request::RequestRange(RangeRequest { revision: 0, ..range(rng, 0) }),
-        };
-        ops.push(RequestOp { request: Some(request) });
-    }
-    ops
+/// Up to three operations.
+fn ops(rng: &mut Rng, number: u64, revision: i64, depth: u32) -> Vec<RequestOp> {
+    let one = |rng: &mut Rng| match rng.u8(..10) {
+        0..5 => request_op::Request::RequestPut(put(rng, number, &[])),
+        5..7 => {
+            let key = key(rng);
+            request_op::Request::RequestDeleteRange(DeleteRangeRequest { key, prev_kv: rng.bool(), ..Default::default() })
+        }
+        7 if depth > 0 => request_op::Request::RequestTxn(txn(rng, number, revision, depth - 1)),
+        _ => request_op::Request::RequestRange(range(rng, revision)),
+    };
+    (0..rng.usize(..4)).map(|_| RequestOp { request: Some(one(rng)) }).collect()
 }

@@ -2,6 +2,7 @@
 //! answers. Written for clearness, never for speed, and independent of Store.
 
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::{
     Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, PutRequest, PutResponse, RangeRequest,
     RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, request_op, response_op,
@@ -52,9 +53,16 @@ pub struct Model {
     pub leases: BTreeMap<i64, i64>,
     /// All changes ever, in order.
     pub changes: Vec<Change>,
-    /// State at past revisions that can still be read.
-    past: BTreeMap<i64, BTreeMap<Key, KeyValue>>,
+    /// Where in `changes` each key changed, ascending.
+    changes_of: BTreeMap<Key, Vec<usize>>,
     txn_changed: bool,
+}
+
+/// Which branch each transaction of a tree takes: this one's, then those of
+/// its nested ones in order. All is decided before anything is changed.
+struct Path {
+    succeeded: bool,
+    nested: Vec<Path>,
 }
 
 impl Default for Model {
@@ -65,7 +73,7 @@ impl Default for Model {
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             changes: Vec::new(),
-            past: BTreeMap::from([(1, BTreeMap::new())]),
+            changes_of: BTreeMap::new(),
             txn_changed: false,
         }
     }
@@ -78,7 +86,6 @@ impl Model {
         let said = self.command(request);
         if std::mem::take(&mut self.txn_changed) {
             self.revision += 1;
-            self.past.insert(self.revision, self.keys.clone());
         }
         said
     }
@@ -92,7 +99,9 @@ impl Model {
             return Ok(Said::Delete(self.delete(delete)));
         }
         if let Some(txn) = &request.txn {
-            return self.txn(txn).map(Said::Txn);
+            let path = self.path(txn);
+            self.check(txn, &path)?;
+            return Ok(Said::Txn(self.txn(txn, &path)));
         }
         if let Some(compaction) = &request.compaction {
             if compaction.revision <= self.compacted {
@@ -102,7 +111,6 @@ impl Model {
                 return Err(Refusal::FutureRev);
             }
             self.compacted = compaction.revision;
-            self.past = self.past.split_off(&self.compacted);
             return Ok(Said::Revision(self.revision));
         }
         if let Some(grant) = &request.lease_grant {
@@ -135,17 +143,47 @@ impl Model {
         if request.revision > 0 && request.revision < self.compacted {
             return Err(Refusal::Compacted);
         }
-        let state = match request.revision {
-            revision if revision > 0 && revision < present => &self.past[&revision],
-            _ => &self.keys,
+        let mut found: Vec<KeyValue> = match request.revision {
+            revision if revision > 0 && revision < present => self.at(revision, request),
+            _ => self.keys.values().filter(|kv| covers(&request.key, &request.range_end, &kv.key)).cloned().collect(),
         };
-        let found: Vec<&KeyValue> =
-            state.values().filter(|kv| covers(&request.key, &request.range_end, &kv.key)).collect();
         let count = found.len() as i64;
+        if request.count_only {
+            return Ok(RangeResponse { header: header(present), kvs: Vec::new(), more: false, count });
+        }
         let limit = if request.limit > 0 { request.limit as usize } else { usize::MAX };
-        let more = !request.count_only && found.len() > limit;
-        let kvs = if request.count_only { Vec::new() } else { found.into_iter().take(limit).cloned().collect() };
-        Ok(RangeResponse { header: header(present), kvs, more, count })
+        let within = |number, least, most| (least == 0 || number >= least) && (most == 0 || number <= most);
+        found.retain(|kv| {
+            within(kv.mod_revision, request.min_mod_revision, request.max_mod_revision)
+                && within(kv.create_revision, request.min_create_revision, request.max_create_revision)
+        });
+        // etcd reads no more than it needs when no order is asked for, even if
+        // a target is; what it has read is then put in order.
+        if request.sort_order() == SortOrder::None && !has_filters(request) {
+            found.truncate(limit.saturating_add(1));
+        }
+        sort(&mut found, request.sort_target(), request.sort_order());
+        let more = found.len() > limit;
+        found.truncate(limit);
+        if request.keys_only {
+            found.iter_mut().for_each(|kv| kv.value.clear());
+        }
+        Ok(RangeResponse { header: header(present), kvs: found, more, count })
+    }
+
+    /// What a range held at a revision of the past, in the order of keys.
+    fn at(&self, revision: i64, request: &RangeRequest) -> Vec<KeyValue> {
+        let of_key = |places: &Vec<usize>| {
+            let until = places.partition_point(|&place| self.changes[place].revision <= revision);
+            until.checked_sub(1).and_then(|last| self.changes[places[last]].after.clone())
+        };
+        let from = self.changes_of.range(request.key.to_vec()..);
+        from.filter(|(key, _)| covers(&request.key, &request.range_end, key)).filter_map(|(_, places)| of_key(places)).collect()
+    }
+
+    fn note(&mut self, change: Change) {
+        self.changes_of.entry(change.key.clone()).or_default().push(self.changes.len());
+        self.changes.push(change);
     }
 
     /// The revision of a change made now.
@@ -177,7 +215,7 @@ impl Model {
             lease: if put.ignore_lease { old.lease } else { put.lease },
         };
         self.keys.insert(put.key.to_vec(), kv.clone());
-        self.changes.push(Change { revision, after: Some(kv), key: put.key.to_vec(), before: before.clone() });
+        self.note(Change { revision, after: Some(kv), key: put.key.to_vec(), before: before.clone() });
         PutResponse { header: header(revision), prev_kv: before.filter(|_| put.prev_kv) }
     }
 
@@ -193,38 +231,65 @@ impl Model {
     fn remove(&mut self, key: Key) -> KeyValue {
         self.txn_changed = true;
         let before = self.keys.remove(&key).expect("only what exists is removed");
-        self.changes.push(Change { revision: self.revision + 1, after: None, key, before: Some(before.clone()) });
+        self.note(Change { revision: self.revision + 1, after: None, key, before: Some(before.clone()) });
         before
     }
 
-    fn txn(&mut self, txn: &TxnRequest) -> Result<TxnResponse, Refusal> {
+    fn path(&self, txn: &TxnRequest) -> Path {
         let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
-        let ops = if succeeded { &txn.success } else { &txn.failure };
-        for op in ops {
+        let nested = branch(txn, succeeded).iter().filter_map(nested).map(|txn| self.path(txn)).collect();
+        Path { succeeded, nested }
+    }
+
+    /// All doubts of the branches taken, before the first change.
+    fn check(&self, txn: &TxnRequest, path: &Path) -> Result<(), Refusal> {
+        let mut paths = path.nested.iter();
+        for op in branch(txn, path.succeeded) {
             match &op.request {
                 Some(request_op::Request::RequestPut(put)) => self.check_put(put)?,
                 Some(request_op::Request::RequestRange(range)) => drop(self.range(range)?),
+                Some(request_op::Request::RequestTxn(txn)) => {
+                    self.check(txn, paths.next().expect("each nested one has its path"))?;
+                }
                 _ => {}
             }
         }
-        let responses = ops.iter().map(|op| self.op(op)).collect();
-        Ok(TxnResponse { header: header(self.next_revision()), succeeded, responses })
+        Ok(())
     }
 
-    fn op(&mut self, op: &RequestOp) -> ResponseOp {
+    fn txn(&mut self, txn: &TxnRequest, path: &Path) -> TxnResponse {
+        let mut paths = path.nested.iter();
+        let responses = branch(txn, path.succeeded).iter().map(|op| self.op(op, &mut paths)).collect();
+        TxnResponse { header: header(self.next_revision()), succeeded: path.succeeded, responses }
+    }
+
+    fn op<'a>(&mut self, op: &RequestOp, paths: &mut impl Iterator<Item = &'a Path>) -> ResponseOp {
         use request_op::Request as Q;
         use response_op::Response as R;
         let response = match op.request.as_ref().expect("load asks for something") {
             Q::RequestPut(put) => R::ResponsePut(self.put(put)),
             Q::RequestDeleteRange(delete) => R::ResponseDeleteRange(self.delete(delete)),
             Q::RequestRange(range) => R::ResponseRange(self.range(range).expect("was checked before")),
-            Q::RequestTxn(_) => unreachable!("load does not nest"),
+            Q::RequestTxn(txn) => R::ResponseTxn(self.txn(txn, paths.next().expect("each nested one has its path"))),
         };
         ResponseOp { response: Some(response) }
     }
 
+    /// Whether a comparison holds for every key of its range; an empty range
+    /// holds whatever is compared, except values.
     fn holds(&self, compare: &Compare) -> bool {
-        let present = self.keys.get(&compare.key[..]);
+        if compare.range_end.is_empty() {
+            return self.holds_for(compare, self.keys.get(&compare.key[..]));
+        }
+        let range = self.keys.values().filter(|kv| covers(&compare.key, &compare.range_end, &kv.key));
+        let mut range = range.peekable();
+        if range.peek().is_none() {
+            return self.holds_for(compare, None);
+        }
+        range.all(|kv| self.holds_for(compare, Some(kv)))
+    }
+
+    fn holds_for(&self, compare: &Compare, present: Option<&KeyValue>) -> bool {
         let kv = present.cloned().unwrap_or_default();
         let union = compare.target_union.as_ref();
         let order = match CompareTarget::try_from(compare.target) {
@@ -252,6 +317,37 @@ impl Model {
     /// Keys that a live lease holds and that do not exist, or the like.
     pub fn orphans(&self) -> BTreeSet<i64> {
         self.keys.values().map(|kv| kv.lease).filter(|lease| *lease != 0 && !self.leases.contains_key(lease)).collect()
+    }
+}
+
+fn branch(txn: &TxnRequest, succeeded: bool) -> &[RequestOp] {
+    if succeeded { &txn.success } else { &txn.failure }
+}
+
+fn nested(op: &RequestOp) -> Option<&TxnRequest> {
+    match &op.request {
+        Some(request_op::Request::RequestTxn(txn)) => Some(txn),
+        _ => None,
+    }
+}
+
+fn has_filters(request: &RangeRequest) -> bool {
+    [request.min_mod_revision, request.max_mod_revision, request.min_create_revision, request.max_create_revision]
+        != [0; 4]
+}
+
+/// Orders what is in the order of keys. Equal ones keep it, or have it
+/// reversed with all else.
+fn sort(found: &mut [KeyValue], target: SortTarget, order: SortOrder) {
+    match target {
+        SortTarget::Key => {}
+        SortTarget::Version => found.sort_by_key(|kv| kv.version),
+        SortTarget::Create => found.sort_by_key(|kv| kv.create_revision),
+        SortTarget::Mod => found.sort_by_key(|kv| kv.mod_revision),
+        SortTarget::Value => found.sort_by(|left, right| left.value.cmp(&right.value)),
+    }
+    if order == SortOrder::Descend {
+        found.reverse();
     }
 }
 

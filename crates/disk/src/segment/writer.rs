@@ -104,12 +104,30 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.append_any(frames)
     }
 
+    /// Sets room aside for `bytes` in all; what is not used is cut off by [`SegmentWriter::seal`] or when the segment is
+    /// resumed. Only a help: where it cannot be had, the segment grows as it is written.
+    pub fn allocate(&mut self, bytes: u64) {
+        // A full disk is met, and reported, by the append that finds no room.
+        let _ = self.file.allocate(bytes.min(SEGMENT_BYTES_MAX));
+    }
+
+    /// Cuts off what was set aside and makes everything durable: a successor may be made.
+    pub fn seal(&mut self) -> io::Result<()> {
+        self.check_whole()?;
+        self.file.truncate(self.len)?;
+        self.sync_file()
+    }
+
     /// Makes everything appended durable.
     pub fn sync(&mut self) -> io::Result<()> {
         self.check_whole()?;
         if self.synced == self.len {
             return Ok(());
         }
+        self.sync_file()
+    }
+
+    fn sync_file(&mut self) -> io::Result<()> {
         if let Err(error) = self.file.sync() {
             self.broken = Some("an earlier sync of this segment failed");
             return Err(error);

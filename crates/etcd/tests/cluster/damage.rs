@@ -3,6 +3,7 @@
 
 use crate::harness::{self, Cluster};
 use crate::load::{self, Load};
+use disk::{OsDisk, SegmentReader, SegmentWriter, Standing};
 use std::path::{Path, PathBuf};
 
 /// The newest file of a directory, by name.
@@ -13,6 +14,80 @@ fn newest(directory: &Path) -> PathBuf {
     paths.pop().expect("the directory has files")
 }
 
+/// A cluster that has been killed after some writes that every member has.
+async fn all_dead(title: &str) -> (Cluster, load::Acknowledged) {
+    let mut cluster = Cluster::start(title, 3, &[]).await;
+    let load = Load::start(&cluster, "load", 4, &[0, 1, 2]);
+    load.goes_on(200).await;
+    let acknowledged = load.stop().await;
+    cluster.same_everywhere().await;
+    cluster.kill_all();
+    (cluster, acknowledged)
+}
+
+/// The end of one member's log is not as it was written.
+async fn torn(title: &str, tear: impl Fn(&Path)) {
+    let (mut cluster, acknowledged) = all_dead(title).await;
+    let path = newest(&cluster.members[1].data.join("member/log"));
+    tear(&path);
+    cluster.start_all();
+    cluster.leader().await;
+    cluster.same_everywhere().await;
+    load::expect_all(&cluster.members[1].client(), "load", &acknowledged).await;
+    let said = cluster.members[1].said();
+    let cut = said.lines().find(|line| line.contains("torn by a crash and has been cut"));
+    let cut = cut.unwrap_or_else(|| panic!("nothing is said of the cut"));
+    assert!(cut.contains(path.file_name().and_then(|name| name.to_str()).expect("a name")), "{cut}");
+}
+
+/// Writes one more frame, as the member would have, and returns the file with
+/// the place where that frame begins.
+fn one_more_frame(path: &Path) -> (Vec<u8>, usize) {
+    let (directory, name) = (path.parent().expect("a directory"), path.file_name().expect("a name").to_string_lossy());
+    let disk = OsDisk::new(directory).expect("the directory is there");
+    let mut reader = SegmentReader::open(&disk, &name, Standing::Last).expect("a segment");
+    while reader.next().expect("whole frames").is_some() {}
+    let mut writer = SegmentWriter::resume(&disk, &name, &reader.tail()).expect("the segment goes on");
+    let start = writer.len() as usize;
+    writer.append(&[(3, &[&[7; 3_000]])]).expect("room");
+    (std::fs::read(path).expect("the log is there"), start)
+}
+
+/// The last frame had not been written whole when the machine stopped.
+#[tokio::test]
+async fn half_a_frame_at_the_end_of_the_log_is_cut() {
+    let _turn = harness::together().await;
+    let tear = |path: &Path| {
+        let (bytes, start) = one_more_frame(path);
+        std::fs::write(path, &bytes[..start + 1_500]).expect("the log can be written");
+    };
+    torn("torn-frame", tear).await;
+}
+
+/// The file had its length, but one sector of the last frame never arrived.
+#[tokio::test]
+async fn a_lost_sector_at_the_end_of_the_log_is_cut() {
+    let _turn = harness::together().await;
+    let tear = |path: &Path| {
+        let (mut bytes, start) = one_more_frame(path);
+        let sector = (start + 1_000) / 512 * 512;
+        bytes[sector..sector + 512].fill(0);
+        std::fs::write(path, bytes).expect("the log can be written");
+    };
+    torn("torn-sector", tear).await;
+}
+
+/// Some bytes are missing at the very end.
+#[tokio::test]
+async fn a_short_log_is_cut() {
+    let _turn = harness::together().await;
+    let tear = |path: &Path| {
+        let bytes = std::fs::read(path).expect("the log is there");
+        std::fs::write(path, &bytes[..bytes.len() - 7]).expect("the log can be written");
+    };
+    torn("torn-short", tear).await;
+}
+
 /// A cluster with some writes and one follower that is dead.
 async fn one_dead(title: &str) -> (Cluster, usize, load::Acknowledged) {
     let mut cluster = Cluster::start(title, 3, &[]).await;
@@ -21,40 +96,6 @@ async fn one_dead(title: &str) -> (Cluster, usize, load::Acknowledged) {
     let dead = cluster.others(cluster.leader().await)[0];
     cluster.members[dead].kill();
     (cluster, dead, load.stop().await)
-}
-
-async fn comes_back(mut cluster: Cluster, dead: usize, acknowledged: &load::Acknowledged) {
-    cluster.members[dead].start();
-    cluster.leader().await;
-    cluster.same_everywhere().await;
-    load::expect_all(&cluster.members[dead].client(), "load", acknowledged).await;
-    let said = cluster.members[dead].said();
-    assert!(said.contains("torn by a crash and has been cut"), "nothing is said of the cut");
-}
-
-/// Half of a frame that was being written when the machine stopped.
-#[tokio::test]
-async fn half_a_frame_at_the_end_of_the_log_is_cut() {
-    let _turn = harness::together().await;
-    let (cluster, dead, acknowledged) = one_dead("torn-frame").await;
-    let path = newest(&cluster.members[dead].data.join("member/log"));
-    let bytes = std::fs::read(&path).unwrap();
-    // A frame of the file once more, but only its first half.
-    let torn = [&bytes[..], &bytes[bytes.len() - 40..bytes.len() - 15]].concat();
-    std::fs::write(&path, torn).unwrap();
-    comes_back(cluster, dead, &acknowledged).await;
-}
-
-/// A length that was written, and data that was not.
-#[tokio::test]
-async fn zeros_at_the_end_of_the_log_are_cut() {
-    let _turn = harness::together().await;
-    let (cluster, dead, acknowledged) = one_dead("torn-zeros").await;
-    let path = newest(&cluster.members[dead].data.join("member/log"));
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes.resize(bytes.len().next_multiple_of(512) + 512, 0);
-    std::fs::write(&path, bytes).unwrap();
-    comes_back(cluster, dead, &acknowledged).await;
 }
 
 /// One bit in the middle of a file: no crash does that.

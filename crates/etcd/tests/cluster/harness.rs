@@ -65,12 +65,12 @@ pub struct Ports {
 }
 
 /// Ports of a block; the first one only marks the block as taken.
-const BLOCK: u16 = 20;
+const BLOCK: u16 = 24;
 
 impl Ports {
     pub fn reserve() -> Ports {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        let blocks = (32_000 - 12_000) / BLOCK;
+        let blocks = (31_992 - 12_000) / BLOCK;
         for _ in 0..blocks {
             let turn = NEXT.fetch_add(1, Ordering::Relaxed);
             let block = (std::process::id() as u16).wrapping_mul(37).wrapping_add(turn) % blocks;

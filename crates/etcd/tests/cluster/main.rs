@@ -14,7 +14,11 @@ mod damage;
 mod leader_loss;
 mod leases;
 mod majority;
+#[cfg(feature = "real-etcd")]
+mod mixed;
+mod odd_sizes;
 mod refusals;
 mod requests;
 mod restarts;
+mod stopping;
 mod watching;

@@ -26,19 +26,22 @@ async fn killed_all_at_once_a_hundred_times() {
     let mut rounds = 0;
     while rounds < asked.unwrap_or(ROUNDS) && (asked.is_some() || begun.elapsed() < BUDGET) {
         load.goes_on(WRITES).await;
-        cluster.kill_all();
+        println!("W {:?}", begun.elapsed());        cluster.kill_all();
+ println!("K {:?}", begun.elapsed());
         let promised = load.so_far();
         cluster.start_all();
         // A linearizable read waits for a leader, so this is also how long a
         // cluster is away.
+        cluster.leader().await; println!("L {:?}", begun.elapsed());
         load::expect_all(&cluster.client(), "load", &promised).await;
-        rounds += 1;
+ println!("E {:?}", begun.elapsed());
+       rounds += 1;
     }
     let took = begun.elapsed();
     cluster.leader().await;
     let acknowledged = load.stop().await;
     load::expect_all(&cluster.client(), "load", &acknowledged).await;
-    cluster.same_everywhere().await;
+    cluster.same_everywhere().await; panic!();
     println!("{rounds} rounds in {took:?}, {} writes acknowledged", acknowledged.len());
     assert!(rounds >= asked.unwrap_or(ROUNDS_MIN), "only {rounds} rounds in {took:?}");
 }

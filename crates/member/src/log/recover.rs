@@ -39,6 +39,20 @@ pub(super) fn sequences<D: Disk>(disk: &D, dir: &str) -> Result<Vec<u64>, Fault>
     Ok(found)
 }
 
+/// Who wrote the log in `dir`, if there is one. Reads only the beginning of
+/// its newest segment, and repairs nothing.
+pub(super) fn identity<D: Disk>(disk: &D, dir: &str) -> Result<Option<Identity>, Fault> {
+    let Some(&newest) = sequences(disk, dir)?.last() else { return Ok(None) };
+    let path = path_of(dir, newest);
+    let mut reader = SegmentReader::open(disk, &path, Standing::Last)?;
+    if let Some(frame) = reader.next()?
+        && let Read::Identity(identity) = frame::read(frame.kind, frame.body)?
+    {
+        return Ok(Some(identity));
+    }
+    Err(Fault::Corrupt(format!("{path} does not say which member wrote it")))
+}
+
 pub(super) fn open<D: Disk>(disk: D, dir: &str, segment_bytes: u64) -> Result<(Log<D>, Recovered), Fault> {
     let sequences = sequences(&disk, dir)?;
     let Some((&newest, older)) = sequences.split_last() else {
@@ -61,7 +75,8 @@ pub(super) fn open<D: Disk>(disk: D, dir: &str, segment_bytes: u64) -> Result<(L
 
     let path = path_of(dir, newest);
     let fault = |source| Fault::Log { path: path.clone(), source };
-    let writer = SegmentWriter::resume(&disk, &path, &end.tail).map_err(fault)?;
+    let mut writer = SegmentWriter::resume(&disk, &path, &end.tail).map_err(fault)?;
+    writer.allocate(segment_bytes);
 
     let Some(identity) = replay.identity else {
         return Err(Fault::Corrupt(format!("{path} does not say which member wrote it")));
