@@ -27,10 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // For reflection: complete with imports, without our comments.
     let mut compiler = Compiler::new([DIRECTORY])?;
     compiler.include_imports(true).open_files(&files)?;
-    fs::write(
-        out.join("descriptors.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
+    fs::write(out.join("descriptors.bin"), compiler.encode_file_descriptor_set())?;
 
     // For code: our own files only, with our comments as documentation.
     let mut compiler = Compiler::new([DIRECTORY])?;
@@ -48,10 +45,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
 
-    prost_build::Config::new()
-        .bytes(["."])
-        .btree_map(["."])
-        .out_dir(&out)
-        .compile_fds(descriptors)?;
+    prost_build::Config::new().bytes(["."]).btree_map(["."]).out_dir(&out).compile_fds(descriptors)?;
     Ok(())
 }

@@ -5,10 +5,11 @@ use crate::ask;
 use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::handle::Settings;
 use disk::{DirectoryLock, OsDisk};
+use futures_util::future::{select_ok, try_join_all};
 use member::boot::{Opened, Start, dirs};
 use member::log::Identity;
-use proto::raftpb;
 use prost::Message;
+use proto::raftpb;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -18,8 +19,8 @@ use store::roster::{self, Member};
 const RESIDENT_BYTES: usize = 8 << 20;
 /// A segment of the revision log.
 const STORE_SEGMENT_BYTES: u64 = 64 << 20;
-/// How long another member may take to say who it is.
-const ASK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long another member may take to say who it is (etcd: 1 s).
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A member that can be started.
 pub struct Booted {
@@ -33,30 +34,39 @@ pub struct Booted {
     pub settings: Settings,
 }
 
-/// Who this member is before anything is written.
-struct Plan {
+/// Who this member is, before anything is written.
+pub struct Plan {
     identity: Identity,
     start: Start,
 }
 
-/// Finds out who this member is and opens its data.
+/// Finds out who this member is, from its directory, its flags and the other
+/// members. Writes nothing, and comes before the ports are bound: a member
+/// that starts at the same time and asks the same is refused a connection
+/// then, where an open port without anybody behind it would make it wait.
 ///
 /// # Errors
 /// One line that names the cause and the flag.
-pub async fn boot(config: &Config, seed: u64) -> Result<Booted, String> {
+pub async fn plan(config: &Config) -> Result<Plan, String> {
     config.check_data_dir().map_err(|reason| naming("--data-dir", reason))?;
     refuse_foreign_directory(config)?;
-    let known = stored_identity(config)?;
-    let plan = match known {
-        Some(identity) => Plan { identity, start: Start::Join },
+    match stored_identity(config)? {
+        Some(identity) => {
+            refuse_other_cluster(config, identity).await?;
+            Ok(Plan { identity, start: Start::Join })
+        }
         None => match config.initial_cluster_state {
-            ClusterState::New => plan_new(config).await?,
-            ClusterState::Existing => plan_join(config).await?,
+            ClusterState::New => plan_new(config).await,
+            ClusterState::Existing => plan_join(config).await,
         },
-    };
-    if known.is_some() {
-        refuse_other_cluster(config, plan.identity).await?;
     }
+}
+
+/// Opens the data of this member, or begins it.
+///
+/// # Errors
+/// One line that names the cause and the flag.
+pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
     let shown = config.data_dir.display();
     let lock = DirectoryLock::acquire(config)?;
     let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
@@ -69,6 +79,9 @@ pub async fn boot(config: &Config, seed: u64) -> Result<Booted, String> {
         store_settings(config, plan.identity),
     )
     .map_err(|fault| format!("data directory {shown}: {fault}"))?;
+    if opened.identity != plan.identity {
+        return Err(format!("data directory {shown} was taken by another member while this one started"));
+    }
     Ok(Booted { lock, disk, opened, settings })
 }
 
@@ -164,9 +177,8 @@ async fn plan_new(config: &Config) -> Result<Plan, String> {
         .find(|member| member.name == config.name)
         .ok_or_else(|| format!("couldn't find local name {:?} in the initial cluster configuration", config.name))?;
     let identity = Identity { member_id: me.id, cluster_id };
-    for member in members.values().filter(|member| member.id != me.id) {
-        refuse_bootstrapped(member, identity).await?;
-    }
+    let others = members.values().filter(|member| member.id != me.id);
+    try_join_all(others.map(|member| refuse_bootstrapped(member, identity))).await?;
     let changes = members.values().map(first_change).collect();
     Ok(Plan { identity, start: Start::New(changes) })
 }
@@ -259,33 +271,34 @@ async fn members_at(url: &str) -> Result<Asked, String> {
     let cluster_id = cluster_id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).ok_or("it names no cluster id")?;
     let list: Vec<&serde_json::value::RawValue> =
         serde_json::from_slice(&answer.body).map_err(|error| format!("its member list cannot be read: {error}"))?;
-    let members: Result<Vec<Member>, _> = list.iter().map(|one| roster::member_from_json(one.get().as_bytes())).collect();
+    let members: Result<Vec<Member>, _> =
+        list.iter().map(|one| roster::member_from_json(one.get().as_bytes())).collect();
     Ok(Asked { cluster_id, members: members.map_err(|error| error.to_string())? })
 }
 
-/// A directory with data of another cluster than the flags speak of.
+/// A directory with data of another cluster than the flags speak of. The first
+/// member that answers decides; nobody need answer.
 async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(), String> {
     let Ok(cluster) = config.join_cluster() else { return Ok(()) };
-    for (name, urls) in &cluster.members {
-        if *name == config.name {
-            continue;
-        }
-        for url in urls {
-            let Ok(asked) = members_at(&url.to_string()).await else { continue };
-            if asked.cluster_id != identity.cluster_id {
-                return Err(format!(
-                    "--data-dir {} holds member {:x} of cluster {:x}, but {url} of --initial-cluster belongs to \
-                     cluster {:x}: give this member the right --data-dir, or an empty one",
-                    config.data_dir.display(),
-                    identity.member_id,
-                    identity.cluster_id,
-                    asked.cluster_id
-                ));
-            }
-            return Ok(());
-        }
+    let others = cluster.members.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls);
+    let asking: Vec<_> = others
+        .map(|url| Box::pin(async move { members_at(&url.to_string()).await.map(|asked| (url, asked)) }))
+        .collect();
+    if asking.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let Ok(((url, asked), _)) = select_ok(asking).await else { return Ok(()) };
+    if asked.cluster_id == identity.cluster_id {
+        return Ok(());
+    }
+    Err(format!(
+        "--data-dir {} holds member {:x} of cluster {:x}, but {url} of --initial-cluster belongs to \
+         cluster {:x}: give this member the right --data-dir, or an empty one",
+        config.data_dir.display(),
+        identity.member_id,
+        identity.cluster_id,
+        asked.cluster_id
+    ))
 }
 
 /// A reason in etcd's words, with the flag where it does not name it itself.

@@ -20,9 +20,9 @@ use crossbeam_channel::Sender;
 use disk::OsDisk;
 use member::core::{Input, Proposal, Status, TurnedBack};
 use member::ids::{IdMaker, MemberId, RequestId};
-use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
 use prost::Message;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use store::{Header, Refusal, Reply};
@@ -88,7 +88,10 @@ pub struct Parts {
     pub inbox: Arc<Inbox>,
     pub waiters: Arc<AllWaiters>,
     pub view: Arc<ArcSwap<View>>,
+    pub numbers: Arc<ArcSwap<Status>>,
     pub status: watch::Receiver<Arc<Status>>,
+    pub roster_changes: watch::Receiver<u64>,
+    pub open_streams: Arc<AtomicUsize>,
     pub hub: Sender<HubInput>,
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
@@ -129,10 +132,10 @@ impl Handle {
 
     /// Core's numbers.
     pub fn status(&self) -> Arc<Status> {
-        self.0.status.borrow().clone()
+        self.0.numbers.load_full()
     }
 
-    /// Core's numbers whenever they change.
+    /// Core's numbers, told whenever leader, role or term change.
     pub fn status_changes(&self) -> watch::Receiver<Arc<Status>> {
         self.0.status.clone()
     }
@@ -140,6 +143,11 @@ impl Handle {
     /// Whether somebody leads, as far as this member knows.
     pub fn has_leader(&self) -> bool {
         self.status().leader != 0
+    }
+
+    /// Counts changes of the roster and of the cluster's version.
+    pub fn roster_changes(&self) -> watch::Receiver<u64> {
+        self.0.roster_changes.clone()
     }
 
     /// The links to other members.
@@ -251,7 +259,7 @@ impl Handle {
 
     /// A new watch stream.
     pub fn watch(&self) -> WatchStream {
-        WatchStream::open(self.0.hub.clone(), &self.0.stream_ids)
+        WatchStream::open(self.0.hub.clone(), &self.0.stream_ids, &self.0.open_streams)
     }
 
     /// Resolves when there has been no leader for three election timeouts.

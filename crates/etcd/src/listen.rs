@@ -128,12 +128,9 @@ async fn accept<F, S>(
 /// A new cluster has no version for its first moment, and calls are refused without one. Clients wait that moment in
 /// the accept queue instead; not for ever, since an operator may need the port to see what is wrong.
 async fn until_ready(handle: &Handle, stopped: watch::Receiver<bool>) {
-    let mut changes = handle.status_changes();
+    let mut changes = handle.roster_changes();
     let is_ready = |handle: &Handle| handle.view().roster().cluster_version().is_some();
-    let ready = async {
-        // Whatever is applied changes the status.
-        while !is_ready(handle) && changes.changed().await.is_ok() {}
-    };
+    let ready = async { while !is_ready(handle) && changes.changed().await.is_ok() {} };
     tokio::select! {
         _ = tokio::time::timeout(handle.settings().request_timeout, ready) => {}
         () = until(stopped) => {}

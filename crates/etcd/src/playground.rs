@@ -123,10 +123,12 @@ fn check_port(port: u16, name: &str, whose: &str) -> Result<(), String> {
 fn start(members: &mut [Member], arguments: &Arguments) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let url = |port: u16| format!("http://127.0.0.1:{port}");
-    let pairs: Vec<String> = members.iter().map(|member| format!("{}={}", member.name, url(member.peer_port))).collect();
+    let pairs: Vec<String> =
+        members.iter().map(|member| format!("{}={}", member.name, url(member.peer_port))).collect();
     let cluster = pairs.join(",");
     for member in members {
-        let log = File::create(&member.log).map_err(|error| format!("cannot write {}: {error}", member.log.display()))?;
+        let log =
+            File::create(&member.log).map_err(|error| format!("cannot write {}: {error}", member.log.display()))?;
         let mut command = Command::new(&program);
         command
             .args(["--name", &member.name, "--data-dir"])

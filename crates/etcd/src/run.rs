@@ -27,11 +27,11 @@ use member::boot::Opened;
 use member::core::Input;
 use member::hub;
 use member::ids::IdMaker;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use waiters::AllWaiters;
 
 /// What a member needs to run besides its data.
@@ -54,6 +54,9 @@ pub struct Running {
     pub handle: Handle,
     /// Counts changes of the roster.
     pub roster_changes: watch::Receiver<u64>,
+    /// Where the links to other members run.
+    pub links: tokio::runtime::Handle,
+    links_stop: oneshot::Sender<()>,
     /// Becomes true when other members say that this one was removed.
     pub removed: watch::Receiver<bool>,
     inbox: Arc<Inbox>,
@@ -73,6 +76,8 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let view = Arc::new(ArcSwap::from_pointee(first_view.clone()));
     let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.born_ms)));
     let (status_sender, status) = watch::channel(Arc::new(core.status()));
+    let numbers = Arc::new(ArcSwap::from_pointee(core.status()));
+    let open_streams = Arc::new(AtomicUsize::new(0));
     let (roster_changed, roster_changes) = watch::channel(0);
     let (log_sender, log_jobs) = crossbeam_channel::unbounded();
     let (store_sender, store_jobs) = crossbeam_channel::unbounded();
@@ -82,13 +87,25 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let (keeper_sender, keeper_inputs) = crossbeam_channel::unbounded();
 
     let (removed, removed_changes) = watch::channel(false);
+    // Links to other members have a thread of their own: a message wakes it
+    // and nobody else, and a busy edge does not delay heartbeats.
+    let links = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let links = links.expect("the system gives a poller at boot");
+    let links_handle = links.handle().clone();
+    let (links_stop, links_stopped) = oneshot::channel::<()>();
     let handle_cell = Arc::new(OnceLock::new());
-    let local = LocalMember { inbox: inbox.clone(), view: view.clone(), disk: disk.clone(), removed, handle: handle_cell.clone() };
+    let local = LocalMember {
+        inbox: inbox.clone(),
+        view: view.clone(),
+        disk: disk.clone(),
+        removed,
+        handle: handle_cell.clone(),
+    };
     let peers = Peers::new(
         Identity { member_id: identity.member_id, cluster_id: identity.cluster_id, peer_urls: birth.peer_urls },
         Timeouts::new(settings.election_timeout),
         Arc::new(local),
-        runtime.clone(),
+        links_handle.clone(),
     );
 
     let mut threads = Vec::new();
@@ -96,6 +113,13 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
         threads.push((name, thread.expect("the system starts threads at boot")));
     };
+    spawn(
+        "links",
+        Box::new(move || {
+            // Ends when its other end is dropped.
+            let _ = links.block_on(links_stopped);
+        }),
+    );
     let below = core_loop::Below {
         inbox: inbox.clone(),
         log: log_sender,
@@ -103,6 +127,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         keeper: keeper_sender.clone(),
         peers: peers.clone(),
         waiters: waiters.clone(),
+        numbers: numbers.clone(),
         status: status_sender,
     };
     let tick = settings.heartbeat_interval;
@@ -119,6 +144,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         view: view.clone(),
         waiters: waiters.clone(),
         hub: hub_sender.clone(),
+        streams: open_streams.clone(),
         keeper: keeper_sender.clone(),
         inbox: inbox.clone(),
         roster_changed,
@@ -133,7 +159,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         progress_interval_ms: birth.watch_progress_interval.as_millis() as u64,
         fragment_bytes: settings.max_request_bytes + (512 << 10),
     };
-    let (hub_view, hub_fatal) = (first_view.clone(), fatal.clone());
+    let (hub_view, hub_fatal) = (view.clone(), fatal.clone());
     spawn("hub", Box::new(move || hub_loop::drive(hub_settings, hub_view, hub_inputs, hub_fatal)));
 
     let keeper_ids = ids.clone();
@@ -153,7 +179,10 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         inbox: inbox.clone(),
         waiters: waiters.clone(),
         view,
+        numbers,
         status,
+        roster_changes: roster_changes.clone(),
+        open_streams,
         hub: hub_sender,
         keeper: keeper_sender,
         peers,
@@ -165,7 +194,17 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         alarm_raised: AtomicBool::new(false),
     });
     assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");
-    Running { handle, roster_changes, removed: removed_changes, inbox, waiters, stopping, threads }
+    Running {
+        handle,
+        links: links_handle,
+        links_stop,
+        roster_changes,
+        removed: removed_changes,
+        inbox,
+        waiters,
+        stopping,
+        threads,
+    }
 }
 
 impl Running {
@@ -183,8 +222,9 @@ impl Running {
         self.waiters.reads.clear();
         self.inbox.close();
         self.handle.peers().stop();
-        let Running { handle, threads, .. } = self;
+        let Running { handle, threads, links_stop, .. } = self;
         drop(handle);
+        drop(links_stop);
         for (name, thread) in threads {
             // Hub and Keeper end when the last client has gone; the process
             // need not wait for clients.

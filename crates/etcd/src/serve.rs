@@ -65,12 +65,13 @@ fn end_process_on_panic() {
 async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<SignalKind, String> {
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut terminate = listen_for(SignalKind::terminate())?;
-    // Ports first: a port that is taken must leave nothing written.
+    let plan = boot::plan(config).await?;
+    // Ports before data: a port that is taken must leave nothing written.
     let peer_listeners = bind_all(&config.listen_peer_urls, "listen-peer-urls").await?;
     let client_listeners = bind_all(&config.listen_client_urls, "listen-client-urls").await?;
     let metrics_listeners = bind_all(&config.listen_metrics_urls, "listen-metrics-urls").await?;
 
-    let Booted { lock, disk, opened, settings } = boot::boot(config, clock::seed()).await?;
+    let Booted { lock, disk, opened, settings } = boot::boot(config, plan, clock::seed())?;
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file, offset, "the end of the write-ahead log was torn by a crash and has been cut");
     }
@@ -97,7 +98,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Signa
     let (stop, stopped) = watch::channel(false);
     let handle = running.handle.clone();
     for listener in peer_listeners {
-        runtime.spawn(handle.peers().clone().serve(listener));
+        running.links.spawn(handle.peers().clone().serve(listener));
     }
     for listener in metrics_listeners {
         runtime.spawn(listen::serve_http(listener, handle.clone(), stopped.clone()));

@@ -14,7 +14,9 @@ use crate::limits;
 use crate::log::{Identity, Log, Recovered};
 use bytes::Bytes;
 use disk::{Disk, DiskFile, OpenMode};
-use raft::{Append, AppendMark, ChangeKind, ConfChange, ConfState, Entry, EntryKind, HardState, Restored, SnapshotMeta};
+use raft::{
+    Append, AppendMark, ChangeKind, ConfChange, ConfState, Entry, EntryKind, HardState, Restored, SnapshotMeta,
+};
 use store::Store;
 
 /// Where a member keeps its things, below its data directory.
@@ -72,13 +74,30 @@ pub fn open<D: Disk>(
     core: core::Config,
     store: store::Settings,
 ) -> Result<Opened<D>, Fault> {
+    open_sized(disk, identity, start, core, store, limits::LOG_SEGMENT_BYTES)
+}
+
+/// [`open`] with a write-ahead log in segments of another size.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_sized<D: Disk>(
+    disk: D,
+    identity: Identity,
+    start: Start,
+    core: core::Config,
+    store: store::Settings,
+    log_segment_bytes: u64,
+) -> Result<Opened<D>, Fault> {
     if !Log::exists(&disk, dirs::LOG)? {
         // The store first: a log without a store is refused below.
         begin_store(&disk, &store)?;
-        Log::create(disk.clone(), dirs::LOG, identity, limits::LOG_SEGMENT_BYTES)?;
+        Log::create(disk.clone(), dirs::LOG, identity, log_segment_bytes)?;
     }
-    let (mut log, mut recovered) = Log::open(disk.clone(), dirs::LOG, limits::LOG_SEGMENT_BYTES)?;
-    if is_blank(&recovered) && let Start::New(changes) = start {
+    let (mut log, mut recovered) = Log::open(disk.clone(), dirs::LOG, log_segment_bytes)?;
+    if is_blank(&recovered)
+        && let Start::New(changes) = start
+    {
         begin(&mut log, &mut recovered, changes)?;
     }
     let mut store = Store::open(disk.clone(), dirs::STORE, store)?;

@@ -169,6 +169,10 @@ pub struct Core {
     compacted: Index,
     synced: Index,
     batch: Vec<Bytes>,
+    /// A commit that the log need not hurry to write.
+    deferred: Option<raft::Append>,
+    /// A tick has come since the last take.
+    ticked: bool,
 }
 
 impl Core {
@@ -198,6 +202,8 @@ impl Core {
             synced: applied,
             output: raft::Output::default(),
             batch: Vec::new(),
+            deferred: None,
+            ticked: false,
             ticks: 0,
             raft,
             config,
@@ -244,13 +250,21 @@ impl Core {
         self.raft.take(&mut self.output);
         let raft::Output { messages, appends, committed, restore, reads, .. } = &mut self.output;
         outputs.messages.append(messages);
-        outputs.appends.append(appends);
+        defer_commits(&mut self.deferred, appends, &mut outputs.appends);
+        if std::mem::take(&mut self.ticked) {
+            outputs.appends.extend(self.deferred.take());
+        }
         for ready in reads.drain(..) {
             self.reads.confirmed(&ready.context, ready.index);
         }
         if let Some(snapshot) = restore.take() {
             let meta = snapshot.meta;
-            assert!(meta.index > self.handed, "a snapshot at {} behind what was handed on ({})", meta.index, self.handed);
+            assert!(
+                meta.index > self.handed,
+                "a snapshot at {} behind what was handed on ({})",
+                meta.index,
+                self.handed
+            );
             self.handed = meta.index;
             self.compacted = meta.index;
             self.tail.clear();
@@ -281,6 +295,11 @@ impl Core {
         }
     }
 
+    /// Whether reads are confirmed and wait only for Store to apply.
+    pub fn waits_for_applied(&self) -> bool {
+        self.reads.wait_for_applied()
+    }
+
     /// raft's own, longer status.
     pub fn raft_status(&self) -> raft::Status {
         self.raft.status()
@@ -296,6 +315,7 @@ impl Core {
         self.raft.tick();
         self.proposals.expire(self.ticks, self.config.hold_ticks);
         self.reads.tick(self.ticks, self.config.hold_ticks);
+        self.ticked = true;
     }
 
     fn applied(&mut self, applied: Applied) {
@@ -402,6 +422,20 @@ impl Core {
             target = index;
         }
         target
+    }
+}
+
+/// Passes appends on, but keeps one that says only how far is committed for
+/// the next that says more: a lost commit is found again, and a write of its
+/// own costs two hand-offs for every put.
+fn defer_commits(deferred: &mut Option<raft::Append>, appends: &mut Vec<raft::Append>, out: &mut Vec<raft::Append>) {
+    for append in appends.drain(..) {
+        if append.entries.is_empty() && append.snapshot.is_none() && !append.must_sync {
+            *deferred = Some(append);
+        } else {
+            out.extend(deferred.take());
+            out.push(append);
+        }
     }
 }
 

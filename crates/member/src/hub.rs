@@ -266,7 +266,7 @@ impl<D: Disk> Hub<D> {
     /// # Errors
     /// When a previous value cannot be read.
     pub fn publish(&mut self, view: View<D>, news: &[Events]) -> Result<(), Fault> {
-        self.view = view;
+        self.refresh(view);
         let mut matched: BTreeMap<WatcherId, Vec<usize>> = BTreeMap::new();
         for change in news {
             matched.clear();
@@ -278,6 +278,14 @@ impl<D: Disk> Hub<D> {
             }
         }
         Ok(())
+    }
+
+    /// Looks at a later moment, if it is one. Whatever happened up to it was
+    /// published to nobody, or is still on its way.
+    pub fn refresh(&mut self, view: View<D>) {
+        if view.applied() >= self.view.applied() {
+            self.view = view;
+        }
     }
 
     /// Store was replaced by a snapshot: everybody reads history from here.

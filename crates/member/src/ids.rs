@@ -26,10 +26,7 @@ pub struct IdMaker {
 impl IdMaker {
     /// `born_ms`: wall-clock milliseconds since 1970 at start.
     pub fn new(member: MemberId, born_ms: u64) -> IdMaker {
-        IdMaker {
-            prefix: (member & 0xffff) << 48,
-            suffix: (born_ms & ((1 << 40) - 1)) << 8,
-        }
+        IdMaker { prefix: (member & 0xffff) << 48, suffix: (born_ms & ((1 << 40) - 1)) << 8 }
     }
 
     /// The next id.
@@ -48,9 +45,8 @@ mod tests {
         let mut first = IdMaker::new(1, 1_000);
         let mut second = IdMaker::new(2, 1_000);
         let mut reborn = IdMaker::new(1, 2_000);
-        let made: std::collections::BTreeSet<u64> = (0..1_000)
-            .flat_map(|_| [first.next_id(), second.next_id(), reborn.next_id()])
-            .collect();
+        let made: std::collections::BTreeSet<u64> =
+            (0..1_000).flat_map(|_| [first.next_id(), second.next_id(), reborn.next_id()]).collect();
         assert_eq!(made.len(), 3_000);
     }
 }

@@ -144,7 +144,9 @@ impl<D: Disk> Log<D> {
         Ok(Some(last.mark))
     }
 
-    /// Removes segments that hold nothing above `index`.
+    /// Removes segments that hold nothing above `index`: one after the other,
+    /// each durably gone before the next goes, so that a loss of power cannot
+    /// bring an older one back without those behind it.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -153,7 +155,8 @@ impl<D: Disk> Log<D> {
         let free = self.segments[..open].iter().take_while(|segment| segment.last_index <= index).count();
         for segment in self.segments.drain(..free) {
             let path = path_of(&self.dir, segment.sequence);
-            self.disk.remove(&path).map_err(|source| Fault::Log { path, source })?;
+            let gone = self.disk.remove(&path).and_then(|()| self.disk.sync_dir(&self.dir));
+            gone.map_err(|source| Fault::Log { path, source })?;
         }
         Ok(())
     }

@@ -29,7 +29,13 @@ fn config() -> Config {
 }
 
 fn settings() -> store::Settings {
-    store::Settings { member_id: 7, cluster_id: 9, segment_bytes: 8 << 10, resident_bytes: 4 << 10, ..Default::default() }
+    store::Settings {
+        member_id: 7,
+        cluster_id: 9,
+        segment_bytes: 8 << 10,
+        resident_bytes: 4 << 10,
+        ..Default::default()
+    }
 }
 
 fn try_open(disk: &SimDisk, start: Start) -> Result<Opened<SimDisk>, Fault> {

@@ -264,7 +264,8 @@ fn an_unanswered_round_is_asked_again_under_another_number() {
     office.ticks(RETRY_TICKS + 1);
     assert_eq!(office.at(2).reads, [0; 0], "the question was lost");
     let asked = |office: &mut Office| -> Vec<Bytes> {
-        let of = |message: &raft::Message| (message.kind == MessageKind::ReadIndex).then(|| message.entries[0].data.clone());
+        let of =
+            |message: &raft::Message| (message.kind == MessageKind::ReadIndex).then(|| message.entries[0].data.clone());
         office.delivered.iter().filter_map(of).collect()
     };
     assert_eq!(asked(&mut office).len(), 0);

@@ -28,7 +28,10 @@ fn append(entries: Vec<Entry>, hard_state: Option<HardState>) -> Append {
 }
 
 fn run(first: u64, last: u64, term: u64) -> Append {
-    append((first..=last).map(|index| entry(index, term)).collect(), Some(HardState { term, vote: 7, commit: first - 1 }))
+    append(
+        (first..=last).map(|index| entry(index, term)).collect(),
+        Some(HardState { term, vote: 7, commit: first - 1 }),
+    )
 }
 
 fn create(disk: &SimDisk) -> Log<SimDisk> {

@@ -24,35 +24,17 @@ pub struct Method {
 impl Method {
     /// One request, one response.
     const fn unary(service: &'static str, name: &'static str, path: &'static str) -> Self {
-        Self {
-            service,
-            name,
-            client_streaming: false,
-            server_streaming: false,
-            path,
-        }
+        Self { service, name, client_streaming: false, server_streaming: false, path }
     }
 
     /// One request, many responses.
     const fn server_stream(service: &'static str, name: &'static str, path: &'static str) -> Self {
-        Self {
-            service,
-            name,
-            client_streaming: false,
-            server_streaming: true,
-            path,
-        }
+        Self { service, name, client_streaming: false, server_streaming: true, path }
     }
 
     /// Many requests, many responses.
     const fn bidi(service: &'static str, name: &'static str, path: &'static str) -> Self {
-        Self {
-            service,
-            name,
-            client_streaming: true,
-            server_streaming: true,
-            path,
-        }
+        Self { service, name, client_streaming: true, server_streaming: true, path }
     }
 }
 

@@ -14,35 +14,21 @@ fn pool() -> DescriptorPool {
 /// Asserts the whole of a message: no field missing, none too many.
 fn assert_fields(message: &str, expected: &[(u32, &str)]) {
     let pool = pool();
-    let descriptor = pool
-        .get_message_by_name(message)
-        .unwrap_or_else(|| panic!("no {message}"));
-    let found: BTreeSet<(u32, String)> = descriptor
-        .fields()
-        .map(|field| (field.number(), field.name().to_owned()))
-        .collect();
-    let expected: BTreeSet<(u32, String)> = expected
-        .iter()
-        .map(|&(number, name)| (number, name.to_owned()))
-        .collect();
+    let descriptor = pool.get_message_by_name(message).unwrap_or_else(|| panic!("no {message}"));
+    let found: BTreeSet<(u32, String)> =
+        descriptor.fields().map(|field| (field.number(), field.name().to_owned())).collect();
+    let expected: BTreeSet<(u32, String)> = expected.iter().map(|&(number, name)| (number, name.to_owned())).collect();
     assert_eq!(found, expected, "fields of {message}");
 }
 
 /// Asserts the whole of an enum.
 fn assert_values(name: &str, expected: &[&str]) {
     let pool = pool();
-    let descriptor = pool
-        .get_enum_by_name(name)
-        .unwrap_or_else(|| panic!("no {name}"));
-    let found: Vec<(i32, String)> = descriptor
-        .values()
-        .map(|value| (value.number(), value.name().to_owned()))
-        .collect();
-    let expected: Vec<(i32, String)> = expected
-        .iter()
-        .enumerate()
-        .map(|(at, name)| (at as i32, (*name).to_owned()))
-        .collect();
+    let descriptor = pool.get_enum_by_name(name).unwrap_or_else(|| panic!("no {name}"));
+    let found: Vec<(i32, String)> =
+        descriptor.values().map(|value| (value.number(), value.name().to_owned())).collect();
+    let expected: Vec<(i32, String)> =
+        expected.iter().enumerate().map(|(at, name)| (at as i32, (*name).to_owned())).collect();
     assert_eq!(found, expected, "values of {name}");
 }
 
@@ -55,12 +41,7 @@ fn every_method_is_described_and_every_description_is_a_method() {
             service
                 .methods()
                 .map(|method| {
-                    (
-                        name.clone(),
-                        method.name().to_owned(),
-                        method.is_client_streaming(),
-                        method.is_server_streaming(),
-                    )
+                    (name.clone(), method.name().to_owned(), method.is_client_streaming(), method.is_server_streaming())
                 })
                 .collect::<Vec<_>>()
         })
@@ -68,12 +49,7 @@ fn every_method_is_described_and_every_description_is_a_method() {
     let listed: BTreeSet<_> = METHODS
         .iter()
         .map(|method| {
-            (
-                method.service.to_owned(),
-                method.name.to_owned(),
-                method.client_streaming,
-                method.server_streaming,
-            )
+            (method.service.to_owned(), method.name.to_owned(), method.client_streaming, method.server_streaming)
         })
         .collect();
     assert_eq!(described, listed);
@@ -123,11 +99,7 @@ fn streams_are_where_etcd_has_them() {
             (path::HEALTH_WATCH, false),
         ]
     );
-    assert!(
-        METHODS
-            .iter()
-            .all(|method| method.server_streaming || !method.client_streaming)
-    );
+    assert!(METHODS.iter().all(|method| method.server_streaming || !method.client_streaming));
 }
 
 #[test]
@@ -135,43 +107,25 @@ fn requests_and_responses_that_do_not_carry_their_methods_name() {
     let pool = pool();
     let types = |service: &str, name: &str| {
         let service = pool.get_service_by_name(service).expect("service exists");
-        let method = service
-            .methods()
-            .find(|m| m.name() == name)
-            .expect("method exists");
-        (
-            method.input().full_name().to_owned(),
-            method.output().full_name().to_owned(),
-        )
+        let method = service.methods().find(|m| m.name() == name).expect("method exists");
+        (method.input().full_name().to_owned(), method.output().full_name().to_owned())
     };
     let pair = |input: &str, output: &str| (input.to_owned(), output.to_owned());
     assert_eq!(
         types("etcdserverpb.KV", "Compact"),
-        pair(
-            "etcdserverpb.CompactionRequest",
-            "etcdserverpb.CompactionResponse"
-        )
+        pair("etcdserverpb.CompactionRequest", "etcdserverpb.CompactionResponse")
     );
     assert_eq!(
         types("etcdserverpb.KV", "RangeStream"),
-        pair(
-            "etcdserverpb.RangeRequest",
-            "etcdserverpb.RangeStreamResponse"
-        )
+        pair("etcdserverpb.RangeRequest", "etcdserverpb.RangeStreamResponse")
     );
     assert_eq!(
         types("etcdserverpb.Auth", "Authenticate"),
-        pair(
-            "etcdserverpb.AuthenticateRequest",
-            "etcdserverpb.AuthenticateResponse"
-        )
+        pair("etcdserverpb.AuthenticateRequest", "etcdserverpb.AuthenticateResponse")
     );
     assert_eq!(
         types("etcdserverpb.Auth", "UserAdd"),
-        pair(
-            "etcdserverpb.AuthUserAddRequest",
-            "etcdserverpb.AuthUserAddResponse"
-        )
+        pair("etcdserverpb.AuthUserAddRequest", "etcdserverpb.AuthUserAddResponse")
     );
     assert_eq!(
         types("v3electionpb.Election", "Observe"),
@@ -210,48 +164,24 @@ fn numbers_that_do_not_follow_their_neighbours() {
     );
     // TTL first when asking, ID first when answering.
     assert_fields("etcdserverpb.LeaseGrantRequest", &[(1, "TTL"), (2, "ID")]);
-    assert_fields(
-        "etcdserverpb.LeaseGrantResponse",
-        &[(1, "header"), (2, "ID"), (3, "TTL"), (4, "error")],
-    );
+    assert_fields("etcdserverpb.LeaseGrantResponse", &[(1, "header"), (2, "ID"), (3, "TTL"), (4, "error")]);
 }
 
 #[test]
 fn names_keep_etcds_letters() {
     assert_fields(
         "etcdserverpb.LeaseTimeToLiveResponse",
-        &[
-            (1, "header"),
-            (2, "ID"),
-            (3, "TTL"),
-            (4, "grantedTTL"),
-            (5, "keys"),
-        ],
+        &[(1, "header"), (2, "ID"), (3, "TTL"), (4, "grantedTTL"), (5, "keys")],
     );
-    assert_fields(
-        "etcdserverpb.LeaseCheckpoint",
-        &[(1, "ID"), (2, "remaining_TTL")],
-    );
+    assert_fields("etcdserverpb.LeaseCheckpoint", &[(1, "ID"), (2, "remaining_TTL")]);
     assert_fields(
         "etcdserverpb.Member",
-        &[
-            (1, "ID"),
-            (2, "name"),
-            (3, "peerURLs"),
-            (4, "clientURLs"),
-            (5, "isLearner"),
-        ],
+        &[(1, "ID"), (2, "name"), (3, "peerURLs"), (4, "clientURLs"), (5, "isLearner")],
     );
     assert_fields("etcdserverpb.AlarmMember", &[(1, "memberID"), (2, "alarm")]);
     assert_fields("etcdserverpb.MoveLeaderRequest", &[(1, "targetID")]);
-    assert_fields(
-        "etcdserverpb.AuthUserGrantRoleRequest",
-        &[(1, "user"), (2, "role")],
-    );
-    assert_fields(
-        "etcdserverpb.AuthUserRevokeRoleRequest",
-        &[(1, "name"), (2, "role")],
-    );
+    assert_fields("etcdserverpb.AuthUserGrantRoleRequest", &[(1, "user"), (2, "role")]);
+    assert_fields("etcdserverpb.AuthUserRevokeRoleRequest", &[(1, "name"), (2, "role")]);
     assert_fields(
         "etcdserverpb.StatusResponse",
         &[
@@ -270,30 +200,15 @@ fn names_keep_etcds_letters() {
             (13, "downgradeInfo"),
         ],
     );
-    assert_fields(
-        "authpb.Permission",
-        &[(1, "permType"), (2, "key"), (3, "range_end")],
-    );
+    assert_fields("authpb.Permission", &[(1, "permType"), (2, "key"), (3, "range_end")]);
     assert_fields("authpb.Role", &[(1, "name"), (2, "keyPermission")]);
-    assert_fields(
-        "leasepb.Lease",
-        &[(1, "ID"), (2, "TTL"), (3, "RemainingTTL")],
-    );
-    assert_fields(
-        "leasepb.LeaseInternalRequest",
-        &[(1, "LeaseTimeToLiveRequest")],
-    );
-    assert_fields(
-        "leasepb.LeaseInternalResponse",
-        &[(1, "LeaseTimeToLiveResponse")],
-    );
+    assert_fields("leasepb.Lease", &[(1, "ID"), (2, "TTL"), (3, "RemainingTTL")]);
+    assert_fields("leasepb.LeaseInternalRequest", &[(1, "LeaseTimeToLiveRequest")]);
+    assert_fields("leasepb.LeaseInternalResponse", &[(1, "LeaseTimeToLiveResponse")]);
     assert_fields("etcdserverpb.Metadata", &[(1, "NodeID"), (2, "ClusterID")]);
     assert_fields("snappb.snapshot", &[(1, "crc"), (2, "data")]);
     assert_fields("walpb.Record", &[(1, "type"), (2, "crc"), (3, "data")]);
-    assert_fields(
-        "walpb.Snapshot",
-        &[(1, "index"), (2, "term"), (3, "conf_state")],
-    );
+    assert_fields("walpb.Snapshot", &[(1, "index"), (2, "term"), (3, "conf_state")]);
 }
 
 #[test]
@@ -335,65 +250,32 @@ fn the_logs_request_has_etcds_numbers() {
             (9900, "downgrade_version_test"),
         ],
     );
-    assert_fields(
-        "etcdserverpb.RequestHeader",
-        &[(1, "ID"), (2, "username"), (3, "auth_revision")],
-    );
-    assert_fields(
-        "etcdserverpb.InternalAuthenticateRequest",
-        &[(1, "name"), (2, "password"), (3, "simple_token")],
-    );
-    assert_fields(
-        "membershippb.ClusterMemberAttrSetRequest",
-        &[(1, "member_ID"), (2, "member_attributes")],
-    );
-    assert_fields(
-        "membershippb.Attributes",
-        &[(1, "name"), (2, "client_urls")],
-    );
+    assert_fields("etcdserverpb.RequestHeader", &[(1, "ID"), (2, "username"), (3, "auth_revision")]);
+    assert_fields("etcdserverpb.InternalAuthenticateRequest", &[(1, "name"), (2, "password"), (3, "simple_token")]);
+    assert_fields("membershippb.ClusterMemberAttrSetRequest", &[(1, "member_ID"), (2, "member_attributes")]);
+    assert_fields("membershippb.Attributes", &[(1, "name"), (2, "client_urls")]);
     assert_fields("membershippb.ClusterVersionSetRequest", &[(1, "ver")]);
-    assert_fields(
-        "membershippb.DowngradeInfoSetRequest",
-        &[(1, "enabled"), (2, "ver")],
-    );
+    assert_fields("membershippb.DowngradeInfoSetRequest", &[(1, "enabled"), (2, "ver")]);
 }
 
 #[test]
 fn every_request_of_the_log_is_the_message_its_name_says() {
     let pool = pool();
-    let request = pool
-        .get_message_by_name("etcdserverpb.InternalRaftRequest")
-        .expect("the request exists");
+    let request = pool.get_message_by_name("etcdserverpb.InternalRaftRequest").expect("the request exists");
     for field in request.fields().filter(|field| field.name() != "ID") {
         let Kind::Message(message) = field.kind() else {
             panic!("{} is not a message", field.name());
         };
-        let words: String = message
-            .name()
-            .chars()
-            .filter(|c| *c != '_')
-            .collect::<String>()
-            .to_lowercase();
+        let words: String = message.name().chars().filter(|c| *c != '_').collect::<String>().to_lowercase();
         let name = field.name().replace('_', "");
-        assert!(
-            words.contains(&name),
-            "{} is a {}",
-            field.name(),
-            message.name()
-        );
+        assert!(words.contains(&name), "{} is a {}", field.name(), message.name());
     }
 }
 
 #[test]
 fn raft_has_etcds_numbers() {
-    assert_fields(
-        "raftpb.Entry",
-        &[(1, "Type"), (2, "Term"), (3, "Index"), (4, "Data")],
-    );
-    assert_fields(
-        "raftpb.SnapshotMetadata",
-        &[(1, "conf_state"), (2, "index"), (3, "term")],
-    );
+    assert_fields("raftpb.Entry", &[(1, "Type"), (2, "Term"), (3, "Index"), (4, "Data")]);
+    assert_fields("raftpb.SnapshotMetadata", &[(1, "conf_state"), (2, "index"), (3, "term")]);
     assert_fields("raftpb.Snapshot", &[(1, "data"), (2, "metadata")]);
     assert_fields(
         "raftpb.Message",
@@ -414,41 +296,18 @@ fn raft_has_etcds_numbers() {
             (14, "responses"),
         ],
     );
-    assert_fields(
-        "raftpb.HardState",
-        &[(1, "term"), (2, "vote"), (3, "commit")],
-    );
+    assert_fields("raftpb.HardState", &[(1, "term"), (2, "vote"), (3, "commit")]);
     assert_fields(
         "raftpb.ConfState",
-        &[
-            (1, "voters"),
-            (2, "learners"),
-            (3, "voters_outgoing"),
-            (4, "learners_next"),
-            (5, "auto_leave"),
-        ],
+        &[(1, "voters"), (2, "learners"), (3, "voters_outgoing"), (4, "learners_next"), (5, "auto_leave")],
     );
-    assert_fields(
-        "raftpb.ConfChange",
-        &[(1, "id"), (2, "type"), (3, "node_id"), (4, "context")],
-    );
+    assert_fields("raftpb.ConfChange", &[(1, "id"), (2, "type"), (3, "node_id"), (4, "context")]);
     assert_fields("raftpb.ConfChangeSingle", &[(1, "type"), (2, "node_id")]);
-    assert_fields(
-        "raftpb.ConfChangeV2",
-        &[(1, "transition"), (2, "changes"), (3, "context")],
-    );
-    assert_values(
-        "raftpb.EntryType",
-        &["EntryNormal", "EntryConfChange", "EntryConfChangeV2"],
-    );
+    assert_fields("raftpb.ConfChangeV2", &[(1, "transition"), (2, "changes"), (3, "context")]);
+    assert_values("raftpb.EntryType", &["EntryNormal", "EntryConfChange", "EntryConfChangeV2"]);
     assert_values(
         "raftpb.ConfChangeType",
-        &[
-            "ConfChangeAddNode",
-            "ConfChangeRemoveNode",
-            "ConfChangeUpdateNode",
-            "ConfChangeAddLearnerNode",
-        ],
+        &["ConfChangeAddNode", "ConfChangeRemoveNode", "ConfChangeUpdateNode", "ConfChangeAddLearnerNode"],
     );
     assert_values(
         "raftpb.MessageType",
@@ -483,45 +342,22 @@ fn raft_has_etcds_numbers() {
 
 #[test]
 fn client_enums_have_etcds_numbers() {
-    assert_values(
-        "etcdserverpb.RangeRequest.SortOrder",
-        &["NONE", "ASCEND", "DESCEND"],
-    );
-    assert_values(
-        "etcdserverpb.RangeRequest.SortTarget",
-        &["KEY", "VERSION", "CREATE", "MOD", "VALUE"],
-    );
-    assert_values(
-        "etcdserverpb.Compare.CompareResult",
-        &["EQUAL", "GREATER", "LESS", "NOT_EQUAL"],
-    );
-    assert_values(
-        "etcdserverpb.Compare.CompareTarget",
-        &["VERSION", "CREATE", "MOD", "VALUE", "LEASE"],
-    );
-    assert_values(
-        "etcdserverpb.WatchCreateRequest.FilterType",
-        &["NOPUT", "NODELETE"],
-    );
+    assert_values("etcdserverpb.RangeRequest.SortOrder", &["NONE", "ASCEND", "DESCEND"]);
+    assert_values("etcdserverpb.RangeRequest.SortTarget", &["KEY", "VERSION", "CREATE", "MOD", "VALUE"]);
+    assert_values("etcdserverpb.Compare.CompareResult", &["EQUAL", "GREATER", "LESS", "NOT_EQUAL"]);
+    assert_values("etcdserverpb.Compare.CompareTarget", &["VERSION", "CREATE", "MOD", "VALUE", "LEASE"]);
+    assert_values("etcdserverpb.WatchCreateRequest.FilterType", &["NOPUT", "NODELETE"]);
     assert_values("etcdserverpb.AlarmType", &["NONE", "NOSPACE", "CORRUPT"]);
-    assert_values(
-        "etcdserverpb.AlarmRequest.AlarmAction",
-        &["GET", "ACTIVATE", "DEACTIVATE"],
-    );
-    assert_values(
-        "etcdserverpb.DowngradeRequest.DowngradeAction",
-        &["VALIDATE", "ENABLE", "CANCEL"],
-    );
+    assert_values("etcdserverpb.AlarmRequest.AlarmAction", &["GET", "ACTIVATE", "DEACTIVATE"]);
+    assert_values("etcdserverpb.DowngradeRequest.DowngradeAction", &["VALIDATE", "ENABLE", "CANCEL"]);
     assert_values("mvccpb.Event.EventType", &["PUT", "DELETE"]);
     assert_values("authpb.Permission.Type", &["READ", "WRITE", "READWRITE"]);
 }
 
 #[test]
 fn version_options_are_described() {
-    let found: BTreeSet<(u32, String)> = pool()
-        .all_extensions()
-        .map(|extension| (extension.number(), extension.full_name().to_owned()))
-        .collect();
+    let found: BTreeSet<(u32, String)> =
+        pool().all_extensions().map(|extension| (extension.number(), extension.full_name().to_owned())).collect();
     use proto::versionpb::*;
     let expected = [
         (ETCD_VERSION_MSG, "versionpb.etcd_version_msg"),
@@ -529,10 +365,5 @@ fn version_options_are_described() {
         (ETCD_VERSION_ENUM, "versionpb.etcd_version_enum"),
         (ETCD_VERSION_ENUM_VALUE, "versionpb.etcd_version_enum_value"),
     ];
-    assert_eq!(
-        found,
-        expected
-            .map(|(number, name)| (number, name.to_owned()))
-            .into()
-    );
+    assert_eq!(found, expected.map(|(number, name)| (number, name.to_owned())).into());
 }

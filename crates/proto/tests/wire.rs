@@ -4,8 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use proto::etcdserverpb::{
-    self, Compare, InternalRaftRequest, Member, PutRequest, RequestHeader, TxnRequest, compare,
-    request_op,
+    self, Compare, InternalRaftRequest, Member, PutRequest, RequestHeader, TxnRequest, compare, request_op,
 };
 use proto::raftpb::{self, ConfState, EntryType, MessageType};
 use proto::{health, mvccpb};
@@ -28,12 +27,7 @@ fn number(number: u64, value: u64) -> Vec<u8> {
 
 /// Field `number` holding bytes: a string, a byte string or a message.
 fn block(number: u64, value: &[u8]) -> Vec<u8> {
-    [
-        varint(number << 3 | 2),
-        varint(value.len() as u64),
-        value.to_vec(),
-    ]
-    .concat()
+    [varint(number << 3 | 2), varint(value.len() as u64), value.to_vec()].concat()
 }
 
 #[test]
@@ -69,38 +63,20 @@ fn unknown_fields_are_skipped() {
     ]
     .concat();
     let put = PutRequest::decode(&bytes[..]).expect("decodes");
-    assert_eq!(
-        put,
-        PutRequest {
-            key: "foo".into(),
-            value: "bar".into(),
-            ..Default::default()
-        }
-    );
+    assert_eq!(put, PutRequest { key: "foo".into(), value: "bar".into(), ..Default::default() });
     assert_eq!(put.encode_to_vec(), known);
 }
 
 #[test]
 fn broken_bytes_are_an_error() {
-    assert!(
-        PutRequest::decode(&b"\x0a\x05foo"[..]).is_err(),
-        "shorter than its length says"
-    );
+    assert!(PutRequest::decode(&b"\x0a\x05foo"[..]).is_err(), "shorter than its length says");
     assert!(PutRequest::decode(&b"\x0a"[..]).is_err(), "no length");
-    assert!(
-        PutRequest::decode(&b"\x08\x01"[..]).is_err(),
-        "a number where bytes belong"
-    );
+    assert!(PutRequest::decode(&b"\x08\x01"[..]).is_err(), "a number where bytes belong");
 }
 
 #[test]
 fn a_committed_put_decodes() {
-    let header = [
-        number(1, 0x7587_8d0c_2a4a_7001),
-        block(2, b"alice"),
-        number(3, 9),
-    ]
-    .concat();
+    let header = [number(1, 0x7587_8d0c_2a4a_7001), block(2, b"alice"), number(3, 9)].concat();
     let put = [block(1, b"foo"), block(2, b"bar"), number(3, 7)].concat();
     // etcd writes fields in the order of their numbers, header late.
     let bytes = [block(4, &put), block(100, &header)].concat();
@@ -109,17 +85,8 @@ fn a_committed_put_decodes() {
     assert_eq!(
         request,
         InternalRaftRequest {
-            header: Some(RequestHeader {
-                id: 0x7587_8d0c_2a4a_7001,
-                username: "alice".into(),
-                auth_revision: 9,
-            }),
-            put: Some(PutRequest {
-                key: "foo".into(),
-                value: "bar".into(),
-                lease: 7,
-                ..Default::default()
-            }),
+            header: Some(RequestHeader { id: 0x7587_8d0c_2a4a_7001, username: "alice".into(), auth_revision: 9 }),
+            put: Some(PutRequest { key: "foo".into(), value: "bar".into(), lease: 7, ..Default::default() }),
             ..Default::default()
         }
     );
@@ -129,26 +96,16 @@ fn a_committed_put_decodes() {
 
 #[test]
 fn a_member_publishing_itself_decodes() {
-    let attributes = [
-        block(1, b"m1"),
-        block(2, b"http://127.0.0.1:2379"),
-        block(2, b"http://a:1"),
-    ]
-    .concat();
+    let attributes = [block(1, b"m1"), block(2, b"http://127.0.0.1:2379"), block(2, b"http://a:1")].concat();
     let set = [number(1, 0x8e9e_05c5_2164_694d), block(2, &attributes)].concat();
     let bytes = [block(100, &number(1, 5)), block(1301, &set)].concat();
 
     let request = InternalRaftRequest::decode(&bytes[..]).expect("decodes");
-    let set = request
-        .cluster_member_attr_set
-        .expect("the request is this one");
+    let set = request.cluster_member_attr_set.expect("the request is this one");
     assert_eq!(set.member_id, 0x8e9e_05c5_2164_694d);
     let attributes = set.member_attributes.expect("attributes are set");
     assert_eq!(attributes.name, "m1");
-    assert_eq!(
-        attributes.client_urls,
-        ["http://127.0.0.1:2379", "http://a:1"]
-    );
+    assert_eq!(attributes.client_urls, ["http://127.0.0.1:2379", "http://a:1"]);
     assert_eq!(request.put, None);
 }
 
@@ -185,17 +142,12 @@ fn an_operation_without_a_request_is_kept_and_empty() {
 fn transactions_nest() {
     let inner = TxnRequest {
         success: vec![etcdserverpb::RequestOp {
-            request: Some(request_op::Request::RequestPut(PutRequest {
-                key: "a".into(),
-                ..Default::default()
-            })),
+            request: Some(request_op::Request::RequestPut(PutRequest { key: "a".into(), ..Default::default() })),
         }],
         ..Default::default()
     };
     let outer = TxnRequest {
-        failure: vec![etcdserverpb::RequestOp {
-            request: Some(request_op::Request::RequestTxn(inner)),
-        }],
+        failure: vec![etcdserverpb::RequestOp { request: Some(request_op::Request::RequestTxn(inner)) }],
         ..Default::default()
     };
     let put = block(2, &block(1, b"a"));
@@ -233,10 +185,7 @@ fn a_message_with_every_zero_spelled_out_decodes() {
     .concat();
     let message = raftpb::Message::decode(&bytes[..]).expect("decodes");
     assert_eq!(message.r#type(), MessageType::MsgHeartbeat);
-    assert_eq!(
-        (message.to, message.from, message.term, message.commit),
-        (2, 1, 6, 42)
-    );
+    assert_eq!((message.to, message.from, message.term, message.commit), (2, 1, 6, 42));
     let snapshot = message.snapshot.expect("present, though empty");
     let metadata = snapshot.metadata.expect("present, though empty");
     assert_eq!((metadata.index, metadata.term), (0, 0));
@@ -248,34 +197,20 @@ fn an_entry_decodes_in_any_order_of_fields() {
     let bytes = [number(1, 0), number(2, 3), number(3, 17), block(4, b"data")].concat();
     let entry = raftpb::Entry::decode(&bytes[..]).expect("decodes");
     assert_eq!(entry.r#type(), EntryType::EntryNormal);
-    assert_eq!(
-        (entry.term, entry.index, &entry.data[..]),
-        (3, 17, &b"data"[..])
-    );
+    assert_eq!((entry.term, entry.index, &entry.data[..]), (3, 17, &b"data"[..]));
 
     let reversed = [block(4, b"data"), number(3, 17), number(2, 3)].concat();
-    assert_eq!(
-        raftpb::Entry::decode(&reversed[..]).expect("decodes"),
-        entry
-    );
+    assert_eq!(raftpb::Entry::decode(&reversed[..]).expect("decodes"), entry);
 }
 
 #[test]
 fn voters_are_written_one_by_one_and_read_either_way() {
     let unpacked = [number(1, 1), number(1, 300), number(2, 5)].concat();
-    let state = ConfState {
-        voters: vec![1, 300],
-        learners: vec![5],
-        ..Default::default()
-    };
+    let state = ConfState { voters: vec![1, 300], learners: vec![5], ..Default::default() };
     assert_eq!(state.encode_to_vec(), unpacked);
     assert_eq!(ConfState::decode(&unpacked[..]).expect("decodes"), state);
 
-    let packed = [
-        block(1, &[varint(1), varint(300)].concat()),
-        block(2, &varint(5)),
-    ]
-    .concat();
+    let packed = [block(1, &[varint(1), varint(300)].concat()), block(2, &varint(5))].concat();
     assert_eq!(ConfState::decode(&packed[..]).expect("decodes"), state);
 }
 
@@ -286,23 +221,14 @@ fn an_event_far_from_its_header_decodes() {
     let bytes = [number(2, 0), block(11, &event)].concat();
     let response = etcdserverpb::WatchResponse::decode(&bytes[..]).expect("decodes");
     assert_eq!(response.events.len(), 1);
-    assert_eq!(
-        response.events[0].r#type(),
-        mvccpb::event::EventType::Delete
-    );
+    assert_eq!(response.events[0].r#type(), mvccpb::event::EventType::Delete);
     let kv = response.events[0].kv.as_ref().expect("the key is there");
     assert_eq!((&kv.key[..], kv.mod_revision), (&b"foo"[..], 12));
 }
 
 #[test]
 fn members_have_plain_names_for_their_urls() {
-    let bytes = [
-        number(1, 9),
-        block(3, b"http://p"),
-        block(4, b"http://c"),
-        number(5, 1),
-    ]
-    .concat();
+    let bytes = [number(1, 9), block(3, b"http://p"), block(4, b"http://c"), number(5, 1)].concat();
     let member = Member::decode(&bytes[..]).expect("decodes");
     assert_eq!(
         member,
@@ -319,13 +245,9 @@ fn members_have_plain_names_for_their_urls() {
 #[test]
 fn health_is_the_standard_one() {
     use health::health_check_response::ServingStatus;
-    let response = health::HealthCheckResponse {
-        status: ServingStatus::Serving.into(),
-    };
+    let response = health::HealthCheckResponse { status: ServingStatus::Serving.into() };
     assert_eq!(response.encode_to_vec(), number(1, 1));
-    let list = health::HealthListResponse {
-        statuses: [(String::new(), response)].into(),
-    };
+    let list = health::HealthListResponse { statuses: [(String::new(), response)].into() };
     // A key and a value, as fields 1 and 2 of an entry; the empty key is left out.
     assert_eq!(list.encode_to_vec(), block(1, &block(2, &number(1, 1))));
 }
@@ -334,13 +256,8 @@ fn health_is_the_standard_one() {
 fn what_older_members_log_bare_is_an_error_and_not_some_other_request() {
     // 3.5 publishes names and the cluster version as a request of the second
     // API, not wrapped: id, method, path, value.
-    let bytes = [
-        number(1, 0x66a9_a032_b0d1_8304),
-        block(2, b"PUT"),
-        block(3, b"/0/version"),
-        block(4, b"3.5.0"),
-        number(5, 0),
-    ]
-    .concat();
+    let bytes =
+        [number(1, 0x66a9_a032_b0d1_8304), block(2, b"PUT"), block(3, b"/0/version"), block(4, b"3.5.0"), number(5, 0)]
+            .concat();
     assert!(InternalRaftRequest::decode(&bytes[..]).is_err());
 }

@@ -9,8 +9,8 @@ pub mod watch;
 use crate::model::{Model, Said};
 use crate::record::Record;
 use disk::SimDisk;
-use proto::etcdserverpb::InternalRaftRequest;
 use prost::Message;
+use proto::etcdserverpb::InternalRaftRequest;
 use store::{Entry, EntryKind, Refusal, View};
 
 /// Checks everything.

@@ -23,11 +23,20 @@ pub enum Fault {
     Heal,
     /// A member does nothing for a while, as a stopped process.
     Pause(usize, Micros),
-    /// The disk of a member takes this much longer for a while.
+    /// The log of a member takes much longer for a while.
     SlowDisk(usize, Micros),
+    /// Applying takes much longer for a while: what is committed piles up.
+    SlowStore(usize, Micros),
+    /// A member hears nobody and nobody hears it.
+    Isolate(usize),
+    /// The next syncs or writes of a member's disk fail; its process must end.
+    BadDisk(usize),
     /// A member is asked to lead.
     Transfer(usize),
 }
+
+/// Kinds of faults.
+const KINDS: usize = 13;
 
 /// How often faults come in a run.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +44,7 @@ pub struct Plan {
     /// Mean time between two faults.
     pub every: Micros,
     /// Weights of the kinds, in the order of the enum.
-    weights: [u32; 10],
+    weights: [u32; KINDS],
 }
 
 impl Plan {
@@ -47,7 +56,7 @@ impl Plan {
 
     /// No faults at all.
     pub fn none() -> Plan {
-        Plan { every: Micros::MAX / 4, weights: [0; 10] }
+        Plan { every: Micros::MAX / 4, weights: [0; KINDS] }
     }
 
     /// Time to the next fault.
@@ -78,6 +87,9 @@ impl Plan {
             6 => Fault::Heal,
             7 => Fault::Pause(one, rng.u64(200_000..8_000_000)),
             8 => Fault::SlowDisk(one, rng.u64(10_000..2_000_000)),
+            9 => Fault::SlowStore(one, rng.u64(100_000..4_000_000)),
+            10 => Fault::Isolate(one),
+            11 => Fault::BadDisk(one),
             _ => Fault::Transfer(one),
         }
     }

@@ -16,6 +16,9 @@
 //!            └── check   one file per promise, over the record and the model
 //! ```
 //!
+//! `scenario` tells known bugs of the field as directed runs; `mutant` breaks the
+//! driver on purpose, to see that the checkers see it.
+//!
 //! A run has three parts: faults and load together; then the faults end and
 //! the cluster must come to rest and agree; then the record is checked.
 
@@ -25,8 +28,10 @@ pub mod faults;
 pub mod load;
 pub mod member;
 pub mod model;
+pub mod mutant;
 pub mod net;
 pub mod record;
+pub mod scenario;
 pub mod trace;
 pub mod world;
 

@@ -52,7 +52,7 @@ pub fn ask(rng: &mut Rng, mix: &Mix, number: u64, revision: i64, leases: &[i64])
     let write = InternalRaftRequest::default();
     let Mix { puts, deletes, txns, reads, compactions, grants, keep_alives } = *mix;
     let weights = [puts, deletes, txns, reads, compactions, grants, keep_alives];
-    let mut at = rng.u32(..weights.iter().sum());
+    let mut at = rng.u32(..weights.iter().sum::<u32>());
     let kind = weights.iter().position(|&weight| {
         let here = at < weight;
         at = at.saturating_sub(weight);
@@ -129,10 +129,10 @@ fn range(rng: &mut Rng, revision: i64) -> RangeRequest {
     if rng.u8(..4) > 0 {
         return plain;
     }
-    let mut bound = |rng: &mut Rng| if rng.u8(..4) == 0 { (revision - rng.i64(0..60)).max(0) } else { 0 };
+    let bound = |rng: &mut Rng| if rng.u8(..4) == 0 { (revision - rng.i64(0..60)).max(0) } else { 0 };
     RangeRequest {
-        sort_order: rng.i32(..3),
-        sort_target: rng.i32(..5),
+        sort_order: rng.i32(0..3),
+        sort_target: rng.i32(0..5),
         keys_only: rng.bool(),
         min_mod_revision: bound(rng),
         max_mod_revision: bound(rng),
@@ -156,11 +156,7 @@ fn valid_txn(rng: &mut Rng, number: u64, revision: i64) -> TxnRequest {
 fn txn(rng: &mut Rng, number: u64, revision: i64, depth: u32) -> TxnRequest {
     let compares = rng.usize(..3);
     let compare = (0..compares).map(|_| compare(rng, revision)).collect();
-    TxnRequest {
-        compare,
-        success: ops(rng, number, revision, depth),
-        failure: ops(rng, number, revision, depth),
-    }
+    TxnRequest { compare, success: ops(rng, number, revision, depth), failure: ops(rng, number, revision, depth) }
 }
 
 fn compare(rng: &mut Rng, revision: i64) -> Compare {
@@ -188,7 +184,11 @@ fn ops(rng: &mut Rng, number: u64, revision: i64, depth: u32) -> Vec<RequestOp> 
         0..5 => request_op::Request::RequestPut(put(rng, number, &[])),
         5..7 => {
             let key = key(rng);
-            request_op::Request::RequestDeleteRange(DeleteRangeRequest { key, prev_kv: rng.bool(), ..Default::default() })
+            request_op::Request::RequestDeleteRange(DeleteRangeRequest {
+                key,
+                prev_kv: rng.bool(),
+                ..Default::default()
+            })
         }
         7 if depth > 0 => request_op::Request::RequestTxn(txn(rng, number, revision, depth - 1)),
         _ => request_op::Request::RequestRange(range(rng, revision)),

@@ -1,5 +1,6 @@
-//! `sim replay SEED`, `sim seeds N`, `sim minutes N`.
+//! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim mutants N`.
 
+use sim::mutant::ALL;
 use sim::record::Counts;
 use sim::{Outcome, Settings, run};
 use std::process::ExitCode;
@@ -18,6 +19,10 @@ fn main() -> ExitCode {
             Ok(count) => many(count, None),
             Err(_) => usage(),
         },
+        ["mutants", seeds] => match seeds.parse() {
+            Ok(seeds) => mutants(seeds),
+            Err(_) => usage(),
+        },
         ["minutes", minutes] => match minutes.parse() {
             Ok(minutes) => many(u64::MAX, Some(minutes)),
             Err(_) => usage(),
@@ -27,7 +32,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: sim replay SEED | sim seeds N | sim minutes N");
+    eprintln!("usage: sim replay SEED | sim seeds N | sim minutes N | sim mutants N");
     ExitCode::from(2)
 }
 
@@ -61,6 +66,7 @@ impl Total {
         sum.snapshots += one.snapshots;
         sum.elections += one.elections;
         sum.events += one.events;
+        sum.renewals += one.renewals;
     }
 }
 
@@ -92,12 +98,13 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
     let counts = total.counts;
     println!(
         "{} seeds in {elapsed:.1} s: {} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
-         {} crashes, {} partitions, {} snapshots, {} elections; {} violations",
+         {} renewals, {} crashes, {} partitions, {} snapshots, {} elections; {} violations",
         total.runs,
         (total.simulated_seconds as f64 / elapsed / cores as f64) as u64,
         counts.asked,
         counts.answered,
         counts.events,
+        counts.renewals,
         counts.crashes,
         counts.partitions,
         counts.snapshots,
@@ -111,6 +118,29 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
         println!("  seed {seed} broke a promise; `cargo x sim {seed}` replays it");
     }
     ExitCode::FAILURE
+}
+
+/// The first seed below the bound that catches each mutant.
+fn mutants(seeds: u64) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut all = true;
+    for (mutant, _) in ALL {
+        let caught = (0..seeds).find_map(|seed| {
+            let settings = Settings { mutant: Some(mutant), ..Settings::of(seed) };
+            let panic = std::panic::catch_unwind(|| run(settings)).err()?;
+            let words = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            Some((seed, words))
+        });
+        all &= caught.is_some();
+        match caught {
+            Some((seed, words)) => {
+                let first: String = words.lines().next().unwrap_or_default().chars().take(140).collect();
+                println!("{mutant:?}: seed {seed}: {first}");
+            }
+            None => println!("{mutant:?}: not caught by {seeds} seeds"),
+        }
+    }
+    if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn one(seed: u64, total: &Mutex<Total>) {

@@ -2,6 +2,7 @@
 //! them, as `etcd/src/run.rs` has them on threads. Who changes one reads the
 //! other.
 
+use crate::mutant::Mutant;
 use crate::world::Micros;
 use disk::SimDisk;
 use member::Fault;
@@ -13,13 +14,34 @@ use member::keeper::Keeper;
 use member::log::{Identity, Log};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
-use store::{ClusterChange, Entry, LeaseChange, Refusal, Reply, Settings, Store, View};
+use store::{ClusterChange, Entry, EntryKind, LeaseChange, Refusal, Reply, Settings, Store, View};
 
-/// Entries after which the store is synced and the log may forget: few, so
-/// that members fall behind the log and need snapshots.
-pub const SYNC_EVERY: u64 = 64;
-/// Entries kept for members that lag.
-pub const CATCH_UP_ENTRIES: u64 = 48;
+/// How the members of a run keep house. Small numbers, so that members fall
+/// behind the log and need snapshots.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// Entries after which the store is synced and the log may forget.
+    pub sync_every: u64,
+    /// Entries kept for members that lag.
+    pub catch_up_entries: u64,
+    /// Length of a segment of the write-ahead log.
+    pub log_segment_bytes: u64,
+    /// What this run breaks on purpose.
+    pub mutant: Option<Mutant>,
+}
+
+impl Habits {
+    /// Habits of a run.
+    pub fn draw(rng: &mut fastrand::Rng, mutant: Option<Mutant>) -> Habits {
+        Habits {
+            sync_every: [8, 24, 64, 64][rng.usize(..4)],
+            catch_up_entries: [4, 16, 48, 200][rng.usize(..4)],
+            log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
+            mutant,
+        }
+    }
+}
+
 /// A tick, in microseconds: the heartbeat interval.
 pub const TICK: Micros = 100_000;
 /// Ticks of an election timeout.
@@ -50,13 +72,17 @@ pub struct Member {
     pub revokes: BTreeMap<u64, (i64, Micros)>,
     leads: Option<u64>,
     synced: u64,
+    /// What everybody reads.
+    published: View<SimDisk>,
+    before: View<SimDisk>,
+    habits: Habits,
+    /// A mutant's: acknowledged and not written.
+    unwritten: Vec<Append>,
 }
 
 /// What the store has done with one batch.
 #[derive(Default)]
 pub struct Done {
-    /// The entries it applied.
-    pub entries: Vec<Entry>,
     /// Answers to requests of this member.
     pub outcomes: Vec<(u64, Result<Reply, Refusal>)>,
     /// Leases granted and revoked.
@@ -71,6 +97,7 @@ impl Member {
         start: Start,
         seed: u64,
         now: Micros,
+        habits: Habits,
     ) -> Result<Member, Fault> {
         let mut raft = raft::Config::new(identity.member_id, seed);
         raft.election_ticks = ELECTION_TICKS;
@@ -79,7 +106,7 @@ impl Member {
         raft.check_quorum = true;
         let core = Config {
             raft,
-            catch_up_entries: CATCH_UP_ENTRIES,
+            catch_up_entries: habits.catch_up_entries,
             read_retry_ticks: 5,
             hold_ticks: 70,
             born_ms: now / 1_000,
@@ -91,7 +118,8 @@ impl Member {
             resident_bytes: 16 << 10,
             ..Settings::default()
         };
-        let Opened { core, log, store, .. } = boot::open(disk.clone(), identity, start, core, settings)?;
+        let Opened { core, log, store, .. } =
+            boot::open_sized(disk.clone(), identity, start, core, settings, habits.log_segment_bytes)?;
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: 4 << 10 };
         let mut keeper = Keeper::default();
         let leases = store.view();
@@ -115,18 +143,46 @@ impl Member {
             revokes: BTreeMap::new(),
             leads: None,
             synced,
+            published: store.view(),
+            before: store.view(),
+            habits,
+            unwritten: Vec::new(),
             store,
         })
     }
 
-    /// The present moment.
+    /// The moment that is published.
     pub fn view(&self) -> View<SimDisk> {
+        self.published.clone()
+    }
+
+    /// The moment that Store is at; for the checkers.
+    pub fn present(&self) -> View<SimDisk> {
         self.store.view()
+    }
+
+    fn breaks(&self, rule: Mutant) -> bool {
+        self.habits.mutant == Some(rule)
     }
 
     /// Writes all that waits for the log, as one batch.
     pub fn write_log(&mut self) -> Result<(), Fault> {
-        let batch = std::mem::take(&mut self.log_jobs);
+        let mut batch = std::mem::take(&mut self.log_jobs);
+        if self.breaks(Mutant::AcknowledgesBeforeWriting) {
+            let mark = batch.last().map(|last| last.mark);
+            std::mem::swap(&mut batch, &mut self.unwritten);
+            self.log.append(&batch)?;
+            mark.into_iter().for_each(|mark| self.core.step(Input::Appended(mark)));
+            return Ok(());
+        }
+        for append in &mut batch {
+            if self.habits.mutant == Some(Mutant::SkipsSync) {
+                append.must_sync = false;
+            }
+            if self.habits.mutant == Some(Mutant::ForgetsVotes) {
+                append.hard_state = None;
+            }
+        }
         if let Some(mark) = self.log.append(&batch)? {
             self.core.step(Input::Appended(mark));
         }
@@ -143,9 +199,16 @@ impl Member {
         let mut done = Done::default();
         match self.store_jobs.pop_front() {
             None => {}
-            Some(Apply::Entries(entries)) => {
-                let applied = self.store.apply(&entries, &|_| true)?;
+            Some(Apply::Entries(mut entries)) => {
+                if self.breaks(Mutant::SkipsEntry) {
+                    self.skip_some(&mut entries);
+                }
+                let mut applied = self.store.apply(&entries, &|_| true)?;
                 let changes = applied.roster.iter().filter_map(boot::raft_change).collect();
+                self.publish();
+                if self.breaks(Mutant::DropsEvents) {
+                    applied.events.retain(|change| change.revision % 20 != 0);
+                }
                 self.hub.publish(self.store.view(), &applied.events)?;
                 for change in &applied.leases {
                     match *change {
@@ -159,29 +222,62 @@ impl Member {
                     "nobody asks for a downgrade"
                 );
                 self.core.step(Input::Applied(Applied { index: applied.index, changes }));
-                done = Done { entries, outcomes: applied.outcomes, leases: applied.leases };
+                done = Done { outcomes: applied.outcomes, leases: applied.leases };
             }
             Some(Apply::Restore(meta)) => {
                 boot::install(&self.disk, &mut self.store, &meta)?;
+                self.publish();
                 let view = self.store.view();
                 self.keeper.reset(
                     view.leases().map(|(id, lease)| (id, lease.ttl_seconds(), lease.remaining_seconds())),
                     now / 1_000,
                     election_ms(),
                 );
-                self.hub.replaced(view);
+                if self.breaks(Mutant::SnapshotUnheard) {
+                    self.hub.publish(view, &[])?;
+                } else {
+                    self.hub.replaced(view);
+                }
                 self.core.step(Input::Applied(Applied { index: meta.index, changes: Vec::new() }));
                 self.core.step(Input::Synced(meta.index));
                 self.synced = meta.index;
             }
         }
         let (applied, _) = self.store.applied();
-        if applied >= self.synced + SYNC_EVERY {
-            self.synced = self.store.sync()?;
+        if applied >= self.synced + self.habits.sync_every {
+            self.synced = if self.breaks(Mutant::LogForgetsEarly) { applied } else { self.store.sync()? };
             self.core.step(Input::Synced(self.synced));
             self.store.sweep(1 << 20)?;
         }
         Ok(done)
+    }
+
+    /// From here on everybody reads the present.
+    fn publish(&mut self) {
+        let behind = std::mem::replace(&mut self.before, self.store.view());
+        self.published = if self.breaks(Mutant::PublishesLate) { behind } else { self.store.view() };
+    }
+
+    fn skip_some(&self, entries: &mut [Entry]) {
+        if self.log.identity().member_id % 2 == 0 {
+            for entry in entries.iter_mut().filter(|entry| entry.index % 50 == 0 && entry.kind == EntryKind::Normal) {
+                entry.data.clear();
+            }
+        }
+    }
+
+    /// Leases that Keeper finds expired, and the term it leads in.
+    pub fn expired(&mut self, now: Micros) -> Option<(u64, Vec<i64>)> {
+        let early = if self.breaks(Mutant::ExpiresEarly) { 3_000 } else { 0 };
+        self.keeper.expired(now / 1_000 + early)
+    }
+
+    /// Renews a lease for a client; the seconds it has from now on.
+    pub fn keep_alive(&mut self, lease: i64, now: Micros) -> Option<i64> {
+        if self.breaks(Mutant::RenewalsUnheard) {
+            return self.keeper.remaining(lease, now / 1_000).ok()?.map(|left| left.granted_seconds);
+        }
+        self.keeper.keep_alive(lease, now / 1_000).ok()?
     }
 
     /// Keeper learns whether this member leads; returns the term if it has
@@ -228,7 +324,9 @@ impl Member {
         for (number, chunk) in image.chunks(4_096).enumerate() {
             file.write_at(number as u64 * 4_096, &[chunk])?;
         }
-        file.sync()?;
+        if !self.breaks(Mutant::SnapshotUnsynced) {
+            file.sync()?;
+        }
         self.disk.rename(&part, &path)?;
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)
     }

@@ -1,6 +1,7 @@
 //! etcd's promises over a plain map: what each committed command does and
 //! answers. Written for clearness, never for speed, and independent of Store.
 
+use bytes::Bytes;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::{
@@ -37,8 +38,6 @@ pub struct Change {
     pub after: Option<KeyValue>,
     /// The key.
     pub key: Key,
-    /// The pair before it.
-    pub before: Option<KeyValue>,
 }
 
 /// The state after some prefix of the committed log.
@@ -166,19 +165,24 @@ impl Model {
         let more = found.len() > limit;
         found.truncate(limit);
         if request.keys_only {
-            found.iter_mut().for_each(|kv| kv.value.clear());
+            // Keys without what hangs on them, as etcd 3.7 has it.
+            found.iter_mut().for_each(|kv| (kv.value, kv.lease) = (Bytes::new(), 0));
         }
         Ok(RangeResponse { header: header(present), kvs: found, more, count })
     }
 
     /// What a range held at a revision of the past, in the order of keys.
     fn at(&self, revision: i64, request: &RangeRequest) -> Vec<KeyValue> {
-        let of_key = |places: &Vec<usize>| {
-            let until = places.partition_point(|&place| self.changes[place].revision <= revision);
-            until.checked_sub(1).and_then(|last| self.changes[places[last]].after.clone())
-        };
-        let from = self.changes_of.range(request.key.to_vec()..);
-        from.filter(|(key, _)| covers(&request.key, &request.range_end, key)).filter_map(|(_, places)| of_key(places)).collect()
+        let keys = self.changes_of.range(request.key.to_vec()..).map(|(key, _)| key);
+        let keys = keys.filter(|key| covers(&request.key, &request.range_end, key));
+        keys.filter_map(|key| self.kv_at(key, revision).cloned()).collect()
+    }
+
+    /// A key as it was at a revision of the past, compacted or not.
+    pub fn kv_at(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+        let places = self.changes_of.get(key)?;
+        let until = places.partition_point(|&place| self.changes[place].revision <= revision);
+        self.changes[places[until.checked_sub(1)?]].after.as_ref()
     }
 
     fn note(&mut self, change: Change) {
@@ -189,6 +193,16 @@ impl Model {
     /// The revision of a change made now.
     fn next_revision(&self) -> i64 {
         if self.txn_changed { self.revision + 1 } else { self.revision }
+    }
+
+    /// Inside a transaction a revision below zero is one that was compacted.
+    fn check_range(&self, revision: i64) -> Result<(), Refusal> {
+        match revision {
+            0 => Ok(()),
+            _ if revision > self.revision => Err(Refusal::FutureRev),
+            _ if revision < self.compacted => Err(Refusal::Compacted),
+            _ => Ok(()),
+        }
     }
 
     fn check_put(&self, put: &PutRequest) -> Result<(), Refusal> {
@@ -215,7 +229,7 @@ impl Model {
             lease: if put.ignore_lease { old.lease } else { put.lease },
         };
         self.keys.insert(put.key.to_vec(), kv.clone());
-        self.note(Change { revision, after: Some(kv), key: put.key.to_vec(), before: before.clone() });
+        self.note(Change { revision, after: Some(kv), key: put.key.to_vec() });
         PutResponse { header: header(revision), prev_kv: before.filter(|_| put.prev_kv) }
     }
 
@@ -231,7 +245,7 @@ impl Model {
     fn remove(&mut self, key: Key) -> KeyValue {
         self.txn_changed = true;
         let before = self.keys.remove(&key).expect("only what exists is removed");
-        self.note(Change { revision: self.revision + 1, after: None, key, before: Some(before.clone()) });
+        self.note(Change { revision: self.revision + 1, after: None, key });
         before
     }
 
@@ -243,15 +257,17 @@ impl Model {
 
     /// All doubts of the branches taken, before the first change.
     fn check(&self, txn: &TxnRequest, path: &Path) -> Result<(), Refusal> {
-        let mut paths = path.nested.iter();
-        for op in branch(txn, path.succeeded) {
-            match &op.request {
-                Some(request_op::Request::RequestPut(put)) => self.check_put(put)?,
-                Some(request_op::Request::RequestRange(range)) => drop(self.range(range)?),
-                Some(request_op::Request::RequestTxn(txn)) => {
-                    self.check(txn, paths.next().expect("each nested one has its path"))?;
-                }
-                _ => {}
+        let mut ops = Vec::new();
+        taken(txn, path, &mut ops);
+        // First those of all puts, then those of all ranges.
+        for op in &ops {
+            if let Some(request_op::Request::RequestPut(put)) = &op.request {
+                self.check_put(put)?;
+            }
+        }
+        for op in &ops {
+            if let Some(request_op::Request::RequestRange(range)) = &op.request {
+                self.check_range(range.revision)?;
             }
         }
         Ok(())
@@ -270,7 +286,11 @@ impl Model {
             Q::RequestPut(put) => R::ResponsePut(self.put(put)),
             Q::RequestDeleteRange(delete) => R::ResponseDeleteRange(self.delete(delete)),
             Q::RequestRange(range) => R::ResponseRange(self.range(range).expect("was checked before")),
-            Q::RequestTxn(txn) => R::ResponseTxn(self.txn(txn, paths.next().expect("each nested one has its path"))),
+            Q::RequestTxn(txn) => {
+                let nested = self.txn(txn, paths.next().expect("each nested one has its path"));
+                // Only the outermost header says a revision.
+                R::ResponseTxn(TxnResponse { header: Some(ResponseHeader::default()), ..nested })
+            }
         };
         ResponseOp { response: Some(response) }
     }
@@ -322,6 +342,17 @@ impl Model {
 
 fn branch(txn: &TxnRequest, succeeded: bool) -> &[RequestOp] {
     if succeeded { &txn.success } else { &txn.failure }
+}
+
+/// The operations of the branches taken, in order.
+fn taken<'a>(txn: &'a TxnRequest, path: &Path, ops: &mut Vec<&'a RequestOp>) {
+    let mut paths = path.nested.iter();
+    for op in branch(txn, path.succeeded) {
+        ops.push(op);
+        if let Some(txn) = nested(op) {
+            taken(txn, paths.next().expect("each nested one has its path"), ops);
+        }
+    }
 }
 
 fn nested(op: &RequestOp) -> Option<&TxnRequest> {

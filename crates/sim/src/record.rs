@@ -1,15 +1,15 @@
 //! What was committed, asked, answered and told, for the checkers.
 
 use bytes::Bytes;
-use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
 use prost::Message;
+use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
 use std::collections::BTreeMap;
 use store::{Entry, EntryKind, Refusal, Reply};
 
 /// Everything that the promises are about.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// Committed entries by index, as the first member to apply them saw them.
+    /// Committed entries by index, as the first member to know them saw them.
     pub committed: BTreeMap<u64, Entry>,
     /// Where a request was committed, by its id.
     pub index_of: BTreeMap<u64, u64>,
@@ -46,6 +46,8 @@ pub struct Counts {
     pub elections: u64,
     /// Events told to watches.
     pub events: u64,
+    /// Leases renewed.
+    pub renewals: u64,
 }
 
 /// A write's answer.
@@ -107,15 +109,16 @@ pub struct Told {
 }
 
 impl Record {
-    /// A member applies an entry: every member the same one at an index.
+    /// A member knows an entry to be committed: every member the same one at an
+    /// index.
     ///
     /// # Panics
     /// When two members differ: the first promise of all is broken.
-    pub fn applies(&mut self, member: usize, entry: &Entry) {
+    pub fn commits(&mut self, member: usize, entry: &Entry) {
         if let Some(first) = self.committed.get(&entry.index) {
             assert!(
                 first.term == entry.term && first.kind == entry.kind && first.data == entry.data,
-                "member {member} applies another entry at index {} (term {}) than others did (term {})",
+                "member {member} commits another entry at index {} (term {}) than others did (term {})",
                 entry.index,
                 entry.term,
                 first.term

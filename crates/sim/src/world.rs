@@ -6,18 +6,20 @@ mod watchers;
 use crate::chance::{Chances, between};
 use crate::check;
 use crate::faults::{Fault, Plan};
-use crate::member::{Member, TICK};
+use crate::load::Mix;
+use crate::member::{Habits, Member, TICK};
+use crate::mutant::Mutant;
 use crate::net::{Net, Weather};
 use crate::record::{Counts, Record};
 use crate::trace::Trace;
 use clients::Client;
 use disk::{SimDisk, SimFaults};
 use member::boot::Start;
-use member::core::{Input, Outputs};
+use member::core::{Apply, Input, Outputs};
 use member::log::Identity;
+use prost::Message as _;
 use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest, RequestHeader};
 use proto::raftpb;
-use prost::Message as _;
 use raft::{Message, MessageKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -41,12 +43,14 @@ pub struct Settings {
     pub storm: Micros,
     /// Print everything that happens.
     pub tell: bool,
+    /// Break this rule on purpose.
+    pub mutant: Option<Mutant>,
 }
 
 impl Settings {
     /// The run of a seed as `cargo x sim` makes it.
     pub fn of(seed: u64) -> Settings {
-        Settings { seed, storm: 20 * SECOND, tell: false }
+        Settings { seed, storm: 20 * SECOND, tell: false, mutant: None }
     }
 }
 
@@ -72,15 +76,7 @@ pub struct Outcome {
 pub fn run(settings: Settings) -> Outcome {
     let mut world = World::new(settings);
     world.storm();
-    world.rest();
-    check::all(&world.record, world.views());
-    Outcome {
-        trace_hash: world.trace.hash(),
-        happenings: world.trace.lines(),
-        simulated: world.now,
-        members: world.slots.len(),
-        counts: world.record.counts,
-    }
+    world.finish()
 }
 
 /// What may happen.
@@ -94,6 +90,8 @@ enum Event {
     Ask(usize),
     GiveUp(usize, u64),
     Connect(usize),
+    /// A stream of a life of a member has read a response of so many bytes.
+    Credit(usize, u32, u64, usize),
     Fault,
 }
 
@@ -105,6 +103,9 @@ struct Slot {
     alive: Option<Box<Member>>,
     paused_until: Micros,
     slow_until: Micros,
+    store_slow_until: Micros,
+    /// Its disk fails on purpose.
+    bad_disk: bool,
     /// Its clock runs this much faster or slower.
     tick: Micros,
 }
@@ -117,6 +118,14 @@ pub struct World {
     chances: Chances,
     net: Net,
     plan: Plan,
+    habits: Habits,
+    mix: Mix,
+    /// Longest rest of a client between two requests.
+    client_rest: Micros,
+    /// Where clients ask, if not anywhere.
+    clients_at: Option<usize>,
+    /// Where watches connect, if not anywhere.
+    watches_at: Option<usize>,
     slots: Vec<Slot>,
     first_changes: Vec<bytes::Bytes>,
     clients: Vec<Client>,
@@ -135,9 +144,19 @@ impl World {
     /// A cluster whose members are about to start.
     pub fn new(settings: Settings) -> World {
         let mut chances = Chances::new(settings.seed);
-        let count = if chances.faults.u8(..3) == 0 { 5 } else { 3 };
+        let count = [3, 3, 3, 5, 5, 1][chances.faults.usize(..6)];
         let weather = Weather::draw(&mut chances.net);
         let plan = Plan::draw(&mut chances.faults);
+        World::with(settings, chances, count, weather, plan)
+    }
+
+    /// A cluster of so many members in fair weather, without faults but those
+    /// that [`World::befall`] it.
+    pub fn directed(seed: u64, count: usize) -> World {
+        World::with(Settings::of(seed), Chances::new(seed), count, Weather::fair(), Plan::none())
+    }
+
+    fn with(settings: Settings, mut chances: Chances, count: usize, weather: Weather, plan: Plan) -> World {
         let slots: Vec<Slot> = (0..count)
             .map(|_| Slot {
                 id: chances.births.u64(1..=u64::MAX),
@@ -146,6 +165,8 @@ impl World {
                 alive: None,
                 paused_until: 0,
                 slow_until: 0,
+                store_slow_until: 0,
+                bad_disk: false,
                 tick: TICK - 4_000 + chances.births.u64(0..8_000),
             })
             .collect();
@@ -157,9 +178,14 @@ impl World {
             queue: BTreeMap::new(),
             net: Net::new(weather),
             plan,
+            habits: Habits::draw(&mut chances.faults, settings.mutant),
+            mix: Mix::default(),
+            client_rest: [5_000, 20_000, 60_000, 250_000][chances.load.usize(..4)],
+            clients_at: None,
+            watches_at: None,
             slots,
             first_changes: ids.iter().map(|&id| first_change(id)).collect(),
-            clients: (0..4).map(|_| Client::default()).collect(),
+            clients: (0..chances.load.usize(2..8)).map(|_| Client::default()).collect(),
             watchers: watchers::draw(&mut chances.load),
             next_stream: 1,
             pending: BTreeMap::new(),
@@ -194,6 +220,57 @@ impl World {
         self.now = self.storm_ends;
     }
 
+    /// Lets so much time pass.
+    pub fn go_on(&mut self, time: Micros) {
+        self.storm_ends = self.now + time;
+        self.storm();
+    }
+
+    /// Ends the faults, waits for rest, and checks all that was promised.
+    ///
+    /// # Panics
+    /// When a promise was broken.
+    pub fn finish(mut self) -> Outcome {
+        self.rest();
+        check::all(&self.record, self.views());
+        Outcome {
+            trace_hash: self.trace.hash(),
+            happenings: self.trace.lines(),
+            simulated: self.now,
+            members: self.slots.len(),
+            counts: self.record.counts,
+        }
+    }
+
+    /// The member that leads in the highest term, by its place.
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |place: &usize| {
+            let status = self.slots[*place].alive.as_ref()?.core.status();
+            (status.role == raft::Role::Leader).then_some(status.term)
+        };
+        (0..self.slots.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
+    }
+
+    /// What has been done so far.
+    pub fn counts(&self) -> Counts {
+        self.record.counts
+    }
+
+    /// What clients ask from now on, how fast, and of whom (`None`: of anyone).
+    pub fn clients_ask(&mut self, mix: Mix, rest: Micros, at: Option<usize>) {
+        (self.mix, self.client_rest, self.clients_at) = (mix, rest, at);
+    }
+
+    /// Where watches connect from now on.
+    pub fn watches_connect(&mut self, at: Option<usize>) {
+        self.watches_at = at;
+    }
+
+    /// How members keep house from their next life on.
+    pub fn keep_house(&mut self, habits: Habits) {
+        self.habits = habits;
+    }
+
     /// No more faults, no more load: everything that was begun must end, and
     /// all members must come to the same state.
     fn rest(&mut self) {
@@ -202,7 +279,9 @@ impl World {
         for slot in 0..self.slots.len() {
             self.slots[slot].paused_until = 0;
             self.slots[slot].slow_until = 0;
+            self.slots[slot].store_slow_until = 0;
             self.slots[slot].disk.set_faults(SimFaults::default());
+            self.slots[slot].bad_disk = false;
         }
         let deadline = self.now + REST;
         let mut look = self.now + SECOND;
@@ -235,7 +314,7 @@ impl World {
             }
             applied.insert(status.applied);
         }
-        let revision = self.slots[0].alive.as_ref().map_or(0, |member| member.view().revision());
+        let revision = self.slots[0].alive.as_ref().map_or(0, |member| member.present().revision());
         applied.len() == 1
             && self.clients.iter().all(|client| client.open.is_none())
             && self.watchers.iter().all(|watcher| watcher.has_seen(revision))
@@ -243,7 +322,7 @@ impl World {
 
     /// The last moment of every member.
     fn views(&self) -> Vec<store::View<SimDisk>> {
-        self.slots.iter().filter_map(|slot| slot.alive.as_ref()).map(|member| member.view()).collect()
+        self.slots.iter().filter_map(|slot| slot.alive.as_ref()).map(|member| member.present()).collect()
     }
 
     fn at(&mut self, time: Micros, event: Event) {
@@ -280,6 +359,11 @@ impl World {
             Event::Ask(client) => self.ask(client),
             Event::GiveUp(client, number) => self.give_up(client, number),
             Event::Connect(watcher) => self.connect(watcher),
+            Event::Credit(slot, life, stream, bytes) => {
+                if let Some(member) = self.life(slot, life) {
+                    member.hub.credit(stream, 1, bytes);
+                }
+            }
             Event::Fault => self.fault(),
         }
     }
@@ -300,7 +384,7 @@ impl World {
                 member.hub.catch_up().expect("a healthy disk reads history");
             }
         }
-        let expired = member.keeper.expired(now / 1_000);
+        let expired = member.expired(now);
         if let Some((term, leases)) = expired {
             for lease in leases {
                 let id = member.ids.next_id();
@@ -340,9 +424,6 @@ impl World {
             Ok(done) => done,
             Err(fault) => return self.failed(slot, &fault.to_string()),
         };
-        for entry in &done.entries {
-            self.record.applies(slot, entry);
-        }
         for change in &done.leases {
             check::lease::changed(&mut self.record, now, change);
         }
@@ -360,7 +441,10 @@ impl World {
             return self.failed(slot, &error.to_string());
         }
         self.trace.note(self.now, [1, slot as u64, message.kind as u64 ^ (message.index << 8)], || {
-            format!("m{slot} gets {:?} from {:x} term {} index {}", message.kind, message.from, message.term, message.index)
+            format!(
+                "m{slot} gets {:?} from {:x} term {} index {}",
+                message.kind, message.from, message.term, message.index
+            )
         });
         member.core.step(Input::Message(message));
         self.settle(slot);
@@ -383,6 +467,7 @@ impl World {
             self.hand_on(slot, &mut outputs);
         }
         self.outputs = outputs;
+        self.begin_work(slot);
         self.tell_watchers(slot);
     }
 
@@ -390,19 +475,13 @@ impl World {
         for message in outputs.messages.drain(..) {
             self.send(slot, message);
         }
-        let slow = if self.slots[slot].slow_until > self.now { 400_000 } else { 0 };
-        let life = self.slots[slot].life;
         let member = self.slots[slot].alive.as_mut().expect("it has just given outputs");
         member.log_jobs.append(&mut outputs.appends);
-        member.store_jobs.extend(outputs.applies.drain(..));
-        let mut begin = Vec::new();
-        if !member.log_jobs.is_empty() && !member.log_busy {
-            member.log_busy = true;
-            begin.push((between(&mut self.chances.disk, 50, 3_000) + slow, Event::Log(slot, life)));
-        }
-        if !member.store_jobs.is_empty() && !member.store_busy {
-            member.store_busy = true;
-            begin.push((between(&mut self.chances.disk, 10, 500), Event::Store(slot, life)));
+        for apply in outputs.applies.drain(..) {
+            if let Apply::Entries(entries) = &apply {
+                entries.iter().for_each(|entry| self.record.commits(slot, entry));
+            }
+            member.store_jobs.push_back(apply);
         }
         if let Some(index) = outputs.release.take()
             && let Err(fault) = member.release_log(index)
@@ -411,9 +490,6 @@ impl World {
             outputs.failed_reads.clear();
             outputs.turned_back.clear();
             return self.failed(slot, &fault.to_string());
-        }
-        for (wait, event) in begin {
-            self.at(self.now + wait, event);
         }
         for id in outputs.reads.drain(..) {
             self.answered_read(slot, id);
@@ -426,9 +502,34 @@ impl World {
         }
     }
 
+    /// Log and Store take up what waits for them.
+    fn begin_work(&mut self, slot: usize) {
+        let place = &mut self.slots[slot];
+        let Some(member) = place.alive.as_mut() else { return };
+        let mut begin = Vec::new();
+        if !member.log_jobs.is_empty() && !member.log_busy {
+            member.log_busy = true;
+            let slow = if place.slow_until > self.now { 400_000 } else { 0 };
+            begin.push((between(&mut self.chances.disk, 50, 3_000) + slow, Event::Log(slot, place.life)));
+        }
+        if !member.store_jobs.is_empty() && !member.store_busy {
+            member.store_busy = true;
+            let slow = if place.store_slow_until > self.now { 150_000 } else { 0 };
+            begin.push((between(&mut self.chances.disk, 10, 500) + slow, Event::Store(slot, place.life)));
+        }
+        for (wait, event) in begin {
+            self.at(self.now + wait, event);
+        }
+    }
+
     fn send(&mut self, from: usize, mut message: Message) {
         let Some(to) = self.slots.iter().position(|slot| slot.id == message.to) else { return };
-        let arrivals = self.net.arrivals(&mut self.chances.net, from, to);
+        let mut arrivals = self.net.arrivals(&mut self.chances.net, from, to);
+        if message.kind == MessageKind::Prop {
+            // A stream delivers at most once, and nobody sends a proposal
+            // again: twice in the log would be twice carried out.
+            arrivals.truncate(1);
+        }
         let mut image = None;
         if message.kind == MessageKind::Snap {
             let member = self.slots[from].alive.as_ref().expect("the sender lives");
@@ -448,11 +549,12 @@ impl World {
         }
     }
 
-    /// A part of a member cannot go on: right after a loss of power, wrong
-    /// otherwise.
+    /// A part of a member cannot go on: right after a loss of power or a
+    /// failure of its disk, wrong otherwise.
     fn failed(&mut self, slot: usize, words: &str) {
-        assert!(self.slots[slot].disk.is_dead(), "m{slot} stopped on a healthy disk: {words}");
-        self.crash(slot, true);
+        let dead = self.slots[slot].disk.is_dead();
+        assert!(dead || self.slots[slot].bad_disk, "m{slot} stopped on a healthy disk: {words}");
+        self.crash(slot, dead);
     }
 
     fn crash(&mut self, slot: usize, power: bool) {
@@ -464,6 +566,7 @@ impl World {
         place.alive = None;
         place.life += 1;
         place.paused_until = 0;
+        place.bad_disk = false;
         if power && !place.disk.is_dead() {
             place.disk.kill();
         }
@@ -483,7 +586,7 @@ impl World {
         let identity = Identity { member_id: place.id, cluster_id: 77 };
         let start = Start::New(self.first_changes.clone());
         let seed = self.chances.births.u64(..);
-        match Member::open(place.disk.clone(), identity, start, seed, self.now) {
+        match Member::open(place.disk.clone(), identity, start, seed, self.now, self.habits) {
             Ok(member) => {
                 place.alive = Some(Box::new(member));
                 let (life, first) = (place.life, self.now + place.tick);
@@ -534,6 +637,16 @@ impl World {
             Fault::Heal => self.net.heal(),
             Fault::Pause(slot, time) => self.slots[slot].paused_until = self.now + time,
             Fault::SlowDisk(slot, time) => self.slots[slot].slow_until = self.now + time,
+            Fault::SlowStore(slot, time) => self.slots[slot].store_slow_until = self.now + time,
+            Fault::Isolate(slot) => {
+                self.record.counts.partitions += 1;
+                self.net.split(&BTreeSet::from([slot]), self.slots.len());
+            }
+            Fault::BadDisk(slot) => {
+                let place = &mut self.slots[slot];
+                place.bad_disk = true;
+                place.disk.set_faults(SimFaults { sync_error: 0.5, write_error: 0.1, ..SimFaults::default() });
+            }
             Fault::Transfer(slot) => {
                 let to = self.slots[slot].id;
                 for place in 0..self.slots.len() {
@@ -555,7 +668,8 @@ impl Event {
             | Event::Log(slot, _)
             | Event::Store(slot, _)
             | Event::Deliver(slot, ..)
-            | Event::SnapshotSent(slot, ..) => Some(*slot),
+            | Event::SnapshotSent(slot, ..)
+            | Event::Credit(slot, ..) => Some(*slot),
             Event::Restart(_) | Event::Ask(_) | Event::GiveUp(..) | Event::Connect(_) | Event::Fault => None,
         }
     }

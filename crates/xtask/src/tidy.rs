@@ -37,11 +37,8 @@ const LINES_MANY: usize = 600;
 const MEDIAN_MAX: usize = 250;
 
 /// Words that no file may hold.
-const FORBIDDEN: [(&str, &str); 3] = [
-    ("todo!(", "finish it"),
-    ("unimplemented!(", "finish it"),
-    ("#[ignore", "a test that does not run is no test"),
-];
+const FORBIDDEN: [(&str, &str); 3] =
+    [("todo!(", "finish it"), ("unimplemented!(", "finish it"), ("#[ignore", "a test that does not run is no test")];
 
 /// Checks all of it and names everything that does not hold.
 pub fn tidy() -> Result<()> {

@@ -56,7 +56,10 @@ fn refusals_have_etcds_words() {
             "--election-timeout[1000ms] should be at least as 5 times as --heartbeat-interval[600ms]",
         ),
         ("--election-timeout 60000", "--election-timeout[60000ms] is too long, and should be set less than 50000ms"),
-        ("--listen-peer-urls http://foo.bar:2380", "expected IP in URL for binding (http://foo.bar:2380) (--listen-peer-urls)"),
+        (
+            "--listen-peer-urls http://foo.bar:2380",
+            "expected IP in URL for binding (http://foo.bar:2380) (--listen-peer-urls)",
+        ),
         (
             "--initial-advertise-peer-urls http://:2380",
             "--initial-advertise-peer-urls \"http://:2380\" must be \"host:port\" (unexpected empty host (http://:2380))",

@@ -64,9 +64,7 @@ impl Unavailable {
             U::TimeoutLeaderFailed => {
                 (UNAVAILABLE, "etcdserver: request timed out, possibly due to previous leader failure")
             }
-            U::TimeoutConnectionLost => {
-                (UNAVAILABLE, "etcdserver: request timed out, possibly due to connection lost")
-            }
+            U::TimeoutConnectionLost => (UNAVAILABLE, "etcdserver: request timed out, possibly due to connection lost"),
             U::TimeoutWaitApplied => {
                 (UNAVAILABLE, "etcdserver: request timed out, waiting for the applied index took too long")
             }

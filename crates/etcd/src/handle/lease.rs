@@ -123,12 +123,12 @@ impl Handle {
 
     /// Waits until what is committed now has been applied here.
     async fn wait_applied(&self) -> Result<(), Error> {
-        let wanted = self.status().commit;
-        let mut changes = self.status_changes();
-        let caught_up = changes.wait_for(|status| status.applied >= wanted);
-        match tokio::time::timeout(APPLY_WAIT, caught_up).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(Unavailable::Stopped.into()),
+        if self.view().applied() >= self.status().commit {
+            return Ok(());
+        }
+        // A read round ends when all that is committed has been applied.
+        match tokio::time::timeout(APPLY_WAIT, self.linearizable()).await {
+            Ok(applied) => applied,
             Err(_) => Err(Unavailable::TimeoutWaitApplied.into()),
         }
     }

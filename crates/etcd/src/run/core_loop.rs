@@ -6,6 +6,7 @@ use super::keeper_loop::KeeperInput;
 use super::log_loop::LogJob;
 use super::waiters::AllWaiters;
 use crate::peer::Peers;
+use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
 use member::core::{Apply, Core, Input, Outputs, Status};
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub struct Below {
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
     pub waiters: Arc<AllWaiters>,
+    /// The present numbers.
+    pub numbers: Arc<ArcSwap<Status>>,
+    /// Told only when leader, role or term change: whoever listens is woken.
     pub status: watch::Sender<Arc<Status>>,
 }
 
@@ -29,8 +33,9 @@ pub fn drive(mut core: Core, below: Below, tick: Duration) {
     let mut outputs = Outputs::default();
     let mut next_tick = Instant::now() + tick;
     let mut shown = Arc::new(core.status());
+    below.numbers.store(shown.clone());
     below.status.send_replace(shown.clone());
-    while below.inbox.take(&mut taken, next_tick) {
+    while below.inbox.take(&mut taken, next_tick, core.waits_for_applied()) {
         let now = Instant::now();
         if now >= next_tick {
             core.step(Input::Tick);
@@ -49,8 +54,12 @@ pub fn drive(mut core: Core, below: Below, tick: Duration) {
                 // Nobody counts lease time without knowing that it leads.
                 let _ = below.keeper.send(KeeperInput::Leads(leads(&status)));
             }
+            let news = (status.leader, status.term, status.role) != (shown.leader, shown.term, shown.role);
             shown = Arc::new(status);
-            below.status.send_replace(shown.clone());
+            below.numbers.store(shown.clone());
+            if news {
+                below.status.send_replace(shown.clone());
+            }
         }
         if !hand_on(&mut outputs, &below) {
             return;

@@ -1,12 +1,13 @@
 //! The loop that drives Hub, and the streams at its end.
 
 use super::fail::Fatal;
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use member::hub::{Hub, Response, Settings, StreamId};
 use proto::etcdserverpb::WatchCreateRequest;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use store::Events;
 use tokio::sync::mpsc;
@@ -29,8 +30,11 @@ pub enum HubInput {
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs until Store and all streams have gone.
-pub fn drive(settings: Settings, view: View, inputs: Receiver<HubInput>, fatal: Fatal) {
-    let mut hub = Hub::new(settings, view);
+///
+/// `present`: the View that is published; Store does not tell of it while no
+/// stream is open.
+pub fn drive(settings: Settings, present: Arc<ArcSwap<View>>, inputs: Receiver<HubInput>, fatal: Fatal) {
+    let mut hub = Hub::new(settings, View::clone(&present.load()));
     let mut streams: HashMap<StreamId, mpsc::UnboundedSender<Response>> = HashMap::new();
     let mut out = Vec::new();
     let born = Instant::now();
@@ -47,7 +51,7 @@ pub fn drive(settings: Settings, view: View, inputs: Receiver<HubInput>, fatal: 
             Err(false) => None,
         };
         while let Some(one) = input.take() {
-            if let Err(fault) = take(&mut hub, &mut streams, one) {
+            if let Err(fault) = take(&mut hub, &mut streams, &present, one) {
                 return fatal.stop(&fault);
             }
             input = inputs.try_recv().ok();
@@ -74,11 +78,13 @@ pub fn drive(settings: Settings, view: View, inputs: Receiver<HubInput>, fatal: 
 fn take(
     hub: &mut Hub<disk::OsDisk>,
     streams: &mut HashMap<StreamId, mpsc::UnboundedSender<Response>>,
+    present: &ArcSwap<View>,
     input: HubInput,
 ) -> Result<(), member::Fault> {
     match input {
         HubInput::Open(stream, sender) => {
             streams.insert(stream, sender);
+            hub.refresh(View::clone(&present.load()));
             hub.open(stream);
         }
         HubInput::Create(stream, request) => hub.create(stream, &request),
@@ -101,6 +107,7 @@ fn take(
 /// before it, so a stream that is not read falls behind on its own.
 pub struct WatchStream {
     id: StreamId,
+    open: Arc<AtomicUsize>,
     hub: Sender<HubInput>,
     responses: mpsc::UnboundedReceiver<Response>,
     taken: usize,
@@ -111,10 +118,13 @@ pub struct WatchStream {
 const CREDIT_EVERY: usize = 32;
 
 impl WatchStream {
-    pub(crate) fn open(hub: Sender<HubInput>, ids: &Arc<AtomicU64>) -> WatchStream {
+    pub(crate) fn open(hub: Sender<HubInput>, ids: &Arc<AtomicU64>, open: &Arc<AtomicUsize>) -> WatchStream {
+        // Counted before Hub hears of it: what Store publishes from now on
+        // reaches Hub, and what it published before, Hub sees in the View.
+        open.fetch_add(1, Ordering::SeqCst);
         let id = ids.fetch_add(1, Ordering::Relaxed);
         let (sender, responses) = mpsc::unbounded_channel();
-        let stream = WatchStream { id, hub, responses, taken: 0, taken_bytes: 0 };
+        let stream = WatchStream { id, open: open.clone(), hub, responses, taken: 0, taken_bytes: 0 };
         stream.tell(HubInput::Open(id, sender));
         stream
     }
@@ -159,5 +169,6 @@ impl WatchStream {
 impl Drop for WatchStream {
     fn drop(&mut self) {
         self.tell(HubInput::Close(self.id));
+        self.open.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -4,7 +4,7 @@
 //! refused. At their bounds messages that raft repeats anyway are dropped and
 //! requests are turned away, so a slow disk makes a member slow, not deaf.
 
-use member::core::{Input, Proposal};
+use member::core::{Applied, Input, Proposal};
 use member::ids::ReadId;
 use member::limits;
 use raft::{Message, MessageKind};
@@ -35,7 +35,20 @@ impl Waiting {
 #[derive(Debug, Default)]
 struct State {
     waiting: Waiting,
+    /// Core is waiting for Store to apply something.
+    urgent: bool,
     closed: bool,
+}
+
+impl State {
+    /// Whether there is more than numbers from Store that nobody waits for.
+    fn has_work(&self) -> bool {
+        let waiting = &self.waiting;
+        let noted = |input: &Input| matches!(input, Input::Applied(applied) if applied.changes.is_empty());
+        !waiting.messages.is_empty()
+            || !waiting.requests.is_empty()
+            || waiting.numbers.iter().any(|input| self.urgent || !noted(input))
+    }
 }
 
 /// The door to Core.
@@ -50,6 +63,18 @@ impl Inbox {
     pub fn number(&self, input: Input) {
         self.lock().waiting.numbers.push(input);
         self.ready.notify_one();
+    }
+
+    /// Store has applied a batch. Core is woken only if it waits for that;
+    /// else it hears with the next input, or tick.
+    pub fn applied(&self, applied: Applied) {
+        let mut state = self.lock();
+        let wake = state.urgent || !applied.changes.is_empty();
+        state.waiting.numbers.push(Input::Applied(applied));
+        drop(state);
+        if wake {
+            self.ready.notify_one();
+        }
     }
 
     /// A message from a peer.
@@ -103,10 +128,14 @@ impl Inbox {
 
     /// Waits until something is there or `deadline` has come, and swaps it
     /// into `taken`, which must be empty. False once the inbox is closed.
-    pub fn take(&self, taken: &mut Waiting, deadline: Instant) -> bool {
+    ///
+    /// `urgent`: an [`Inbox::applied`] is worth waking up for.
+    pub fn take(&self, taken: &mut Waiting, deadline: Instant, urgent: bool) -> bool {
         assert!(taken.is_empty(), "what was taken before has been worked on");
         let mut state = self.lock();
-        while state.waiting.is_empty() && !state.closed {
+        state.urgent = urgent;
+        // What was only noted in passing does not keep Core from sleeping.
+        while !state.has_work() && !state.closed {
             let left = deadline.saturating_duration_since(Instant::now());
             if left == Duration::ZERO {
                 break;

@@ -4,7 +4,6 @@ use super::inbox::Inbox;
 use crate::handle::{Error, Handle, Unavailable, View};
 use crate::peer::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use disk::{Disk, DiskFile, OpenMode, OsDisk};
 use member::boot;
 use member::core::Input;
@@ -55,7 +54,7 @@ impl Local for LocalMember {
         };
         Ok(SnapshotBody {
             meta,
-            data: Bytes::new(),
+            data: store::roster::legacy::store_with(view.roster()).into(),
             size_bytes: plan.size_bytes(),
             write: Box::new(move |sink| plan.write(sink).map_err(io::Error::other)),
         })

@@ -12,6 +12,7 @@ use member::core::{Applied, Apply, Input};
 use member::ids::{Index, RequestId};
 use member::{Fault, boot};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use store::{Store, View};
 
@@ -37,6 +38,8 @@ pub struct Around {
     pub view: Arc<ArcSwap<View<OsDisk>>>,
     pub waiters: Arc<AllWaiters>,
     pub hub: Sender<HubInput>,
+    /// Open watch streams; counted before Hub hears of one.
+    pub streams: Arc<AtomicUsize>,
     pub keeper: Sender<KeeperInput>,
     pub inbox: Arc<Inbox>,
     pub roster_changed: tokio::sync::watch::Sender<u64>,
@@ -113,12 +116,16 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
     // Hub hears before any client does: a watch created after a reply was
     // seen must not be told what that reply already said.
     // Without events too: a compaction has none, and ends watches of the past.
-    let _ = around.hub.send(HubInput::Publish(view, applied.events));
+    // Without streams there is nobody to tell, and Hub looks at the View
+    // itself when the first one opens.
+    if around.streams.load(Ordering::SeqCst) > 0 {
+        let _ = around.hub.send(HubInput::Publish(view, applied.events));
+    }
     if !applied.leases.is_empty() {
         let _ = around.keeper.send(KeeperInput::Leases(applied.leases));
     }
     let changes = applied.roster.iter().filter_map(boot::raft_change).collect();
-    around.inbox.number(Input::Applied(Applied { index: applied.index, changes }));
+    around.inbox.applied(Applied { index: applied.index, changes });
     for (id, outcome) in applied.outcomes {
         around.waiters.outcome(id, outcome);
     }

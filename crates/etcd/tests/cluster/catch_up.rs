@@ -20,7 +20,8 @@ async fn miss(title: &str, catch_up_entries: &str, missed: usize) -> String {
     cluster.members[away].kill();
     let said_before = cluster.members[away].said().len();
     load.goes_on(missed).await;
-    let revision = cluster.members[present[0]].status().await.and_then(|status| status.header).expect("it runs").revision;
+    let revision =
+        cluster.members[present[0]].status().await.and_then(|status| status.header).expect("it runs").revision;
     cluster.members[away].start();
     harness::until("the member that was away has what it missed", async || {
         let header = cluster.members[away].status().await?.header?;
@@ -79,7 +80,13 @@ async fn killed_while_catching_up() {
     cluster.leader().await;
     cluster.same_everywhere().await;
     load::expect_all(&cluster.members[away].client(), "load", &acknowledged).await;
-    let all = RangeRequest { key: "\0".into(), range_end: "\0".into(), serializable: true, count_only: true, ..RangeRequest::default() };
+    let all = RangeRequest {
+        key: "\0".into(),
+        range_end: "\0".into(),
+        serializable: true,
+        count_only: true,
+        ..RangeRequest::default()
+    };
     let mut counts = Vec::new();
     for member in &cluster.members {
         counts.push(member.client().range(all.clone()).await.expect("a count").count);

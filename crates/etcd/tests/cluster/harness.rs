@@ -242,7 +242,7 @@ impl Member {
 pub struct Cluster {
     pub directory: PathBuf,
     pub members: Vec<Member>,
-    pub ports: Ports,
+    _ports: Ports,
 }
 
 impl Cluster {
@@ -273,7 +273,7 @@ impl Cluster {
             member.flags(&["--heartbeat-interval", &heartbeat, "--election-timeout", &election]);
             member.flags(flags);
         }
-        Cluster { directory, members, ports }
+        Cluster { directory, members, _ports: ports }
     }
 
     /// A running cluster with a leader that all know.

@@ -76,8 +76,12 @@ async fn expires_everywhere_and_is_kept_through_a_follower() {
 
     // What does not exist cannot be kept, and that is an answer, not a failure.
     let unknown = clients[one].lease_keep_alive_once(99).await.expect_err("no such lease");
-    assert!(matches!(&unknown, Error::Status(status) if status.message.contains("requested lease not found")), "{unknown}");
-    let left = clients[one].lease_time_to_live(LeaseTimeToLiveRequest { id: 99, keys: false }).await.expect("an answer");
+    assert!(
+        matches!(&unknown, Error::Status(status) if status.message.contains("requested lease not found")),
+        "{unknown}"
+    );
+    let left =
+        clients[one].lease_time_to_live(LeaseTimeToLiveRequest { id: 99, keys: false }).await.expect("an answer");
     assert_eq!(left.ttl, -1);
 
     clients[other].lease_revoke(7).await.expect("a revocation");
@@ -102,7 +106,11 @@ async fn outlives_its_leader() {
     assert_eq!(renewed.ttl, 3);
     let kept = Instant::now();
     harness::until("the lease ends", async || (count_here(&client, "leased/").await == 0).then_some(())).await;
-    assert!(kept.elapsed() >= Duration::from_millis(2_500), "a lease of 3 s ended {:?} after it was kept", kept.elapsed());
+    assert!(
+        kept.elapsed() >= Duration::from_millis(2_500),
+        "a lease of 3 s ended {:?} after it was kept",
+        kept.elapsed()
+    );
     assert!(granted.elapsed() < Duration::from_secs(12), "it ended after {:?}", granted.elapsed());
     // The one that was away hears of it.
     cluster.members[leader].start();

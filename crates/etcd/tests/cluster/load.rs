@@ -32,12 +32,8 @@ impl Load {
     /// Starts writers, each with connections of its own to all of `members`.
     /// Keys begin with `title`.
     pub fn start(cluster: &Cluster, title: &str, writers: usize, members: &[usize]) -> Load {
-        let mut load = Load {
-            acknowledged: Arc::default(),
-            count: Arc::default(),
-            stop: Arc::default(),
-            writers: Vec::new(),
-        };
+        let mut load =
+            Load { acknowledged: Arc::default(), count: Arc::default(), stop: Arc::default(), writers: Vec::new() };
         let endpoints: Vec<String> =
             members.iter().map(|&number| format!("127.0.0.1:{}", cluster.members[number].client_port)).collect();
         for writer in 0..writers {
@@ -109,8 +105,11 @@ async fn write(
 /// Reads all keys that begin with `title` and compares.
 pub async fn expect_all(client: &Client, title: &str, acknowledged: &Acknowledged) {
     let prefix = format!("{title}/");
-    let range =
-        RangeRequest { key: prefix.clone().into(), range_end: prefix_end(prefix.as_bytes()), ..RangeRequest::default() };
+    let range = RangeRequest {
+        key: prefix.clone().into(),
+        range_end: prefix_end(prefix.as_bytes()),
+        ..RangeRequest::default()
+    };
     let found = client.range(range).await.expect("a range is answered");
     let found: BTreeMap<String, (String, i64)> = found
         .kvs

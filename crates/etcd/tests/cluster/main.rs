@@ -11,6 +11,7 @@ mod raw;
 
 mod catch_up;
 mod damage;
+mod full_disk;
 mod leader_loss;
 mod leases;
 mod majority;

@@ -125,7 +125,11 @@ async fn urls_that_are_none() {
         ("--listen-client-urls", "127.0.0.1:1", "first path segment in URL cannot contain colon"),
         ("--listen-client-urls", "ftp://127.0.0.1:1", "URL scheme must be http, https, unix, or unixs"),
         ("--listen-peer-urls", "http://127.0.0.1", "\"host:port\""),
-        ("--listen-client-urls", "http://no.such.host.invalid:2379", "expected IP in URL for binding (http://no.such.host.invalid:2379)"),
+        (
+            "--listen-client-urls",
+            "http://no.such.host.invalid:2379",
+            "expected IP in URL for binding (http://no.such.host.invalid:2379)",
+        ),
         ("--initial-advertise-peer-urls", "http://127.0.0.1:2380/path", "path"),
     ] {
         let mut trial = Trial::new("refused-bad-url");

@@ -34,7 +34,9 @@ async fn send(channel: &Channel, call: Call) -> Result<(), Status> {
         }
         Call::Txn(request) => raw::unary::<_, TxnResponse>(channel, path::TXN, request).await.map(drop),
         Call::Compact(request) => raw::unary::<_, CompactionResponse>(channel, path::COMPACT, request).await.map(drop),
-        Call::Grant(request) => raw::unary::<_, LeaseGrantResponse>(channel, path::LEASE_GRANT, request).await.map(drop),
+        Call::Grant(request) => {
+            raw::unary::<_, LeaseGrantResponse>(channel, path::LEASE_GRANT, request).await.map(drop)
+        }
         Call::Revoke(request) => {
             raw::unary::<_, LeaseRevokeResponse>(channel, path::LEASE_REVOKE, request).await.map(drop)
         }
@@ -92,7 +94,8 @@ const ABSENT: &str = "etcdserver: key not found";
 
 /// Title, request, code, words.
 fn bad_requests() -> Vec<(&'static str, Call, i32, &'static str)> {
-    let large = |bytes: usize| PutRequest { key: "large".into(), value: vec![7; bytes].into(), ..PutRequest::default() };
+    let large =
+        |bytes: usize| PutRequest { key: "large".into(), value: vec![7; bytes].into(), ..PutRequest::default() };
     let compare = |key: &'static str| Compare {
         key: key.into(),
         target: CompareTarget::Version.into(),
@@ -115,7 +118,12 @@ fn bad_requests() -> Vec<(&'static str, Call, i32, &'static str)> {
             3,
             ABSENT,
         ),
-        ("put that keeps the lease of nothing", Call::Put(PutRequest { ignore_lease: true, ..put("absent") }), 3, ABSENT),
+        (
+            "put that keeps the lease of nothing",
+            Call::Put(PutRequest { ignore_lease: true, ..put("absent") }),
+            3,
+            ABSENT,
+        ),
         (
             "put that keeps and gives a value",
             Call::Put(PutRequest { ignore_value: true, ..put("key") }),
@@ -136,7 +144,12 @@ fn bad_requests() -> Vec<(&'static str, Call, i32, &'static str)> {
             3,
             TOO_MANY,
         ),
-        ("txn of 29 with one of 100", Call::Txn(TxnRequest { success: over_budget, ..TxnRequest::default() }), 3, TOO_MANY),
+        (
+            "txn of 29 with one of 100",
+            Call::Txn(TxnRequest { success: over_budget, ..TxnRequest::default() }),
+            3,
+            TOO_MANY,
+        ),
         ("txn that puts twice", txn(vec![Request::RequestPut(put("a")), Request::RequestPut(put("a"))]), 3, TWICE),
         (
             "txn that puts what it deletes",
@@ -144,7 +157,12 @@ fn bad_requests() -> Vec<(&'static str, Call, i32, &'static str)> {
             3,
             TWICE,
         ),
-        ("txn that guards no key", Call::Txn(TxnRequest { compare: vec![compare("")], ..TxnRequest::default() }), 3, NO_KEY),
+        (
+            "txn that guards no key",
+            Call::Txn(TxnRequest { compare: vec![compare("")], ..TxnRequest::default() }),
+            3,
+            NO_KEY,
+        ),
         ("txn that puts no key", txn(vec![Request::RequestPut(put(""))]), 3, NO_KEY),
         (
             "txn with nothing for an operation",

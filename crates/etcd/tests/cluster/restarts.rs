@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// Rounds, as many as [`BUDGET`] allows; `QUORATE_TEST_ROUNDS` asks for a
 /// number of its own and takes the time that needs.
 const ROUNDS: usize = 100;
-const BUDGET: Duration = Duration::from_secs(60);
+const BUDGET: Duration = Duration::from_secs(45);
 /// Fewer than this in the budget means that restarting is not fast.
 const ROUNDS_MIN: usize = 15;
 /// Acknowledged writes between two kills.
@@ -19,29 +19,28 @@ async fn killed_all_at_once_a_hundred_times() {
     let _turn = harness::together().await;
     let asked: Option<usize> = std::env::var("QUORATE_TEST_ROUNDS").ok().map(|text| text.parse().expect("a number"));
     // Small numbers, so that segments are released and the two logs part.
-    let flags = ["--snapshot-count", "100", "--snapshot-catchup-entries", "50"];
+    let mut flags = vec!["--snapshot-count", "100", "--snapshot-catchup-entries", "50"];
+    // Half of a round is the election.
+    flags.extend(["--heartbeat-interval", "20", "--election-timeout", "200"]);
     let mut cluster = Cluster::start("restarts", 3, &flags).await;
     let load = Load::start(&cluster, "load", 4, &[0, 1, 2]);
     let begun = Instant::now();
     let mut rounds = 0;
     while rounds < asked.unwrap_or(ROUNDS) && (asked.is_some() || begun.elapsed() < BUDGET) {
         load.goes_on(WRITES).await;
-        println!("W {:?}", begun.elapsed());        cluster.kill_all();
- println!("K {:?}", begun.elapsed());
+        cluster.kill_all();
         let promised = load.so_far();
         cluster.start_all();
         // A linearizable read waits for a leader, so this is also how long a
         // cluster is away.
-        cluster.leader().await; println!("L {:?}", begun.elapsed());
         load::expect_all(&cluster.client(), "load", &promised).await;
- println!("E {:?}", begun.elapsed());
-       rounds += 1;
+        rounds += 1;
     }
     let took = begun.elapsed();
     cluster.leader().await;
     let acknowledged = load.stop().await;
     load::expect_all(&cluster.client(), "load", &acknowledged).await;
-    cluster.same_everywhere().await; panic!();
+    cluster.same_everywhere().await;
     println!("{rounds} rounds in {took:?}, {} writes acknowledged", acknowledged.len());
     assert!(rounds >= asked.unwrap_or(ROUNDS_MIN), "only {rounds} rounds in {took:?}");
 }

@@ -108,7 +108,8 @@ async fn the_playground_starts_greets_stops_and_keeps() {
     };
     for round in 0..2 {
         let mut playground = Playground::start(&directory, &ports);
-        harness::until("the playground greets", async || said().contains("A cluster of 3 is running").then_some(())).await;
+        harness::until("the playground greets", async || said().contains("A cluster of 3 is running").then_some(()))
+            .await;
         for number in 0..3 {
             let endpoint = format!("127.0.0.1:{}", ports.port(0) + 10 * number);
             assert!(said().contains(&endpoint), "{endpoint} is not in {}", said());

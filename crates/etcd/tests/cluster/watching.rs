@@ -143,7 +143,10 @@ async fn the_compacted_past_cannot_be_told() {
     let canceled = next(&mut stream).await;
     assert!(canceled.canceled && canceled.events.is_empty(), "{canceled:?}");
     assert_eq!((canceled.compact_revision, canceled.watch_id), (compacted, created.watch_id));
-    assert_eq!(Watcher::cancellation(&canceled).expect("over").to_string(), "etcdserver: mvcc: required revision has been compacted");
+    assert_eq!(
+        Watcher::cancellation(&canceled).expect("over").to_string(),
+        "etcdserver: mvcc: required revision has been compacted"
+    );
     // The stream goes on, and at the compacted revision there is history.
     stream.create(WatchCreateRequest { start_revision: compacted, ..prefix("w/") }).await;
     assert!(next(&mut stream).await.created);

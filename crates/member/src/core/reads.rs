@@ -54,8 +54,12 @@ impl Reads {
     /// with a new number, and gives up on reads that nobody waits for.
     pub fn tick(&mut self, now_ticks: u64, hold_ticks: u32) {
         let retry = u64::from(self.retry_ticks);
-        let late: Vec<u64> =
-            self.rounds.iter().filter(|(_, round)| now_ticks - round.started >= retry).map(|(&number, _)| number).collect();
+        let late: Vec<u64> = self
+            .rounds
+            .iter()
+            .filter(|(_, round)| now_ticks - round.started >= retry)
+            .map(|(&number, _)| number)
+            .collect();
         for number in late {
             let round = self.rounds.remove(&number).expect("just seen");
             self.waiting.extend(round.reads);
@@ -87,6 +91,11 @@ impl Reads {
         if let Some(round) = self.rounds.remove(&u64::from_be_bytes(bytes)) {
             self.confirmed.entry(index).or_default().extend(round.reads.iter().map(|&(id, _)| id));
         }
+    }
+
+    /// Whether some reads wait only for Store.
+    pub fn wait_for_applied(&self) -> bool {
+        !self.confirmed.is_empty()
     }
 
     /// Hands out what may be read at `applied`.

@@ -55,7 +55,12 @@ impl<D: Disk> Hub<D> {
     /// Reads [from, upto], or less if it grows too large, and returns what
     /// each watcher is owed of it and the last revision read.
     #[allow(clippy::type_complexity)]
-    fn gather(&self, reading: &[WatcherId], from: i64, upto: i64) -> Result<(BTreeMap<WatcherId, Vec<Delivered>>, i64), Fault> {
+    fn gather(
+        &self,
+        reading: &[WatcherId],
+        from: i64,
+        upto: i64,
+    ) -> Result<(BTreeMap<WatcherId, Vec<Delivered>>, i64), Fault> {
         let mut gathered: BTreeMap<WatcherId, Vec<Delivered>> = BTreeMap::new();
         let mut bytes = 0;
         let wide = reading.iter().any(|id| self.watchers[id].end != End::Single);
@@ -85,7 +90,13 @@ impl<D: Disk> Hub<D> {
         Ok((gathered, upto))
     }
 
-    fn hand_out(&mut self, reading: &[WatcherId], mut gathered: BTreeMap<WatcherId, Vec<Delivered>>, reached: i64, present: i64) {
+    fn hand_out(
+        &mut self,
+        reading: &[WatcherId],
+        mut gathered: BTreeMap<WatcherId, Vec<Delivered>>,
+        reached: i64,
+        present: i64,
+    ) {
         for &id in reading {
             let cursor = self.watchers[&id].cursor;
             if cursor > reached {

@@ -42,7 +42,12 @@ impl Matching {
 }
 
 /// Removes from the set under `key`, and the set when it is empty.
-fn take<S>(sets: &mut BTreeMap<Bytes, S>, key: &Bytes, remove: impl FnOnce(&mut S) -> bool, empty: impl FnOnce(&S) -> bool) -> bool {
+fn take<S>(
+    sets: &mut BTreeMap<Bytes, S>,
+    key: &Bytes,
+    remove: impl FnOnce(&mut S) -> bool,
+    empty: impl FnOnce(&S) -> bool,
+) -> bool {
     let Some(set) = sets.get_mut(key) else { return false };
     let gone = remove(set);
     if empty(set) {

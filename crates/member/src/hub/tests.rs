@@ -49,7 +49,8 @@ impl Story {
 
     fn apply(&mut self, requests: Vec<pb::InternalRaftRequest>) -> Applied {
         let (first, _) = self.store.applied();
-        let entries: Vec<Entry> = requests.into_iter().zip(first + 1..).map(|(request, index)| entry(index, request)).collect();
+        let entries: Vec<Entry> =
+            requests.into_iter().zip(first + 1..).map(|(request, index)| entry(index, request)).collect();
         self.store.apply(&entries, &|_| true).expect("the disk is well")
     }
 
@@ -132,7 +133,13 @@ impl Story {
 }
 
 fn settings() -> store::Settings {
-    store::Settings { member_id: 1, cluster_id: 2, segment_bytes: 8 << 10, resident_bytes: 4 << 10, ..Default::default() }
+    store::Settings {
+        member_id: 1,
+        cluster_id: 2,
+        segment_bytes: 8 << 10,
+        resident_bytes: 4 << 10,
+        ..Default::default()
+    }
 }
 
 /// `1: watch 0 created at 3`, `1: watch 0 at 4: PUT a=x@4 was y`.

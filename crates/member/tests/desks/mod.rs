@@ -51,7 +51,10 @@ impl Desk {
     /// A member of `voters` as it is before anything has happened.
     pub fn new(id: u64, voters: &[u64]) -> Desk {
         let conf_state = ConfState { voters: voters.to_vec(), ..ConfState::default() };
-        Desk::restored(id, Restored { snapshot: SnapshotMeta { conf_state, ..Default::default() }, ..Default::default() })
+        Desk::restored(
+            id,
+            Restored { snapshot: SnapshotMeta { conf_state, ..Default::default() }, ..Default::default() },
+        )
     }
 
     pub fn restored(id: u64, restored: Restored) -> Desk {
@@ -216,7 +219,8 @@ impl Office {
     /// Delivers until no message is on its way.
     pub fn deliver(&mut self) {
         for _ in 0..10_000 {
-            let messages: Vec<Message> = self.desks.values_mut().flat_map(|desk| std::mem::take(&mut desk.sent)).collect();
+            let messages: Vec<Message> =
+                self.desks.values_mut().flat_map(|desk| std::mem::take(&mut desk.sent)).collect();
             if messages.is_empty() {
                 return;
             }

@@ -2,8 +2,8 @@
 
 use crate::model::Model;
 use disk::SimDisk;
-use proto::etcdserverpb::{RangeRequest, RangeResponse};
 use prost::Message;
+use proto::etcdserverpb::{RangeRequest, RangeResponse};
 use store::{Header, View};
 
 /// Same revision, same compaction, same hash of all that is kept.

@@ -3,8 +3,8 @@
 
 use crate::model::Said;
 use crate::record::Record;
-use proto::etcdserverpb::{DeleteRangeResponse, PutResponse, TxnResponse};
 use prost::Message;
+use proto::etcdserverpb::{DeleteRangeResponse, PutResponse, TxnResponse};
 use store::{Header, Refusal, Reply};
 
 /// The answer to the request committed at `index`, if its client got one.
@@ -31,17 +31,18 @@ fn compare(id: u64, index: u64, expected: &Said, reply: &Reply) {
     let bytes = reply.encode(&Header::default());
     let place = format!("request {id:x} at index {index}");
     match expected {
-        Said::Put(expected) => assert_eq!(&PutResponse::decode(&bytes[..]).expect("a put's answer"), expected, "{place}"),
+        Said::Put(expected) => {
+            assert_eq!(&PutResponse::decode(&bytes[..]).expect("a put's answer"), expected, "{place}")
+        }
         Said::Delete(expected) => {
             assert_eq!(&DeleteRangeResponse::decode(&bytes[..]).expect("a delete's answer"), expected, "{place}");
         }
         Said::Txn(expected) => {
             let mut got = TxnResponse::decode(&bytes[..]).expect("a transaction's answer");
             // The outer header is the member's; only its revision is replicated.
-            got.header = got.header.map(|header| proto::etcdserverpb::ResponseHeader {
-                revision: header.revision,
-                ..Default::default()
-            });
+            got.header = got
+                .header
+                .map(|header| proto::etcdserverpb::ResponseHeader { revision: header.revision, ..Default::default() });
             assert_eq!(&got, expected, "{place}");
         }
         Said::Revision(_) | Said::Nothing => {}

@@ -5,6 +5,13 @@ use crate::record::Record;
 use crate::world::Micros;
 use store::LeaseChange;
 
+/// A member has answered a renewal: from `now` on the lease has its time again.
+pub fn renewed(record: &mut Record, now: Micros, id: i64, ttl_seconds: i64) {
+    record.counts.renewals += 1;
+    let promise = record.leases.entry(id).or_insert((now, ttl_seconds));
+    *promise = (now, ttl_seconds);
+}
+
 /// A member has applied a change of a lease, at `now`.
 ///
 /// # Panics
@@ -16,10 +23,10 @@ pub fn changed(record: &mut Record, now: Micros, change: &LeaseChange) {
         }
         LeaseChange::Revoked { id } => {
             let Some((granted, ttl_seconds)) = record.leases.get(&id).copied() else { return };
-            let lived = now - granted;
+            let lived = now.saturating_sub(granted);
             // Members' clocks run up to 4 % fast.
             let least = ttl_seconds as u64 * 960_000;
-            assert!(lived >= least, "lease {id} of {ttl_seconds} s ended after {lived} µs");
+            assert!(lived >= least, "lease {id} of {ttl_seconds} s ended {lived} µs after it was granted or renewed");
         }
         LeaseChange::Checkpointed { .. } => {}
     }

@@ -3,8 +3,8 @@
 
 use crate::model::Model;
 use crate::record::{Read, Record};
-use proto::etcdserverpb::RangeResponse;
 use prost::Message;
+use proto::etcdserverpb::RangeResponse;
 use std::collections::BTreeMap;
 
 /// Reads waiting for the model to reach their index.
@@ -39,7 +39,9 @@ impl<'a> Reads<'a> {
                     assert_eq!(&got, expected, "read at index {index}: {:?}", read.request);
                 }
                 (Err(got), Err(expected)) => assert_eq!(got, expected, "read at index {index}: {:?}", read.request),
-                (got, expected) => panic!("read at index {index}: {:?}: {got:?}, but {expected:?} is right", read.request),
+                (got, expected) => {
+                    panic!("read at index {index}: {:?}: {got:?}, but {expected:?} is right", read.request)
+                }
             }
         }
     }

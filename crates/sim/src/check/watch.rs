@@ -3,8 +3,8 @@
 
 use crate::model::{Change, Model, covers};
 use crate::record::{Record, Run, Told, Watched};
-use proto::mvccpb::KeyValue;
 use prost::Message;
+use proto::mvccpb::KeyValue;
 
 /// Checks all that watches were told.
 pub fn check(record: &Record, model: &Model) {
@@ -26,11 +26,11 @@ fn check_run(watched: &Watched, run: &Run, model: &Model) {
     let promised: Vec<i64> = expected.iter().map(|change| change.revision).collect();
     assert_eq!(revisions, promised, "a watch from {} to {} of {:?}", run.from, run.upto, watched.key);
     for ((_, told), change) in run.events.iter().zip(expected) {
-        check_event(watched, told, change);
+        check_event(watched, told, change, model);
     }
 }
 
-fn check_event(watched: &Watched, told: &Told, change: &Change) {
+fn check_event(watched: &Watched, told: &Told, change: &Change, model: &Model) {
     let got = KeyValue::decode(told.kv.clone()).expect("events carry key-values");
     assert_eq!(told.delete, change.after.is_none(), "the kind of event {change:?}");
     let expected = change.after.clone().unwrap_or_else(|| KeyValue {
@@ -39,13 +39,18 @@ fn check_event(watched: &Watched, told: &Told, change: &Change) {
         ..KeyValue::default()
     });
     assert_eq!(got, expected, "the value of an event");
+    // What stood before the whole revision, if it has not been compacted.
+    let before = model.kv_at(&change.key, change.revision - 1);
+    let created = change.after.as_ref().is_some_and(|kv| kv.create_revision == change.revision);
     match &told.previous {
-        // Absent if not asked for, for a creation, or if compacted since.
-        None => {}
+        None => {
+            let owed = watched.previous && !created && change.revision > model.compacted;
+            assert!(!owed || before.is_none(), "the previous value of {change:?} is missing");
+        }
         Some(previous) => {
             assert!(watched.previous, "previous values come only if asked for");
             let previous = KeyValue::decode(previous.clone()).expect("a previous value is a key-value");
-            assert_eq!(Some(previous), change.before, "the previous value of {change:?}");
+            assert_eq!(Some(&previous), before, "the previous value of {change:?}");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Clients: one request at a time each, through any member.
 
 use super::{Event, Micros, SECOND, World};
+use crate::check;
 use crate::load::{self, Ask};
+use crate::mutant::Mutant;
 use crate::record::{Answer, Read};
 use member::core::{Input, Proposal};
-use proto::etcdserverpb::{RangeRequest, RequestHeader};
 use prost::Message as _;
+use proto::etcdserverpb::{RangeRequest, RequestHeader};
 use store::{Header, ReadError, Refusal, Reply};
 
 /// Who asks.
@@ -25,24 +27,27 @@ pub(super) struct Open {
 
 /// After this a client gives up, not knowing what came of its request.
 const PATIENCE: Micros = 5 * SECOND;
-/// A client rests at most this long between requests.
-const REST: Micros = 60_000;
 
 impl World {
     pub(super) fn ask(&mut self, client: usize) {
         if self.calm || self.clients[client].open.is_some() {
             return;
         }
-        let slot = self.chances.load.usize(..self.slots.len());
-        let again = self.now + 1 + self.chances.load.u64(..REST);
+        let anyone = self.chances.load.usize(..self.slots.len());
+        let slot = self.clients_at.unwrap_or(anyone);
+        let again = self.now + 1 + self.chances.load.u64(..self.client_rest);
+        if self.slots[slot].paused_until > self.now {
+            return self.at(again, Event::Ask(client));
+        }
         self.record.counts.asked += 1;
         let number = self.record.counts.asked;
         let leases: Vec<i64> = self.record.leases.keys().rev().take(4).copied().collect();
         let revision = self.record.counts.answered as i64 / 2;
         let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Ask(client)) };
         let revision = member.view().revision().max(revision.min(1));
-        let asked = load::ask(&mut self.chances.load, number, revision, &leases);
+        let asked = load::ask(&mut self.chances.load, &self.mix, number, revision, &leases);
         let id = member.ids.next_id();
+        let hasty = self.habits.mutant == Some(Mutant::ReadsWithoutRound);
         let known_before = self.record.known;
         self.trace.note(self.now, [6, slot as u64, id], || format!("client {client} asks m{slot} {id:x}: {asked:?}"));
         let read = match asked {
@@ -53,13 +58,20 @@ impl World {
                 None
             }
             Ask::Read(request) => {
-                if !request.serializable {
+                if !request.serializable && !hasty {
                     member.core.step(Input::Read(id));
                 }
                 Some(request)
             }
+            Ask::KeepAlive(lease) => {
+                if let Some(ttl_seconds) = member.keep_alive(lease, self.now) {
+                    check::lease::renewed(&mut self.record, self.now, lease, ttl_seconds);
+                }
+                self.record.counts.answered += 1;
+                return self.at(again, Event::Ask(client));
+            }
         };
-        let at_once = read.as_ref().is_some_and(|request| request.serializable);
+        let at_once = read.as_ref().is_some_and(|request| request.serializable || hasty);
         self.clients[client].open = Some(Open { number, known_before, read });
         self.pending.insert((slot, id), client);
         self.at(self.now + PATIENCE, Event::GiveUp(client, number));
@@ -118,7 +130,7 @@ impl World {
         // The client is told to try again; what it asked may not happen.
         if let Some(client) = self.pending.remove(&(slot, id)) {
             self.clients[client].open = None;
-            let again = self.now + 1 + self.chances.load.u64(..REST);
+            let again = self.now + 1 + self.chances.load.u64(..self.client_rest);
             self.at(again, Event::Ask(client));
         }
     }
@@ -128,7 +140,7 @@ impl World {
         let client = self.pending.remove(&(slot, id))?;
         let open = self.clients[client].open.take()?;
         self.record.counts.answered += 1;
-        let again = self.now + 1 + self.chances.load.u64(..REST);
+        let again = self.now + 1 + self.chances.load.u64(..self.client_rest);
         self.at(again, Event::Ask(client));
         Some(open)
     }

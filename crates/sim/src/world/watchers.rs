@@ -2,13 +2,14 @@
 
 use super::{Event, Micros, World};
 use crate::load;
+use crate::mutant::Mutant;
 use crate::record::{Run, Told, Watched};
 use bytes::Bytes;
 use fastrand::Rng;
 use member::hub::{EventKind, Response};
+use prost::Message as _;
 use proto::etcdserverpb::WatchCreateRequest;
 use proto::mvccpb::KeyValue;
-use prost::Message as _;
 
 /// Who watches.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(super) struct Watcher {
     key: Bytes,
     range_end: Bytes,
     previous: bool,
+    /// Takes up to this long to read a response.
+    slow: Micros,
     /// Where it is connected: member and stream.
     at: Option<(usize, u64)>,
     /// The next revision it is owed; 0 before it first connects.
@@ -28,12 +31,13 @@ pub(super) struct Watcher {
 
 /// Watchers of a run.
 pub(super) fn draw(rng: &mut Rng) -> Vec<Watcher> {
-    (0..3)
+    (0..rng.usize(1..7))
         .map(|record| {
             let (key, range_end) = load::span(rng);
             // An empty range is refused at once; watch one key instead.
             let range_end = if range_end != "\0" && range_end <= key { Bytes::new() } else { range_end };
-            Watcher { key, range_end, previous: rng.bool(), record, ..Watcher::default() }
+            let slow = [0, 0, 300_000, 6_000_000][rng.usize(..4)];
+            Watcher { key, range_end, previous: rng.bool(), slow, record, ..Watcher::default() }
         })
         .collect()
 }
@@ -50,7 +54,8 @@ impl Watcher {
 
 impl World {
     pub(super) fn connect(&mut self, number: usize) {
-        let slot = self.chances.load.usize(..self.slots.len());
+        let anyone = self.chances.load.usize(..self.slots.len());
+        let slot = self.watches_at.unwrap_or(anyone);
         let again = self.now + RECONNECT;
         let watcher = &mut self.watchers[number];
         if watcher.at.is_some() {
@@ -73,10 +78,11 @@ impl World {
         record.range_end = watcher.range_end.clone();
         record.previous = watcher.previous;
         record.runs.push(Run { from: watcher.next, upto: watcher.next - 1, events: Vec::new() });
+        let late = i64::from(self.habits.mutant == Some(Mutant::ResumesLate) && record.runs.len() > 1);
         let request = WatchCreateRequest {
             key: watcher.key.clone(),
             range_end: watcher.range_end.clone(),
-            start_revision: watcher.next,
+            start_revision: watcher.next + late,
             progress_notify: true,
             prev_kv: watcher.previous,
             fragment: true,
@@ -99,12 +105,20 @@ impl World {
     }
 
     pub(super) fn tell_watchers(&mut self, slot: usize) {
+        let life = self.slots[slot].life;
         let Some(member) = self.slots[slot].alive.as_mut() else { return };
         for (stream, response) in member.told() {
-            member.hub.credit(stream, 1, response.size_bytes());
             let Some(number) = self.watchers.iter().position(|watcher| watcher.at == Some((slot, stream))) else {
                 continue;
             };
+            let slow = self.watchers[number].slow;
+            if slow == 0 || self.calm {
+                member.hub.credit(stream, 1, response.size_bytes());
+            } else {
+                let read = self.now + self.chances.load.u64(..slow);
+                self.number += 1;
+                self.queue.insert((read, self.number), Event::Credit(slot, life, stream, response.size_bytes()));
+            }
             self.trace.note(self.now, [10, stream, response.revision as u64], || {
                 format!("watcher {number} is told {} events at revision {}", response.events.len(), response.revision)
             });

@@ -9,8 +9,9 @@
 
 use prost::Message;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
+use super::Roster;
 use super::json::Malformed;
 use crate::ids::{MemberId, RequestId};
 
@@ -72,6 +73,52 @@ pub fn attributes_in_store(data: &[u8]) -> Vec<LegacyChange> {
         change(&Request { id: 0, method: "PUT".into(), path, value: value.into() }).ok()
     };
     members.into_iter().flatten().filter_map(change).collect()
+}
+
+/// The v2 store that a member up to 3.7 expects in a raft snapshot's data: one that finds none there ends itself. It holds
+/// what is known of the cluster's members, and no keys.
+pub fn store_with(roster: &Roster) -> Vec<u8> {
+    let members = roster.members().map(|member| {
+        let path = format!("/0/members/{:x}", member.id);
+        let mut raft = json!({ "peerURLs": member.peer_urls });
+        if member.is_learner {
+            raft["isLearner"] = true.into();
+        }
+        let mut parts = vec![("raftAttributes".to_owned(), file(&format!("{path}/raftAttributes"), &raft.to_string()))];
+        if !member.name.is_empty() {
+            let published = json!({ "name": member.name, "clientURLs": member.client_urls }).to_string();
+            parts.push(("attributes".to_owned(), file(&format!("{path}/attributes"), &published)));
+        }
+        (format!("{:x}", member.id), directory(&path, parts))
+    });
+    let removed = roster.removed().map(|id| (format!("{id:x}"), file(&format!("/0/removed_members/{id:x}"), "")));
+    let mut cluster = vec![("members".to_owned(), directory("/0/members", members))];
+    if roster.removed().next().is_some() {
+        cluster.push(("removed_members".to_owned(), directory("/0/removed_members", removed)));
+    }
+    if let Some(version) = roster.cluster_version() {
+        cluster.push(("version".to_owned(), file("/0/version", version)));
+    }
+    let top = [("0".to_owned(), directory("/0", cluster)), ("1".to_owned(), directory("/1", []))];
+    json!({ "Root": directory("/", top), "CurrentIndex": 0, "CurrentVersion": 2 }).to_string().into_bytes()
+}
+
+/// A file of the v2 store.
+fn file(path: &str, value: &str) -> Value {
+    node(path, value, Value::Null)
+}
+
+/// A directory of the v2 store.
+fn directory(path: &str, children: impl IntoIterator<Item = (String, Value)>) -> Value {
+    node(path, "", Value::Object(children.into_iter().collect::<Map<_, _>>()))
+}
+
+fn node(path: &str, value: &str, children: Value) -> Value {
+    /// Go's way to write that there is none.
+    const NO_TIME: &str = "0001-01-01T00:00:00Z";
+    json!({
+        "Path": path, "CreatedIndex": 0, "ModifiedIndex": 0, "ExpireTime": NO_TIME, "Value": value, "Children": children,
+    })
 }
 
 fn change(request: &Request) -> Result<LegacyChange, Malformed> {
@@ -145,6 +192,33 @@ mod tests {
         assert_eq!(attributes_in_store(store.as_bytes()), [one]);
         assert_eq!(attributes_in_store(b""), []);
         assert_eq!(attributes_in_store(b"[]"), []);
+    }
+
+    #[test]
+    fn the_store_sent_is_the_store_read() {
+        let member = |id, name: &str| super::super::Member {
+            id,
+            peer_urls: vec![format!("http://{id}:2380")],
+            is_learner: false,
+            name: name.to_owned(),
+            client_urls: vec!["http://a:2379".to_owned()],
+        };
+        let members = [member(0x1f, "m1"), member(0x2f, "")];
+        let roster = Roster::restore(members, [7], Some("3.5.0".to_owned()), None, Default::default());
+        let store = store_with(&roster);
+        let one = LegacyChange::Attributes { id: 0x1f, name: "m1".into(), client_urls: vec!["http://a:2379".into()] };
+        assert_eq!(attributes_in_store(&store), [one]);
+        let read: Value = serde_json::from_slice(&store).unwrap();
+        let at = |path: &str| read.pointer(path).unwrap_or_else(|| panic!("no {path} in {read}")).clone();
+        let cluster = "/Root/Children/0/Children";
+        assert_eq!(at(&format!("{cluster}/version/Value")), "3.5.0");
+        assert_eq!(at(&format!("{cluster}/removed_members/Children/7/Children")), Value::Null);
+        let raft = at(&format!("{cluster}/members/Children/2f/Children/raftAttributes"));
+        assert_eq!(
+            (&raft["Path"], &raft["Value"]),
+            (&json!("/0/members/2f/raftAttributes"), &json!(r#"{"peerURLs":["http://47:2380"]}"#))
+        );
+        assert_eq!(at("/Root/Children/1/Children"), json!({}));
     }
 
     #[test]

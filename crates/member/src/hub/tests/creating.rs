@@ -26,10 +26,7 @@ fn a_watch_from_the_past_reads_history_first_then_what_comes() {
     story.put("a", "live");
     assert_eq!(
         story.heard(),
-        [
-            "1: watch 0 at 5: PUT a=before@2, PUT a=before@4, PUT a=meanwhile@5",
-            "1: watch 0 at 6: PUT a=live@6"
-        ]
+        ["1: watch 0 at 5: PUT a=before@2, PUT a=before@4, PUT a=meanwhile@5", "1: watch 0 at 6: PUT a=live@6"]
     );
 }
 

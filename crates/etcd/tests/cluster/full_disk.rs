@@ -1,0 +1,188 @@
+//! A disk without room: the member says so, refuses what would need room, goes
+//! on with everything else, and resumes when there is room. Nothing that was
+//! acknowledged is lost on the way.
+
+use crate::harness::{self, Cluster, Member};
+use crate::load::{self, Load};
+use client::{Client, Code};
+use proto::etcdserverpb::{PutRequest, RangeRequest};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A small disk in memory, in a mount namespace of its own, so that nothing is
+/// left behind whatever ends the test: it goes with its last process, and the
+/// one that holds it ends when our end of its standard input closes.
+struct SmallDisk {
+    holder: Child,
+    mounted_on: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(directory: &Path, bytes: u64) -> SmallDisk {
+        std::fs::create_dir_all(directory).expect("the test's directory can be written");
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        let script = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && echo mounted && exec cat";
+        command.args(["--mount", "sh", "-c", script, "sh", &bytes.to_string()]).arg(directory);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut holder = command.spawn().expect("unshare, of util-linux, starts");
+        let mut line = String::new();
+        let out = holder.stdout.take().expect("it is a pipe");
+        BufReader::new(out).read_line(&mut line).expect("a pipe can be read");
+        let disk = SmallDisk { holder, mounted_on: directory.to_owned() };
+        assert_eq!(line, "mounted\n", "a tmpfs cannot be mounted here");
+        disk
+    }
+
+    /// Makes `member` a process that sees this disk.
+    fn give_to(&self, member: &mut Member) {
+        let holder = self.holder.id().to_string();
+        let mut enter: Vec<String> = ["--target", &holder, "--mount"].map(str::to_owned).to_vec();
+        if !rustix::process::geteuid().is_root() {
+            enter.extend(["--user", "--preserve-credentials"].map(str::to_owned));
+        }
+        enter.push("--".to_owned());
+        enter.push(member.program.display().to_string());
+        enter.append(&mut member.arguments);
+        member.arguments = enter;
+        member.program = PathBuf::from("nsenter");
+    }
+
+    fn filler(&self) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
+        root.join(self.mounted_on.strip_prefix("/").expect("an absolute path")).join("filler")
+    }
+
+    /// Takes all the room there is.
+    fn fill(&self) {
+        let mut file = File::create(self.filler()).expect("an empty file needs no room");
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    /// Gives it back.
+    fn free(&self) {
+        std::fs::remove_file(self.filler()).expect("the filler is ours");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn put(key: &str) -> PutRequest {
+    PutRequest { key: key.to_owned().into(), value: vec![7; 2_000].into(), ..PutRequest::default() }
+}
+
+/// Writes until the member says that there is no room. The writes before that
+/// may hang: what they are told is that nobody knows.
+async fn until_refused(client: &Client) {
+    let client = client.clone().with_timeout(Some(Duration::from_millis(500)));
+    harness::until("writes are refused for want of room", async || match client.put(put("filling")).await {
+        Err(error) if error.says("etcdserver: mvcc: database space exceeded") => {
+            assert_eq!(error.code(), Some(Code::ResourceExhausted));
+            Some(())
+        }
+        _ => None,
+    })
+    .await;
+}
+
+async fn until_taken(client: &Client) {
+    let client = client.clone().with_timeout(Some(Duration::from_secs(1)));
+    harness::until("writes are taken again", async || client.put(put("taken")).await.ok()).await;
+}
+
+const DISK_BYTES: u64 = 16 << 20;
+
+/// A cluster whose first member has a small disk.
+async fn start(title: &str, count: u16) -> (Cluster, SmallDisk) {
+    let mut cluster = Cluster::plan(title, count, &["--snapshot-count", "100", "--snapshot-catchup-entries", "50"]);
+    let disk = SmallDisk::mount(&cluster.members[0].data, DISK_BYTES);
+    disk.give_to(&mut cluster.members[0]);
+    cluster.start_all();
+    cluster.leader().await;
+    (cluster, disk)
+}
+
+#[tokio::test]
+async fn alone_it_refuses_writes_until_there_is_room() {
+    let _turn = harness::together().await;
+    let (mut cluster, disk) = start("full-alone", 1).await;
+    let client = cluster.client();
+    let load = Load::start(&cluster, "load", 4, &[0]);
+    for _ in 0..2 {
+        load.goes_on(100).await;
+        disk.fill();
+        until_refused(&client).await;
+        // Looking needs no room. (A linearizable read may: it waits until all
+        // that is committed has been applied.)
+        let range = RangeRequest { key: "load/0/00000000".into(), serializable: true, ..RangeRequest::default() };
+        assert_eq!(client.range(range).await.expect("a read").count, 1);
+        disk.free();
+        until_taken(&client).await;
+        load.goes_on(100).await;
+    }
+    let acknowledged = load.stop().await;
+    load::expect_all(&client, "load", &acknowledged).await;
+    assert_eq!(
+        cluster.members[0].said().matches("starting an etcd server").count(),
+        1,
+        "it was the same process all along"
+    );
+
+    // What was acknowledged before, on and after a full disk was durable.
+    cluster.members[0].kill();
+    cluster.members[0].start();
+    cluster.leader().await;
+    load::expect_all(&client, "load", &acknowledged).await;
+}
+
+#[tokio::test]
+async fn killed_on_a_full_disk_it_comes_back_with_everything() {
+    let _turn = harness::together().await;
+    let (mut cluster, disk) = start("full-killed", 1).await;
+    let client = cluster.client();
+    for _ in 0..3 {
+        let load = Load::start(&cluster, "load", 4, &[0]);
+        load.goes_on(50).await;
+        disk.fill();
+        until_refused(&client).await;
+        cluster.members[0].kill();
+        let acknowledged = load.stop().await;
+        disk.free();
+        cluster.members[0].start();
+        cluster.leader().await;
+        load::expect_all(&client, "load", &acknowledged).await;
+        until_taken(&client).await;
+    }
+}
+
+/// The others do not need it, and it catches up once it can.
+#[tokio::test]
+async fn one_of_three_holds_nobody_up() {
+    let _turn = harness::together().await;
+    let (cluster, disk) = start("full-one", 3).await;
+    if cluster.leader().await == 0 {
+        let other = cluster.id(1).await;
+        cluster.members[0].client().move_leader(other).await.expect("leadership moves");
+        cluster.leader().await;
+    }
+    let load = Load::start(&cluster, "load", 4, &[1, 2]);
+    load.goes_on(50).await;
+    disk.fill();
+    until_refused(&cluster.members[0].client()).await;
+    load.goes_on(300).await;
+    disk.free();
+    until_taken(&cluster.members[0].client()).await;
+    let acknowledged = load.stop().await;
+    cluster.same_everywhere().await;
+    load::expect_all(&cluster.members[0].client(), "load", &acknowledged).await;
+}
