@@ -8,9 +8,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etcd::grpc::{Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 struct Fixed(Bytes);
 
 impl Service for Fixed {

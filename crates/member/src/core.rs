@@ -35,6 +35,7 @@ pub struct Config {
 
 /// What Core may be told.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "messages are most of what comes; a box for each would cost more")]
 pub enum Input {
     /// A heartbeat interval has passed.
     Tick,
@@ -186,7 +187,7 @@ impl Core {
             tail_bytes += entry.data.len() as u64;
             tail.push_back((entry.index, entry.data.len() as u64));
         }
-        let raft = Raft::new(config.raft.clone(), restored);
+        let raft = Raft::new(config.raft, restored);
         let conf_state = raft.conf_state();
         Core {
             reads: reads::Reads::new(IdMaker::new(config.raft.id, config.born_ms), config.read_retry_ticks),

@@ -22,10 +22,8 @@ pub fn all(record: &Record, views: Vec<View<SimDisk>>) {
     let mut reads = reads::Reads::new(record);
     let mut model = Model::default();
     reads.at(0, &model);
-    let mut expected = 1;
-    for (&index, entry) in &record.committed {
+    for (expected, (&index, entry)) in (1..).zip(&record.committed) {
         assert_eq!(index, expected, "the committed log has no holes");
-        expected += 1;
         if let Some((id, said)) = carry_out(&mut model, entry) {
             answers::check(record, id, index, &said);
         }

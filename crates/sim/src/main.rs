@@ -146,7 +146,7 @@ fn mutants(seeds: u64) -> ExitCode {
 fn one(seed: u64, total: &Mutex<Total>) {
     let outcome = std::panic::catch_unwind(|| {
         let outcome = run(Settings::of(seed));
-        if seed % 50 == 0 {
+        if seed.is_multiple_of(50) {
             let again = run(Settings::of(seed));
             assert_eq!(outcome.trace_hash, again.trace_hash, "seed {seed} run twice gives two traces");
         }

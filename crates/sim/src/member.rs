@@ -259,7 +259,7 @@ impl Member {
     }
 
     fn skip_some(&self, entries: &mut [Entry]) {
-        if self.log.identity().member_id % 2 == 0 {
+        if self.log.identity().member_id.is_multiple_of(2) {
             for entry in entries.iter_mut().filter(|entry| entry.index % 50 == 0 && entry.kind == EntryKind::Normal) {
                 entry.data.clear();
             }

@@ -453,8 +453,7 @@ impl World {
     /// Hands on what a member's parts have ready.
     fn settle(&mut self, slot: usize) {
         let mut outputs = std::mem::take(&mut self.outputs);
-        loop {
-            let Some(member) = self.slots[slot].alive.as_mut() else { break };
+        while let Some(member) = self.slots[slot].alive.as_mut() {
             member.core.take(&mut outputs);
             if let Some(term) = member.notice_leadership(self.now) {
                 let id = self.slots[slot].id;

@@ -31,8 +31,7 @@ async fn killed_all_at_once_a_hundred_times() {
         cluster.kill_all();
         let promised = load.so_far();
         cluster.start_all();
-        // A linearizable read waits for a leader, so this is also how long a
-        // cluster is away.
+        cluster.leader().await;
         load::expect_all(&cluster.client(), "load", &promised).await;
         rounds += 1;
     }

@@ -16,7 +16,7 @@ fn replace(story: &mut Story, requests: Vec<pb::InternalRaftRequest>) {
     })
     .unwrap();
     let (index, term) = other.applied();
-    story.store.install(&Image(image), index, term, other.view().conf_state()).unwrap();
+    story.store.install(Image(image), index, term, other.view().conf_state()).unwrap();
     story.hub.replaced(story.store.view());
     story.listen();
     assert!(story.disk.operations() > 0);
