@@ -260,4 +260,61 @@ mod tests {
         assert_eq!(keeper.expired(u64::MAX), None);
         assert_eq!(keeper.remaining(1, 0), Err(NotLeading));
     }
+
+    #[test]
+    fn renewing_never_takes_away_what_a_new_leader_has_added() {
+        let mut keeper = keeper(&[(7, 2)]);
+        keeper.lead(3, BTreeMap::new(), 0, 1_000);
+        assert_eq!(keeper.keep_alive(7, 10), Ok(Some(2)));
+        assert_eq!(keeper.expired(2_999), None, "2 s and the extension of 1 s");
+        assert_eq!(keeper.expired(3_000), Some((3, vec![7])));
+    }
+
+    #[test]
+    fn a_snapshot_brings_other_leases_and_a_leader_counts_them_anew() {
+        let mut keeper = keeper(&[(1, 1), (2, 5)]);
+        keeper.lead(4, BTreeMap::new(), 0, 0);
+        assert_eq!(keeper.expired(1_000), Some((4, vec![1])));
+        keeper.reset([(2, 5, 0), (3, 1, 0)].into_iter(), 2_000, 500);
+        assert_eq!(keeper.keep_alive(1, 2_000), Ok(None), "gone");
+        assert_eq!(keeper.expired(3_499), None);
+        assert_eq!(keeper.expired(3_500), Some((4, vec![3])));
+        keeper.revoked(99);
+        assert_eq!(keeper.leases(), vec![3, 2], "the one that ends first at the front");
+    }
+
+    #[test]
+    fn revocations_under_way_are_bounded_and_the_rest_follow() {
+        let many: Vec<(LeaseId, i64)> = (1..=limits::REVOKES_IN_FLIGHT_MAX as i64 + 40).map(|id| (id, 1)).collect();
+        let mut keeper = keeper(&many);
+        keeper.lead(1, BTreeMap::new(), 0, 0);
+        let mut named = Vec::new();
+        while let Some((_, ended)) = keeper.expired(5_000) {
+            assert!(ended.len() <= limits::EXPIRED_LEASES_PER_LOOK);
+            named.extend(ended);
+        }
+        assert_eq!(named.len(), limits::REVOKES_IN_FLIGHT_MAX);
+        named.iter().for_each(|&id| keeper.revoked(id));
+        let (_, rest) = keeper.expired(5_000).expect("there is room again");
+        assert_eq!(rest.len(), 40);
+    }
+
+    #[test]
+    fn a_new_term_names_again_what_the_old_one_had_proposed() {
+        let mut keeper = keeper(&[(7, 1)]);
+        keeper.lead(1, BTreeMap::new(), 0, 0);
+        assert_eq!(keeper.expired(1_000), Some((1, vec![7])));
+        keeper.follow();
+        keeper.lead(2, BTreeMap::new(), 1_500, 0);
+        assert_eq!(keeper.expired(2_499), None, "its whole time again");
+        assert_eq!(keeper.expired(2_500), Some((2, vec![7])));
+    }
+
+    #[test]
+    fn the_longest_lease_does_not_overflow() {
+        let mut keeper = keeper(&[(7, i64::MAX)]);
+        keeper.lead(1, BTreeMap::new(), u64::MAX - 5, 1_000);
+        assert_eq!(keeper.expired(u64::MAX - 1), None);
+        assert_eq!(keeper.keep_alive(7, 5), Ok(Some(i64::MAX)));
+    }
 }

@@ -59,6 +59,12 @@ impl Plan {
         Plan { every: Micros::MAX / 4, weights: [0; KINDS] }
     }
 
+    /// Whether a member loses power while it installs the snapshot that has
+    /// just come.
+    pub fn strikes_snapshots(&self, rng: &mut Rng) -> bool {
+        self.weights[1] > 0 && rng.u8(..3) == 0
+    }
+
     /// Time to the next fault.
     pub fn wait(&self, rng: &mut Rng) -> Micros {
         between(rng, self.every / 4, self.every)

@@ -1,6 +1,8 @@
 //! The world: what happens next, to whom, until all is checked.
 
 mod clients;
+mod directed;
+mod trouble;
 mod watchers;
 
 use crate::chance::{Chances, between};
@@ -14,9 +16,7 @@ use crate::record::{Counts, Record};
 use crate::trace::Trace;
 use clients::Client;
 use disk::{SimDisk, SimFaults};
-use member::boot::Start;
 use member::core::{Apply, Input, Outputs};
-use member::log::Identity;
 use prost::Message as _;
 use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest, RequestHeader};
 use proto::raftpb;
@@ -150,12 +150,6 @@ impl World {
         World::with(settings, chances, count, weather, plan)
     }
 
-    /// A cluster of so many members in fair weather, without faults but those
-    /// that [`World::befall`] it.
-    pub fn directed(seed: u64, count: usize) -> World {
-        World::with(Settings::of(seed), Chances::new(seed), count, Weather::fair(), Plan::none())
-    }
-
     fn with(settings: Settings, mut chances: Chances, count: usize, weather: Weather, plan: Plan) -> World {
         let slots: Vec<Slot> = (0..count)
             .map(|_| Slot {
@@ -220,12 +214,6 @@ impl World {
         self.now = self.storm_ends;
     }
 
-    /// Lets so much time pass.
-    pub fn go_on(&mut self, time: Micros) {
-        self.storm_ends = self.now + time;
-        self.storm();
-    }
-
     /// Ends the faults, waits for rest, and checks all that was promised.
     ///
     /// # Panics
@@ -240,35 +228,6 @@ impl World {
             members: self.slots.len(),
             counts: self.record.counts,
         }
-    }
-
-    /// The member that leads in the highest term, by its place.
-    pub fn leader(&self) -> Option<usize> {
-        let leads = |place: &usize| {
-            let status = self.slots[*place].alive.as_ref()?.core.status();
-            (status.role == raft::Role::Leader).then_some(status.term)
-        };
-        (0..self.slots.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
-    }
-
-    /// What has been done so far.
-    pub fn counts(&self) -> Counts {
-        self.record.counts
-    }
-
-    /// What clients ask from now on, how fast, and of whom (`None`: of anyone).
-    pub fn clients_ask(&mut self, mix: Mix, rest: Micros, at: Option<usize>) {
-        (self.mix, self.client_rest, self.clients_at) = (mix, rest, at);
-    }
-
-    /// Where watches connect from now on.
-    pub fn watches_connect(&mut self, at: Option<usize>) {
-        self.watches_at = at;
-    }
-
-    /// How members keep house from their next life on.
-    pub fn keep_house(&mut self, habits: Habits) {
-        self.habits = habits;
     }
 
     /// No more faults, no more load: everything that was begun must end, and
@@ -434,12 +393,18 @@ impl World {
     }
 
     fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Vec<u8>>>) {
-        let Some(member) = self.slots[slot].alive.as_mut() else { return };
-        if let (Some(image), Some(snapshot)) = (&image, &message.snapshot)
-            && let Err(error) = member.receive_snapshot(snapshot.meta.index, image)
-        {
-            return self.failed(slot, &error.to_string());
+        if let (Some(image), Some(snapshot)) = (&image, &message.snapshot) {
+            if !self.calm && self.plan.strikes_snapshots(&mut self.chances.faults) {
+                // The most delicate moment of a member's life.
+                let operations = self.chances.faults.u64(1..40);
+                self.befall(Fault::PowerLossSoon(slot, operations));
+            }
+            let Some(member) = self.slots[slot].alive.as_mut() else { return };
+            if let Err(error) = member.receive_snapshot(snapshot.meta.index, image) {
+                return self.failed(slot, &error.to_string());
+            }
         }
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
         self.trace.note(self.now, [1, slot as u64, message.kind as u64 ^ (message.index << 8)], || {
             format!(
                 "m{slot} gets {:?} from {:x} term {} index {}",
@@ -545,116 +510,6 @@ impl World {
         for wait in arrivals {
             let event = Event::Deliver(to, Box::new(message.clone()), image.clone());
             self.at(self.now + wait, event);
-        }
-    }
-
-    /// A part of a member cannot go on: right after a loss of power or a
-    /// failure of its disk, wrong otherwise.
-    fn failed(&mut self, slot: usize, words: &str) {
-        let dead = self.slots[slot].disk.is_dead();
-        assert!(dead || self.slots[slot].bad_disk, "m{slot} stopped on a healthy disk: {words}");
-        self.crash(slot, dead);
-    }
-
-    fn crash(&mut self, slot: usize, power: bool) {
-        self.trace.note(self.now, [3, slot as u64, u64::from(power)], || {
-            format!("m{slot} {}", if power { "loses power" } else { "is killed" })
-        });
-        self.record.counts.crashes += 1;
-        let place = &mut self.slots[slot];
-        place.alive = None;
-        place.life += 1;
-        place.paused_until = 0;
-        place.bad_disk = false;
-        if power && !place.disk.is_dead() {
-            place.disk.kill();
-        }
-        place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
-        place.disk.set_faults(SimFaults::default());
-        self.pending.retain(|(member, _), _| *member != slot);
-        self.disconnect(slot);
-        let down = if self.calm { 100_000 } else { between(&mut self.chances.faults, 50_000, 4_000_000) };
-        self.at(self.now + down, Event::Restart(slot));
-    }
-
-    fn restart(&mut self, slot: usize) {
-        let place = &mut self.slots[slot];
-        if place.alive.is_some() {
-            return;
-        }
-        let identity = Identity { member_id: place.id, cluster_id: 77 };
-        let start = Start::New(self.first_changes.clone());
-        let seed = self.chances.births.u64(..);
-        match Member::open(place.disk.clone(), identity, start, seed, self.now, self.habits) {
-            Ok(member) => {
-                place.alive = Some(Box::new(member));
-                let (life, first) = (place.life, self.now + place.tick);
-                self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
-                self.at(first, Event::Tick(slot, life));
-                self.settle(slot);
-            }
-            Err(fault) => self.failed(slot, &fault.to_string()),
-        }
-    }
-
-    fn fault(&mut self) {
-        if self.calm {
-            return;
-        }
-        let fault = self.plan.next(&mut self.chances.faults, self.slots.len());
-        self.trace.note(self.now, [5, 0, 0], || format!("fault: {fault:?}"));
-        self.befall(fault);
-        let next = self.now + self.plan.wait(&mut self.chances.faults);
-        self.at(next, Event::Fault);
-    }
-
-    /// Lets one thing go wrong.
-    pub fn befall(&mut self, fault: Fault) {
-        match fault {
-            Fault::PowerLoss(slot) if self.slots[slot].alive.is_some() => self.crash(slot, true),
-            Fault::Kill(slot) if self.slots[slot].alive.is_some() => self.crash(slot, false),
-            Fault::PowerLoss(_) | Fault::Kill(_) => {}
-            Fault::PowerLossSoon(slot, operations) => {
-                let disk = &self.slots[slot].disk;
-                disk.set_faults(SimFaults { dies_at: Some(disk.operations() + operations), ..SimFaults::default() });
-            }
-            Fault::AllPowerLoss => {
-                for slot in 0..self.slots.len() {
-                    if self.slots[slot].alive.is_some() {
-                        self.crash(slot, true);
-                    }
-                }
-            }
-            Fault::Split(side) => {
-                self.record.counts.partitions += 1;
-                self.net.split(&side.into_iter().collect(), self.slots.len());
-            }
-            Fault::OneWay(from, to) => {
-                self.record.counts.partitions += 1;
-                self.net.cut(from, to);
-            }
-            Fault::Heal => self.net.heal(),
-            Fault::Pause(slot, time) => self.slots[slot].paused_until = self.now + time,
-            Fault::SlowDisk(slot, time) => self.slots[slot].slow_until = self.now + time,
-            Fault::SlowStore(slot, time) => self.slots[slot].store_slow_until = self.now + time,
-            Fault::Isolate(slot) => {
-                self.record.counts.partitions += 1;
-                self.net.split(&BTreeSet::from([slot]), self.slots.len());
-            }
-            Fault::BadDisk(slot) => {
-                let place = &mut self.slots[slot];
-                place.bad_disk = true;
-                place.disk.set_faults(SimFaults { sync_error: 0.5, write_error: 0.1, ..SimFaults::default() });
-            }
-            Fault::Transfer(slot) => {
-                let to = self.slots[slot].id;
-                for place in 0..self.slots.len() {
-                    if let Some(member) = self.slots[place].alive.as_mut() {
-                        member.core.step(Input::Transfer(to));
-                        self.settle(place);
-                    }
-                }
-            }
         }
     }
 }

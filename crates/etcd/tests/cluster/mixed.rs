@@ -29,7 +29,6 @@ async fn one_of_each(client: &Client, tag: &str, lease: i64) {
         key: format!("{tag}/key3").into(),
         range_end: format!("{tag}/key5").into(),
         prev_kv: true,
-        ..DeleteRangeRequest::default()
     };
     let deleted = client.delete(two).await.expect("a delete");
     assert_eq!((deleted.deleted, deleted.prev_kvs.len()), (2, 2));

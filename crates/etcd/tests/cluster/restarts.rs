@@ -15,7 +15,7 @@ const ROUNDS_MIN: usize = 15;
 const WRITES: usize = 30;
 
 #[tokio::test]
-async fn killed_all_at_once_a_hundred_times() {
+async fn killed_all_at_once_again_and_again() {
     let _turn = harness::together().await;
     let asked: Option<usize> = std::env::var("QUORATE_TEST_ROUNDS").ok().map(|text| text.parse().expect("a number"));
     // Small numbers, so that segments are released and the two logs part.

@@ -18,7 +18,7 @@ pub(super) struct Watcher {
     range_end: Bytes,
     previous: bool,
     /// Takes up to this long to read a response.
-    slow: Micros,
+    pub slow: Micros,
     /// Where it is connected: member and stream.
     at: Option<(usize, u64)>,
     /// The next revision it is owed; 0 before it first connects.

@@ -1,0 +1,57 @@
+//! A world whose story is told from outside: for scenarios.
+
+use super::{Micros, Settings, World};
+use crate::chance::Chances;
+use crate::faults::Plan;
+use crate::load::Mix;
+use crate::member::Habits;
+use crate::net::Weather;
+use crate::record::Counts;
+
+impl World {
+    /// A cluster of so many members in fair weather, without faults but those
+    /// that [`World::befall`] it.
+    pub fn directed(seed: u64, count: usize) -> World {
+        World::with(Settings::of(seed), Chances::new(seed), count, Weather::fair(), Plan::none())
+    }
+
+    /// Lets so much time pass.
+    pub fn go_on(&mut self, time: Micros) {
+        self.storm_ends = self.now + time;
+        self.storm();
+    }
+
+    /// The member that leads in the highest term, by its place.
+    pub fn leader(&self) -> Option<usize> {
+        let leads = |place: &usize| {
+            let status = self.slots[*place].alive.as_ref()?.core.status();
+            (status.role == raft::Role::Leader).then_some(status.term)
+        };
+        (0..self.slots.len()).filter(|place| leads(place).is_some()).max_by_key(leads)
+    }
+
+    /// What has been done so far.
+    pub fn counts(&self) -> Counts {
+        self.record.counts
+    }
+
+    /// What clients ask from now on, how fast, and of whom (`None`: of anyone).
+    pub fn clients_ask(&mut self, mix: Mix, rest: Micros, at: Option<usize>) {
+        (self.mix, self.client_rest, self.clients_at) = (mix, rest, at);
+    }
+
+    /// Where watches connect from now on.
+    pub fn watches_connect(&mut self, at: Option<usize>) {
+        self.watches_at = at;
+    }
+
+    /// Watches take up to so long to read a response.
+    pub fn watches_are_slow(&mut self, slow: Micros) {
+        self.watchers.iter_mut().for_each(|watcher| watcher.slow = slow);
+    }
+
+    /// How members keep house from their next life on.
+    pub fn keep_house(&mut self, habits: Habits) {
+        self.habits = habits;
+    }
+}

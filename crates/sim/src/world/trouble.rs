@@ -1,0 +1,123 @@
+//! What goes wrong, and how members come back.
+
+use super::{Event, World};
+use crate::chance::between;
+use crate::faults::Fault;
+use crate::member::Member;
+use disk::SimFaults;
+use member::boot::Start;
+use member::core::Input;
+use member::log::Identity;
+use std::collections::BTreeSet;
+
+impl World {
+    /// A part of a member cannot go on: right after a loss of power or a
+    /// failure of its disk, wrong otherwise.
+    pub(super) fn failed(&mut self, slot: usize, words: &str) {
+        let dead = self.slots[slot].disk.is_dead();
+        assert!(dead || self.slots[slot].bad_disk, "m{slot} stopped on a healthy disk: {words}");
+        self.crash(slot, dead);
+    }
+
+    pub(super) fn crash(&mut self, slot: usize, power: bool) {
+        self.trace.note(self.now, [3, slot as u64, u64::from(power)], || {
+            format!("m{slot} {}", if power { "loses power" } else { "is killed" })
+        });
+        self.record.counts.crashes += 1;
+        let place = &mut self.slots[slot];
+        place.alive = None;
+        place.life += 1;
+        place.paused_until = 0;
+        place.bad_disk = false;
+        if power && !place.disk.is_dead() {
+            place.disk.kill();
+        }
+        place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
+        place.disk.set_faults(SimFaults::default());
+        self.pending.retain(|(member, _), _| *member != slot);
+        self.disconnect(slot);
+        let down = if self.calm { 100_000 } else { between(&mut self.chances.faults, 50_000, 4_000_000) };
+        self.at(self.now + down, Event::Restart(slot));
+    }
+
+    pub(super) fn restart(&mut self, slot: usize) {
+        let place = &mut self.slots[slot];
+        if place.alive.is_some() {
+            return;
+        }
+        let identity = Identity { member_id: place.id, cluster_id: 77 };
+        let start = Start::New(self.first_changes.clone());
+        let seed = self.chances.births.u64(..);
+        match Member::open(place.disk.clone(), identity, start, seed, self.now, self.habits) {
+            Ok(member) => {
+                place.alive = Some(Box::new(member));
+                let (life, first) = (place.life, self.now + place.tick);
+                self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
+                self.at(first, Event::Tick(slot, life));
+                self.settle(slot);
+            }
+            Err(fault) => self.failed(slot, &fault.to_string()),
+        }
+    }
+
+    pub(super) fn fault(&mut self) {
+        if self.calm {
+            return;
+        }
+        let fault = self.plan.next(&mut self.chances.faults, self.slots.len());
+        self.trace.note(self.now, [5, 0, 0], || format!("fault: {fault:?}"));
+        self.befall(fault);
+        let next = self.now + self.plan.wait(&mut self.chances.faults);
+        self.at(next, Event::Fault);
+    }
+
+    /// Lets one thing go wrong.
+    pub fn befall(&mut self, fault: Fault) {
+        match fault {
+            Fault::PowerLoss(slot) if self.slots[slot].alive.is_some() => self.crash(slot, true),
+            Fault::Kill(slot) if self.slots[slot].alive.is_some() => self.crash(slot, false),
+            Fault::PowerLoss(_) | Fault::Kill(_) => {}
+            Fault::PowerLossSoon(slot, operations) => {
+                let disk = &self.slots[slot].disk;
+                disk.set_faults(SimFaults { dies_at: Some(disk.operations() + operations), ..SimFaults::default() });
+            }
+            Fault::AllPowerLoss => {
+                for slot in 0..self.slots.len() {
+                    if self.slots[slot].alive.is_some() {
+                        self.crash(slot, true);
+                    }
+                }
+            }
+            Fault::Split(side) => {
+                self.record.counts.partitions += 1;
+                self.net.split(&side.into_iter().collect(), self.slots.len());
+            }
+            Fault::OneWay(from, to) => {
+                self.record.counts.partitions += 1;
+                self.net.cut(from, to);
+            }
+            Fault::Heal => self.net.heal(),
+            Fault::Pause(slot, time) => self.slots[slot].paused_until = self.now + time,
+            Fault::SlowDisk(slot, time) => self.slots[slot].slow_until = self.now + time,
+            Fault::SlowStore(slot, time) => self.slots[slot].store_slow_until = self.now + time,
+            Fault::Isolate(slot) => {
+                self.record.counts.partitions += 1;
+                self.net.split(&BTreeSet::from([slot]), self.slots.len());
+            }
+            Fault::BadDisk(slot) => {
+                let place = &mut self.slots[slot];
+                place.bad_disk = true;
+                place.disk.set_faults(SimFaults { sync_error: 0.5, write_error: 0.1, ..SimFaults::default() });
+            }
+            Fault::Transfer(slot) => {
+                let to = self.slots[slot].id;
+                for place in 0..self.slots.len() {
+                    if let Some(member) = self.slots[place].alive.as_mut() {
+                        member.core.step(Input::Transfer(to));
+                        self.settle(place);
+                    }
+                }
+            }
+        }
+    }
+}
