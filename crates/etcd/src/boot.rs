@@ -19,6 +19,10 @@ use store::roster::{self, Member};
 const RESIDENT_BYTES: usize = 8 << 20;
 /// A segment of the revision log.
 const STORE_SEGMENT_BYTES: u64 = 64 << 20;
+/// Entry bytes on their way to one member and not acknowledged.
+const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
+/// Entry bytes that a leader takes before a majority has them.
+const UNCOMMITTED_BYTES_MAX: usize = 256 << 20;
 /// How long another member may take to say who it is (etcd: 1 s).
 const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -53,7 +57,7 @@ pub async fn plan(config: &Config) -> Result<Plan, String> {
     match stored_identity(config)? {
         Some(identity) => {
             refuse_other_cluster(config, identity).await?;
-            Ok(Plan { identity, start: Start::Join })
+            Ok(Plan { identity, start: begun(config, identity) })
         }
         None => match config.initial_cluster_state {
             ClusterState::New => plan_new(config).await,
@@ -97,6 +101,20 @@ impl Acquire for DirectoryLock {
 }
 
 /// Whose data the directory holds; nothing is created.
+/// A first start may have ended between making the log and its first entries.
+/// If the flags still describe that new cluster it is begun now; a log that
+/// has entries ignores this.
+fn begun(config: &Config, identity: Identity) -> Start {
+    let Ok(cluster) = config.join_cluster() else { return Start::Join };
+    let (cluster_id, members) = members_of(&cluster, &config.initial_cluster_token);
+    let is_same = cluster_id == identity.cluster_id && members.contains_key(&identity.member_id);
+    if is_same && config.initial_cluster_state == ClusterState::New {
+        Start::New(members.values().map(first_change).collect())
+    } else {
+        Start::Join
+    }
+}
+
 fn stored_identity(config: &Config) -> Result<Option<Identity>, String> {
     if !config.data_dir.join(dirs::LOG).is_dir() {
         return Ok(None);
@@ -130,6 +148,10 @@ fn core_config(config: &Config, identity: Identity, seed: u64) -> member::core::
     raft.heartbeat_ticks = 1;
     raft.pre_vote = config.pre_vote;
     raft.check_quorum = true;
+    // Less than a peer's queue takes, so that a member far behind is not told
+    // of the same entries again and again.
+    raft.inflight_bytes_max = IN_FLIGHT_BYTES_MAX;
+    raft.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX;
     let request_timeout = Duration::from_secs(5) + 2 * config.election_timeout;
     member::core::Config {
         raft,
@@ -145,6 +167,7 @@ fn store_settings(config: &Config, identity: Identity) -> store::Settings {
         member_id: identity.member_id,
         cluster_id: identity.cluster_id,
         quota_bytes: config.quota_bytes,
+        lease_seconds_min: (config.election_timeout.as_millis() as u64 * 3 / 2).div_ceil(1_000) as i64,
         segment_bytes: STORE_SEGMENT_BYTES,
         resident_bytes: RESIDENT_BYTES,
         ..store::Settings::default()

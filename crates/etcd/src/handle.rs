@@ -48,8 +48,6 @@ pub struct Settings {
     pub max_concurrent_streams: u32,
     /// Bytes at which writes are refused; none: no bound.
     pub quota_bytes: Option<u64>,
-    /// The shortest lease, seconds (etcd: election timeout × 1.5, rounded up).
-    pub min_lease_ttl_seconds: i64,
     /// The election timeout.
     pub election_timeout: Duration,
     /// The heartbeat interval.
@@ -61,7 +59,6 @@ pub struct Settings {
 impl Settings {
     /// From the flags and from whose data this is.
     pub fn new(config: &Config, member_id: MemberId, cluster_id: u64) -> Settings {
-        let election_ms = config.election_timeout.as_millis() as u64;
         Settings {
             member_id,
             cluster_id,
@@ -70,7 +67,6 @@ impl Settings {
             max_txn_ops: config.max_txn_ops,
             max_concurrent_streams: config.max_concurrent_streams,
             quota_bytes: config.quota_bytes,
-            min_lease_ttl_seconds: (election_ms * 3 / 2).div_ceil(1_000) as i64,
             election_timeout: config.election_timeout,
             heartbeat_interval: config.heartbeat_interval,
             request_timeout: Duration::from_secs(5) + 2 * config.election_timeout,
@@ -202,6 +198,9 @@ impl Handle {
     }
 
     async fn wait_for(&self, proposal: Proposal) -> Result<Reply, Error> {
+        if self.is_stopping() {
+            return Err(Unavailable::Stopped.into());
+        }
         let started = Instant::now();
         let ticket = self.0.waiters.proposals.register(proposal.id);
         self.0.inbox.propose(proposal).map_err(|_| Unavailable::TooManyRequests)?;
@@ -292,7 +291,9 @@ impl Handle {
             let alarm = AlarmRequest { action: 1, member_id: self.0.settings.member_id, alarm: 1 };
             let raise = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
             // The client is refused whether or not the alarm gets through.
-            let _ = self.wait_for(self.prepare(raise)?).await;
+            if self.wait_for(self.prepare(raise)?).await.is_err() {
+                self.0.alarm_raised.store(false, Ordering::Relaxed);
+            }
         }
         Err(Refusal::NoSpace.into())
     }

@@ -71,7 +71,8 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let settings = birth.settings;
     let inbox = Arc::new(Inbox::default());
     let waiters = Arc::new(AllWaiters::default());
-    let fatal = fail::Fatal::default();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let fatal = fail::Fatal::new(stopping.clone());
     let first_view = store.view();
     let view = Arc::new(ArcSwap::from_pointee(first_view.clone()));
     let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.born_ms)));
@@ -99,6 +100,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         view: view.clone(),
         disk: disk.clone(),
         removed,
+        parts: AtomicU64::new(0),
         handle: handle_cell.clone(),
     };
     let peers = Peers::new(
@@ -171,7 +173,6 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     };
     spawn("keeper", Box::new(move || keeper_loop::drive(first_view, keeper_inputs, keeper_around)));
 
-    let stopping = Arc::new(AtomicBool::new(false));
     let leader_elected = Arc::new(Mutex::new(None));
     runtime.spawn(note_elections(status.clone(), leader_elected.clone()));
     let handle = Handle::new(Parts {

@@ -133,6 +133,18 @@ fn open_snapshot<D: Disk>(disk: &D, index: Index) -> Result<Image<D::File>, Faul
     Ok(Image(file))
 }
 
+/// Reads a received snapshot's file from end to end, before anything depends
+/// on it.
+///
+/// # Errors
+/// When it is not a whole snapshot.
+pub fn check_image<D: Disk>(disk: &D, path: &str) -> Result<(), Fault> {
+    let fault = |source| Fault::Log { path: path.to_owned(), source };
+    let file = disk.open(path, OpenMode::Read).map_err(fault)?;
+    store::snapshot::Reader::open(Image(file))?.rows(|_| Ok(()))?;
+    Ok(())
+}
+
 /// Removes received snapshots up to `index`; they are of no use any more.
 fn sweep_snapshots<D: Disk>(disk: &D, index: Index) -> Result<(), Fault> {
     let fault = |source| Fault::Log { path: dirs::SNAPSHOTS.to_owned(), source };

@@ -174,6 +174,8 @@ pub struct Core {
     deferred: Option<raft::Append>,
     /// A tick has come since the last take.
     ticked: bool,
+    /// How far the log was durable, and since which tick it is no further.
+    stuck: (Index, u64),
 }
 
 impl Core {
@@ -205,6 +207,7 @@ impl Core {
             batch: Vec::new(),
             deferred: None,
             ticked: false,
+            stuck: (0, 0),
             ticks: 0,
             raft,
             config,
@@ -267,6 +270,7 @@ impl Core {
                 self.handed
             );
             self.handed = meta.index;
+            self.conf_state = meta.conf_state.clone();
             self.compacted = meta.index;
             self.tail.clear();
             self.tail_bytes = 0;
@@ -314,9 +318,34 @@ impl Core {
     fn tick(&mut self) {
         self.ticks += 1;
         self.raft.tick();
+        self.hand_over_if_stuck();
         self.proposals.expire(self.ticks, self.config.hold_ticks);
         self.reads.tick(self.ticks, self.config.hold_ticks);
         self.ticked = true;
+    }
+
+    /// A leader whose own disk makes no progress can answer nobody, and holds
+    /// all that it is sent. After an election timeout of that it hands over to
+    /// the member that has most.
+    fn hand_over_if_stuck(&mut self) {
+        if self.raft.role() != Role::Leader {
+            self.stuck = (0, self.ticks);
+            return;
+        }
+        let status = self.raft.status();
+        let (durable, since) = self.stuck;
+        if status.durable == status.last || status.durable != durable {
+            self.stuck = (status.durable, self.ticks);
+            return;
+        }
+        if self.ticks - since < u64::from(self.config.raft.election_ticks) {
+            return;
+        }
+        let heir = status.peers.iter().filter(|(id, peer)| **id != status.id && !peer.learner && peer.recent_active);
+        if let Some((&heir, _)) = heir.max_by_key(|(_, peer)| peer.matched) {
+            self.raft.transfer_leader(heir);
+        }
+        self.stuck = (durable, self.ticks);
     }
 
     fn applied(&mut self, applied: Applied) {

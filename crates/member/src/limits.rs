@@ -25,7 +25,7 @@ pub const LOG_SEGMENT_BYTES: u64 = 64_000_000;
 pub const APPLY_BATCH_MAX: usize = 4_096;
 
 /// Entry bytes kept in memory for members that lag, whatever the count says.
-pub const TAIL_BYTES_MAX: u64 = 256 << 20;
+pub const TAIL_BYTES_MAX: u64 = 128 << 20;
 
 /// Responses on their way to one watch stream; beyond it the stream's watches
 /// fall behind and are caught up from history (etcd: 128).

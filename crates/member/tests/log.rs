@@ -210,3 +210,20 @@ fn a_missing_segment_between_others_is_corruption() {
     let words = Log::open(disk, DIR, SEGMENT_BYTES).err().expect("a hole is not passed over").to_string();
     assert!(words.contains(&names[1]), "{words}");
 }
+
+#[test]
+fn a_loss_of_power_while_segments_are_released_leaves_no_hole() {
+    for seed in 1..=60 {
+        let disk = SimDisk::new(seed, SimFaults::default());
+        let mut log = create(&disk);
+        for index in 1..=400 {
+            log.append(&[run(index, index, 1)]).unwrap();
+        }
+        // Dies while it removes, or right after.
+        disk.set_faults(SimFaults { dies_at: Some(disk.operations() + 1 + seed % 12), ..SimFaults::default() });
+        let _ = log.release(350);
+        disk.kill();
+        let (_, recovered) = reopen(&disk.restart());
+        assert_eq!(recovered.entries.last().map(|entry| entry.index), Some(400), "seed {seed}");
+    }
+}

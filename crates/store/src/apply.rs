@@ -49,7 +49,7 @@ pub(crate) fn apply<D: Disk>(
         return Ok(Applied { index: state.applied, term: state.term, ..Applied::default() });
     }
     writer.rotate(state)?;
-    let size_bytes = writer.size_bytes();
+    let size_bytes = writer.size_in_use_bytes();
     let mut batch = writer.begin();
     let mut applied = Applied::default();
     let mut work =
@@ -79,7 +79,7 @@ struct Work<'a, F> {
     log: &'a Log<F>,
     batch: &'a mut Batch,
     applied: &'a mut Applied,
-    /// Bytes of the log without the batch.
+    /// Live bytes of the log without the batch.
     size_bytes: u64,
 }
 

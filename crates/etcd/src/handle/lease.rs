@@ -53,17 +53,15 @@ impl Handle {
     /// # Errors
     /// When this member does not lead.
     pub async fn keep_alive_here(&self, id: i64) -> Result<i64, Error> {
-        for attempt in 0..2 {
-            let (answer, answered) = oneshot::channel();
-            self.ask_keeper(KeeperInput::KeepAlive(id, answer))?;
-            match answered.await.map_err(|_| Unavailable::Stopped)? {
-                Ok(Some(ttl)) => return Ok(ttl),
-                Ok(None) if attempt == 0 => self.wait_applied().await?,
-                Ok(None) => return Ok(0),
-                Err(NotLeading) => return Err(Unavailable::NotLeader.into()),
-            }
+        // A read round, shared with all that wait: it proves that this member
+        // still leads, and that what is committed has been applied here.
+        self.linearizable().await?;
+        let (answer, answered) = oneshot::channel();
+        self.ask_keeper(KeeperInput::KeepAlive(id, answer))?;
+        match answered.await.map_err(|_| Unavailable::Stopped)? {
+            Ok(ttl) => Ok(ttl.unwrap_or(0)),
+            Err(NotLeading) => Err(Unavailable::NotLeader.into()),
         }
-        unreachable!("the second attempt answers")
     }
 
     /// What a lease has left.

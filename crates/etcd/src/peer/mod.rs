@@ -288,6 +288,21 @@ impl Inner {
         if message.kind.is_local() {
             return Err(Rejected::Local);
         }
+        // A snapshot counts only when its file has been received: raft would
+        // stand on a position that Store can never reach.
+        if message.kind == MessageKind::Snap {
+            return Err(Rejected::Bare);
+        }
+        self.deliver_checked(message)
+    }
+
+    /// Delivers a snapshot's message whose file is there, durable.
+    fn deliver_snapshot(&self, message: Message) -> Result<(), Rejected> {
+        assert!(message.kind == MessageKind::Snap, "only a snapshot comes with a file");
+        self.deliver_checked(message)
+    }
+
+    fn deliver_checked(&self, message: Message) -> Result<(), Rejected> {
         if self.local.is_removed(message.from) {
             return Err(Rejected::Removed);
         }
@@ -308,6 +323,8 @@ impl Inner {
 /// Why a received message does not reach raft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum Rejected {
+    #[error("cannot process a snapshot without its body")]
+    Bare,
     #[error("cannot process message from removed member")]
     Removed,
     #[error("cannot process message to mismatch member")]

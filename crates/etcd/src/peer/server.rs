@@ -18,7 +18,7 @@ use proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveResponse, Member, ResponseHeader,
 };
 use proto::leasepb::{LeaseInternalRequest, LeaseInternalResponse};
-use raft::{Message, MessageKind};
+use raft::MessageKind;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -146,7 +146,7 @@ async fn pipeline(peers: &Peers, request: Request<Incoming>) -> Answer {
         }
     };
     match wire::decode(body) {
-        Ok(message) => delivered(inner, message),
+        Ok(message) => delivered(message.from, inner.deliver(message)),
         Err(error) => {
             tracing::warn!(error = %error, "failed to unmarshal Raft message");
             text(StatusCode::BAD_REQUEST, "error unmarshalling raft message")
@@ -154,14 +154,13 @@ async fn pipeline(peers: &Peers, request: Request<Incoming>) -> Answer {
     }
 }
 
-fn delivered(inner: &Inner, message: Message) -> Answer {
-    let from = message.from;
-    match inner.deliver(message) {
+fn delivered(from: u64, outcome: Result<(), Rejected>) -> Answer {
+    match outcome {
         Ok(()) => empty(StatusCode::NO_CONTENT),
         Err(rejected) => {
             tracing::warn!("remote-peer-id" = %hex(from), error = %rejected, "failed to process Raft message");
             match rejected {
-                Rejected::Local => text(StatusCode::INTERNAL_SERVER_ERROR, &rejected.to_string()),
+                Rejected::Local | Rejected::Bare => text(StatusCode::INTERNAL_SERVER_ERROR, &rejected.to_string()),
                 Rejected::Removed | Rejected::Mismatch => {
                     let message = serde_json::json!({ "message": rejected.to_string() });
                     with_type(StatusCode::FORBIDDEN, "application/json", message.to_string())
@@ -203,7 +202,7 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     match store(inner, index, decoder.rest(), body).await {
         Ok(size) => {
             tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "incoming-snapshot-size-bytes" = size, "received and saved database snapshot");
-            delivered(inner, message)
+            delivered(message.from, inner.deliver_snapshot(message))
         }
         Err(error) => {
             tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, error = %error, "failed to save incoming database snapshot");

@@ -13,6 +13,9 @@ use member::hub::Response;
 use proto::etcdserverpb::WatchRequest;
 use proto::etcdserverpb::watch_request::RequestUnion;
 
+/// Answers that may wait for a client before its next request is read.
+const ANSWERS_WAITING_MAX: usize = 64;
+
 enum Turn {
     Asked(Option<WatchRequest>),
     HasRoom,
@@ -27,7 +30,8 @@ pub(super) async fn watch(handle: &Handle, messages: &mut Messages<'_>) -> Resul
     let mut has_room = false;
     loop {
         let turn = tokio::select! {
-            request = inbound.next(), if is_asking => Turn::Asked(request?),
+            // Who does not read the answers is not asked for more.
+            request = inbound.next(), if is_asking && watching.waiting() < ANSWERS_WAITING_MAX => Turn::Asked(request?),
             ready = outbound.ready(), if !has_room => { ready?; Turn::HasRoom }
             response = watching.next(), if has_room => Turn::Told(response),
         };

@@ -26,6 +26,8 @@ pub enum HubInput {
     Replaced(View),
 }
 
+/// Inputs after which what is ready is handed out, however many more wait.
+const INPUTS_PER_ROUND: usize = 1_024;
 /// How often Hub looks at the time.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -50,11 +52,17 @@ pub fn drive(settings: Settings, present: Arc<ArcSwap<View>>, inputs: Receiver<H
             Err(true) => return,
             Err(false) => None,
         };
-        while let Some(one) = input.take() {
+        for _ in 0..INPUTS_PER_ROUND {
+            let Some(one) = input.take() else { break };
             if let Err(fault) = take(&mut hub, &mut streams, &present, one) {
                 return fatal.stop(&fault);
             }
             input = inputs.try_recv().ok();
+        }
+        if let Some(last) = input
+            && let Err(fault) = take(&mut hub, &mut streams, &present, last)
+        {
+            return fatal.stop(&fault);
         }
         if let Err(fault) = hub.catch_up() {
             return fatal.stop(&fault);
@@ -158,6 +166,11 @@ impl WatchStream {
         self.taken += 1;
         self.taken_bytes += response.size_bytes();
         Some(response)
+    }
+
+    /// Responses that wait to be taken.
+    pub fn waiting(&self) -> usize {
+        self.responses.len()
     }
 
     fn tell(&self, input: HubInput) {

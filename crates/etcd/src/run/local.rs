@@ -8,6 +8,7 @@ use disk::{Disk, DiskFile, OpenMode, OsDisk};
 use member::boot;
 use member::core::Input;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// This member, as its peers' links see it.
@@ -15,6 +16,8 @@ pub struct LocalMember {
     pub inbox: Arc<Inbox>,
     pub view: Arc<ArcSwap<View>>,
     pub disk: OsDisk,
+    /// Counts received snapshots.
+    pub parts: AtomicU64,
     /// Told when other members say that this one was removed.
     pub removed: tokio::sync::watch::Sender<bool>,
     /// Set once the edge is up; until then leases cannot be asked for.
@@ -63,7 +66,9 @@ impl Local for LocalMember {
     fn receive_snapshot(&self, index: u64) -> io::Result<Box<dyn SnapshotSink>> {
         self.disk.create_dir(boot::dirs::SNAPSHOTS)?;
         let path = boot::snapshot_path(index);
-        let part = format!("{path}.part");
+        // Two senders may have the same moment: each writes a file of its own.
+        let number = self.parts.fetch_add(1, Ordering::Relaxed);
+        let part = format!("{path}.{number}.part");
         if self.disk.exists(&part)? {
             self.disk.remove(&part)?;
         }
@@ -139,6 +144,8 @@ impl SnapshotSink for SnapshotFile {
 
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.file.sync()?;
+        // Once raft stands on it there is no way back.
+        boot::check_image(&self.disk, &self.part).map_err(io::Error::other)?;
         self.disk.rename(&self.part, &self.path)?;
         self.whole = true;
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)

@@ -1,6 +1,6 @@
 //! The loop that drives Log: one write and one fdatasync for all that waits.
 
-use super::fail::Fatal;
+use super::fail::{Fatal, Which};
 use super::inbox::Inbox;
 use crossbeam_channel::Receiver;
 use member::core::Input;
@@ -32,7 +32,7 @@ pub fn drive(mut log: Log<disk::OsDisk>, jobs: Receiver<LogJob>, inbox: Arc<Inbo
             bytes += take(more, &mut batch, &mut release);
         }
         let started = Instant::now();
-        match fatal.retry_while_full("write-ahead log", || log.append(&batch)) {
+        match fatal.retry_while_full(Which::WriteAhead, || log.append(&batch)) {
             Ok(Some(mark)) => inbox.number(Input::Appended(mark)),
             Ok(None) => {}
             Err(fault) => return fatal.stop(&fault),

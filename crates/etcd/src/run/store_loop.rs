@@ -1,6 +1,6 @@
 //! The loop that drives Store: apply, publish, tell, answer, in that order.
 
-use super::fail::Fatal;
+use super::fail::{Fatal, Which};
 use super::hub_loop::HubInput;
 use super::inbox::Inbox;
 use super::keeper_loop::KeeperInput;
@@ -13,7 +13,7 @@ use member::ids::{Index, RequestId};
 use member::{Fault, boot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::{Store, View};
 
 /// A file of the revision log, and what a sync of it makes durable: the entry
@@ -52,38 +52,61 @@ pub struct Around {
     pub own_ids: u64,
 }
 
-/// Bytes that the sweep may rewrite in one go.
-const SWEEP_BYTES: u64 = 16 << 20;
+/// Bytes that the sweep looks at in one go: a few milliseconds.
+const SWEEP_BYTES: u64 = 512 << 10;
+/// Time between two goes of the sweep, if nothing else comes.
+const SWEEP_PAUSE: Duration = Duration::from_millis(2);
+/// How long the loop waits for work when there is no sweeping to do.
+const IDLE: Duration = Duration::from_secs(1);
+/// Bytes of entries after which the revision log is made durable, whatever
+/// their number.
+const SYNC_BYTES: u64 = 32 << 20;
 
 /// Runs until Core has gone.
 pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<Sync>, around: Around) {
     let (mut asked, _) = store.applied();
+    let mut told = asked;
+    let mut bytes = 0;
     let full = around.fatal.clone();
     store.wait_when_full(Box::new(move || {
-        full.wait("revision log");
+        full.wait(Which::Revisions);
         true
     }));
     loop {
         let worked = select! {
             recv(jobs) -> job => match job {
-                Ok(Apply::Entries(entries)) => apply(&mut store, &entries, &around),
+                Ok(Apply::Entries(entries)) => {
+                    bytes += entries.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
+                    apply(&mut store, &entries, &around)
+                }
                 Ok(Apply::Restore(meta)) => restore(&mut store, &meta, &around),
                 Err(_) => break,
             },
             recv(synced) -> done => match done {
                 Ok((file, index, length)) => {
                     store.note_synced(&file, index, length);
-                    forget_and_sweep(&mut store, &around)
+                    Ok(())
                 }
                 Err(_) => break,
             },
+            // Space is given back while nothing else is to be done.
+            default(if store.wants_sweep() { SWEEP_PAUSE } else { IDLE }) => {
+                if store.wants_sweep() { store.sweep(SWEEP_BYTES).map(|_| ()).map_err(Fault::from) } else { Ok(()) }
+            }
         };
         if let Err(fault) = worked {
             return around.fatal.stop(&fault);
         }
+        let durable = store.durable();
+        if durable > told {
+            // The write-ahead log may forget what is durable here.
+            told = durable;
+            around.inbox.number(Input::Synced(durable));
+            tracing::debug!(index = durable, "saved snapshot");
+        }
         let (applied, _) = store.applied();
-        if applied >= asked + around.sync_every {
-            asked = applied;
+        if applied >= asked + around.sync_every || bytes >= SYNC_BYTES {
+            (asked, bytes) = (applied, 0);
             if around.syncs.send(store.to_sync()).is_err() {
                 return;
             }
@@ -94,22 +117,12 @@ pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<S
     }
 }
 
-/// The write-ahead log may forget what is durable here; and there is a moment
-/// to give space back.
-fn forget_and_sweep(store: &mut Store<OsDisk>, around: &Around) -> Result<(), Fault> {
-    let durable = store.durable();
-    around.inbox.number(Input::Synced(durable));
-    tracing::debug!(index = durable, "saved snapshot");
-    store.sweep(SWEEP_BYTES)?;
-    Ok(())
-}
-
 fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -> Result<(), Fault> {
     let started = Instant::now();
     let own = around.own_ids;
     let wanted = |id: RequestId| id >> 48 == own;
     let applied = store.apply(entries, &wanted)?;
-    around.fatal.written("revision log");
+    around.fatal.written(Which::Revisions);
     crate::metrics::applied(started.elapsed(), entries.len(), store.stats());
     let view = store.view();
     around.view.store(Arc::new(view.clone()));
@@ -137,7 +150,7 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
 
 fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around) -> Result<(), Fault> {
     tracing::info!(index = meta.index, term = meta.term, "applying snapshot");
-    around.fatal.retry_while_full("revision log", || boot::install(&around.disk, store, meta))?;
+    around.fatal.retry_while_full(Which::Revisions, || boot::install(&around.disk, store, meta))?;
     let view = store.view();
     around.view.store(Arc::new(view.clone()));
     let _ = around.keeper.send(KeeperInput::Reset(view.clone()));
