@@ -22,6 +22,21 @@ pub fn prefix_end(prefix: &[u8]) -> Bytes {
     }
 }
 
+/// Makes a key the beginning of a range: everything that begins with it
+/// (`prefix`), or everything from it on (`from_key`). An empty key then stands
+/// for the first there can be.
+pub fn widen(key: &mut Bytes, range_end: &mut Bytes, prefix: bool, from_key: bool) {
+    if prefix {
+        *range_end = prefix_end(key);
+    }
+    if from_key {
+        *range_end = FROM_KEY;
+    }
+    if (prefix || from_key) && key.is_empty() {
+        *key = FROM_KEY;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,7 @@ pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {
         }),
         ..InternalRaftRequest::default()
     };
+    let mut changes = handle.status_changes();
     loop {
         match handle.propose(request.clone()).await {
             Ok(_) => {
@@ -49,7 +50,8 @@ pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {
             }
             Err(error) => tracing::warn!(%error, "failed to publish local member to cluster through raft"),
         }
-        tokio::time::sleep(PUBLISH_AGAIN).await;
+        // A new leader is worth asking at once.
+        let _ = tokio::time::timeout(PUBLISH_AGAIN, changes.changed()).await;
     }
 }
 
@@ -88,27 +90,33 @@ pub async fn removed(handle: Handle, mut changes: watch::Receiver<u64>, mut told
 /// a feature may be used when every member has it.
 pub async fn keep_version(handle: Handle) {
     let mut looks = 0;
+    let mut changes = handle.status_changes();
     loop {
         let status = handle.status();
-        let known = handle.view().roster().cluster_version().and_then(Version::parse);
-        if status.leader == status.id {
-            looks += 1;
-            let members: Vec<Member> = handle.view().roster().members().cloned().collect();
-            let decided = version::decide_cluster(ask_all(&handle, &members).await);
-            let wanted = match (known, decided) {
-                (None, Some(version)) => Some(version),
-                // Somebody has not started yet: the lowest there is, as etcd does, but not at once.
-                (None, None) => (looks >= FIRST_LOOKS).then(|| Version::parse(version::MIN_CLUSTER)).flatten(),
-                (Some(known), Some(version)) => (version.cluster() > known).then_some(version.cluster()),
-                (Some(_), None) => None,
-            };
-            if let Some(version) = wanted {
-                set_version(&handle, version).await;
-            }
-        } else {
+        if status.leader != status.id {
             looks = 0;
+            if changes.changed().await.is_err() {
+                return;
+            }
+            continue;
         }
-        tokio::time::sleep(if known.is_none() { FIRST_VERSION_LOOK } else { VERSION_LOOK }).await;
+        looks += 1;
+        let known = handle.view().roster().cluster_version().and_then(Version::parse);
+        let members: Vec<Member> = handle.view().roster().members().cloned().collect();
+        let decided = version::decide_cluster(ask_all(&handle, &members).await);
+        let wanted = match (known, decided) {
+            (None, Some(version)) => Some(version),
+            // Somebody has not started yet: the lowest there is, as etcd does, but not at once.
+            (None, None) => (looks >= FIRST_LOOKS).then(|| Version::parse(version::MIN_CLUSTER)).flatten(),
+            (Some(known), Some(version)) => (version.cluster() > known).then_some(version.cluster()),
+            (Some(_), None) => None,
+        };
+        if let Some(version) = wanted {
+            set_version(&handle, version).await;
+        }
+        // Other members' versions must be asked for; nobody tells.
+        let next = if known.is_none() { FIRST_VERSION_LOOK } else { VERSION_LOOK };
+        let _ = tokio::time::timeout(next, changes.changed()).await;
     }
 }
 

@@ -5,17 +5,21 @@
 
 use crate::ask;
 use clap::{Parser, builder::PossibleValuesParser, builder::TypedValueParser};
+use futures_util::future::select_all;
 use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::process::{Child, Command};
 
 /// Ports between one member and the next.
 const PORT_STEP: u16 = 10;
 /// How long a cluster may take to elect its first leader.
 const START_PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two looks for the first leader: nobody tells of it over HTTP.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a member may take to stop in order.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -145,63 +149,60 @@ fn start(members: &mut [Member], arguments: &Arguments) -> Result<(), String> {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
             command.env_remove(name);
         }
-        own_process_group(&mut command);
+        // Ctrl-C reaches the playground, which then stops the members in order.
+        command.process_group(0).kill_on_drop(true);
         member.child = Some(command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?);
     }
     Ok(())
 }
 
-/// Ctrl-C reaches the playground, which then stops the members in order.
-fn own_process_group(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
-    command.process_group(0);
-}
-
 /// Waits for a leader, greets, and then for a member that ends by itself.
 async fn serve(members: &mut [Member]) -> Result<(), String> {
-    let deadline = Instant::now() + START_PATIENCE;
-    let leader = loop {
-        if let Some(reason) = ended(members) {
-            return Err(reason);
-        }
-        if let Some(leader) = leader(members).await {
-            break leader;
-        }
-        if Instant::now() > deadline {
-            let logs: Vec<String> = members.iter().map(|member| member.log.display().to_string()).collect();
-            return Err(format!(
-                "no leader within {} s; the members' logs say why: {}",
-                START_PATIENCE.as_secs(),
-                logs.join(", ")
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let ports: Vec<u16> = members.iter().map(|member| member.client_port).collect();
+    let leader = tokio::select! {
+        reason = first_end(members) => return Err(reason),
+        leader = tokio::time::timeout(START_PATIENCE, first_leader(&ports)) => leader,
     };
-    greet(members, &leader);
+    let Ok(leader) = leader else {
+        let logs: Vec<String> = members.iter().map(|member| member.log.display().to_string()).collect();
+        return Err(format!(
+            "no leader within {} s; the members' logs say why: {}",
+            START_PATIENCE.as_secs(),
+            logs.join(", ")
+        ));
+    };
+    greet(members, &members[leader].name);
+    Err(first_end(members).await)
+}
+
+/// Waits for the first member that ends, and says why.
+async fn first_end(members: &mut [Member]) -> String {
+    let running = members.iter_mut().filter_map(|member| {
+        let Member { name, log, child, .. } = member;
+        let child = child.as_mut()?;
+        Some(Box::pin(async move { (child.wait().await, name, log) }))
+    });
+    let ((status, name, log), ..) = select_all(running).await;
+    let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+    let said = std::fs::read_to_string(log).unwrap_or_default();
+    format!("member {name} ended with {ended}; it said: {}", said.lines().last().unwrap_or("nothing"))
+}
+
+/// Asks until every member answers and one of them leads.
+async fn first_leader(ports: &[u16]) -> usize {
     loop {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        if let Some(reason) = ended(members) {
-            return Err(reason);
+        if let Some(leader) = leader(ports).await {
+            return leader;
         }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
-/// Why a member is not running any more, if one is not.
-fn ended(members: &mut [Member]) -> Option<String> {
-    members.iter_mut().find_map(|member| {
-        let status = member.child.as_mut()?.try_wait().ok()??;
-        let said = std::fs::read_to_string(&member.log).unwrap_or_default();
-        let last = said.lines().last().unwrap_or("nothing").to_owned();
-        member.child = None;
-        Some(format!("member {} ended with {status}; it said: {last}", member.name))
-    })
-}
-
-/// The name of the leading member, once every member answers.
-async fn leader(members: &[Member]) -> Option<String> {
+/// Which member leads, once every member answers.
+async fn leader(ports: &[u16]) -> Option<usize> {
     let mut leader = None;
-    for member in members {
-        let authority = format!("127.0.0.1:{}", member.client_port);
+    for (number, port) in ports.iter().enumerate() {
+        let authority = format!("127.0.0.1:{port}");
         let healthy = ask::get(&authority, "/health", Duration::from_secs(1)).await.ok()?;
         if !healthy.status.is_success() {
             return None;
@@ -209,7 +210,7 @@ async fn leader(members: &[Member]) -> Option<String> {
         let metrics = ask::get(&authority, "/metrics", Duration::from_secs(1)).await.ok()?;
         let text = String::from_utf8_lossy(&metrics.body).into_owned();
         if text.lines().any(|line| line == "etcd_server_is_leader 1") {
-            leader = Some(member.name.clone());
+            leader = Some(number);
         }
     }
     leader
@@ -242,23 +243,14 @@ fn greet(members: &[Member], leader: &str) {
 }
 
 async fn stop(members: &mut [Member]) {
-    for member in members.iter() {
-        if let Some(child) = &member.child {
-            terminate(child.id());
-        }
-    }
-    let deadline = Instant::now() + STOP_PATIENCE;
+    members.iter().filter_map(|member| member.child.as_ref()?.id()).for_each(terminate);
+    let deadline = tokio::time::Instant::now() + STOP_PATIENCE;
     for member in members {
         let Some(mut child) = member.child.take() else { continue };
-        while matches!(child.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                eprintln!("playground: member {} does not stop; ending it", member.name);
-                let _ = child.kill();
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        if tokio::time::timeout_at(deadline, child.wait()).await.is_err() {
+            eprintln!("playground: member {} does not stop; ending it", member.name);
+            let _ = child.kill().await;
         }
-        let _ = child.wait();
     }
 }
 

@@ -16,7 +16,7 @@ const EDGE_THREADS: usize = 2;
 /// How long open requests may take once the member stops.
 const DRAIN: Duration = Duration::from_millis(500);
 
-/// Runs a member until a signal; returns the exit code.
+/// Runs a member until a signal, or until it is removed from its cluster; returns the exit code.
 pub fn main(config: &Config) -> i32 {
     end_process_on_panic();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -31,7 +31,7 @@ pub fn main(config: &Config) -> i32 {
     match runtime.block_on(live(config, runtime.handle())) {
         Ok(signal) => {
             tracing::info!("closed etcd server");
-            end_by(signal)
+            signal.map_or(0, end_by)
         }
         Err(reason) => fail(&reason),
     }
@@ -62,7 +62,7 @@ fn end_process_on_panic() {
     }));
 }
 
-async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<SignalKind, String> {
+async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Option<SignalKind>, String> {
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut terminate = listen_for(SignalKind::terminate())?;
     let plan = boot::plan(config).await?;
@@ -112,17 +112,21 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Signa
         () = serve_clients(config, handle.clone(), client_listeners, &stopped) => {
             unreachable!("clients are served until the member stops")
         }
-        _ = interrupt.recv() => SignalKind::interrupt(),
-        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => Some(SignalKind::interrupt()),
+        _ = terminate.recv() => Some(SignalKind::terminate()),
         () = cluster::removed(handle.clone(), running.roster_changes.clone(), running.removed.clone()) => {
             tracing::error!("the member has been permanently removed from the cluster");
-            SignalKind::terminate()
+            None
         }
     };
-    tracing::info!(signal = name_of(signal), "received signal; shutting down");
+    if let Some(signal) = signal {
+        tracing::info!(signal = name_of(signal), "received signal; shutting down");
+    }
     hand_over(&handle).await;
     let _ = stop.send(true);
-    tokio::time::sleep(DRAIN.min(config.heartbeat_interval)).await;
+    // Every listener and connection holds an end of this until it has closed.
+    drop(stopped);
+    let _ = tokio::time::timeout(DRAIN, stop.closed()).await;
     drop(handle);
     stop_running(running).await;
     drop(lock);

@@ -15,6 +15,7 @@
 //! checks or any other logic. It knows no transport and no store.
 
 pub mod methods;
+pub mod status;
 
 /// Every file of `proto/` with its imports, as an encoded `FileDescriptorSet`.
 ///

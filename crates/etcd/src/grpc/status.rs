@@ -9,6 +9,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use proto::status::CODE_NAMES;
 
 /// The trailer with the code, in decimal.
 pub const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -68,25 +69,7 @@ impl Code {
 
     /// The name as etcd's metrics and error texts print it.
     pub fn name(self) -> &'static str {
-        match self {
-            Code::Ok => "OK",
-            Code::Canceled => "Canceled",
-            Code::Unknown => "Unknown",
-            Code::InvalidArgument => "InvalidArgument",
-            Code::DeadlineExceeded => "DeadlineExceeded",
-            Code::NotFound => "NotFound",
-            Code::AlreadyExists => "AlreadyExists",
-            Code::PermissionDenied => "PermissionDenied",
-            Code::ResourceExhausted => "ResourceExhausted",
-            Code::FailedPrecondition => "FailedPrecondition",
-            Code::Aborted => "Aborted",
-            Code::OutOfRange => "OutOfRange",
-            Code::Unimplemented => "Unimplemented",
-            Code::Internal => "Internal",
-            Code::Unavailable => "Unavailable",
-            Code::DataLoss => "DataLoss",
-            Code::Unauthenticated => "Unauthenticated",
-        }
+        CODE_NAMES[self as usize]
     }
 
     fn header(self) -> HeaderValue {

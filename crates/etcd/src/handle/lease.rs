@@ -136,7 +136,8 @@ impl Handle {
             let words = if self.has_leader() { Unavailable::Timeout } else { Unavailable::NoLeader };
             return Err(words.into());
         }
-        tokio::time::sleep(AGAIN).await;
+        // A new leader is worth asking at once.
+        let _ = tokio::time::timeout(AGAIN, self.status_changes().changed()).await;
         Ok(())
     }
 }

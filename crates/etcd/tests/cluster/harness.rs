@@ -205,18 +205,17 @@ impl Member {
     /// Waits until the process has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = child.try_wait().expect("a child can be asked") {
-                return status;
-            }
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
+        let pid = rustix::process::Pid::from_child(&child);
+        let mut ended = tokio::task::spawn_blocking(move || child.wait());
+        let status = match tokio::time::timeout(PATIENCE, &mut ended).await {
+            Ok(status) => status,
+            Err(_) => {
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a child can be signalled");
+                let _ = ended.await;
                 panic!("{} does not end", self.name);
             }
-            tokio::time::sleep(POLL).await;
-        }
+        };
+        status.expect("waiting does not panic").expect("a child can be waited for")
     }
 
     /// All it has said so far.

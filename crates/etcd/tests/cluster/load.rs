@@ -7,9 +7,10 @@ use client::range::prefix_end;
 use client::{Client, Config};
 use proto::etcdserverpb::{PutRequest, RangeRequest};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long one write may take before its writer gives it up and goes on.
@@ -23,7 +24,7 @@ pub type Acknowledged = BTreeMap<String, i64>;
 /// Writers at work.
 pub struct Load {
     acknowledged: Arc<Mutex<Acknowledged>>,
-    count: Arc<AtomicUsize>,
+    count: watch::Sender<usize>,
     stop: Arc<AtomicBool>,
     writers: Vec<JoinHandle<()>>,
 }
@@ -32,8 +33,12 @@ impl Load {
     /// Starts writers, each with connections of its own to all of `members`.
     /// Keys begin with `title`.
     pub fn start(cluster: &Cluster, title: &str, writers: usize, members: &[usize]) -> Load {
-        let mut load =
-            Load { acknowledged: Arc::default(), count: Arc::default(), stop: Arc::default(), writers: Vec::new() };
+        let mut load = Load {
+            acknowledged: Arc::default(),
+            count: watch::Sender::new(0),
+            stop: Arc::default(),
+            writers: Vec::new(),
+        };
         let endpoints: Vec<String> =
             members.iter().map(|&number| format!("127.0.0.1:{}", cluster.members[number].client_port)).collect();
         for writer in 0..writers {
@@ -49,17 +54,15 @@ impl Load {
 
     /// Writes acknowledged so far.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        *self.count.borrow()
     }
 
     /// Waits until this many more writes were acknowledged than now.
     pub async fn goes_on(&self, more: usize) {
         let wanted = self.count() + more;
-        let deadline = Instant::now() + PATIENCE;
-        while self.count() < wanted {
-            assert!(Instant::now() < deadline, "no {more} writes were acknowledged within {PATIENCE:?}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        let mut counts = self.count.subscribe();
+        let reached = tokio::time::timeout(PATIENCE, counts.wait_for(|count| *count >= wanted)).await;
+        assert!(reached.is_ok(), "no {more} writes were acknowledged within {PATIENCE:?}");
     }
 
     /// A copy of what was acknowledged so far.
@@ -81,7 +84,7 @@ async fn write(
     client: Client,
     prefix: String,
     acknowledged: Arc<Mutex<Acknowledged>>,
-    count: Arc<AtomicUsize>,
+    count: watch::Sender<usize>,
     stop: Arc<AtomicBool>,
 ) {
     let mut number = 0;
@@ -95,7 +98,7 @@ async fn write(
             Ok(response) => {
                 let revision = response.header.expect("a put has a header").revision;
                 acknowledged.lock().expect("no writer panics").insert(key, revision);
-                count.fetch_add(1, Ordering::Relaxed);
+                count.send_modify(|count| *count += 1);
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }

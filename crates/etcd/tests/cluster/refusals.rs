@@ -4,25 +4,19 @@
 use crate::harness::{self, Cluster, Member, PATIENCE, Ports};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Stdio;
+use tokio::process::Command;
 
 /// Runs the program with these flags until it ends by itself. Returns its exit
 /// code and the lines that are not log records.
 async fn refused(arguments: &[String]) -> (i32, Vec<String>) {
     let mut command = Command::new(harness::our_program());
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program starts");
-    let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().expect("a child can be asked").is_none() {
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("not refused: {arguments:?}");
-        }
-        tokio::time::sleep(harness::POLL).await;
-    }
-    let output = child.wait_with_output().expect("it has ended");
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let child = command.spawn().expect("the program starts");
+    let Ok(output) = tokio::time::timeout(PATIENCE, child.wait_with_output()).await else {
+        panic!("not refused: {arguments:?}");
+    };
+    let output = output.expect("it has ended");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let plain = said.lines().filter(|line| !line.starts_with('{')).map(str::to_owned).collect();
     (output.status.code().expect("no signal ended it"), plain)

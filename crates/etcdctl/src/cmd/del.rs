@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ArgMatches;
-use client::range::{FROM_KEY, prefix_end};
+use client::range::widen;
 use proto::etcdserverpb::DeleteRangeRequest;
 
 use crate::fail::{Failure, Result};
@@ -64,15 +64,7 @@ pub fn request(matches: &ArgMatches) -> Result<DeleteRangeRequest> {
         range_end: range_end.unwrap_or_default().into(),
         prev_kv: PREV_KV.is_on(matches),
     };
-    if prefix {
-        request.range_end = prefix_end(&request.key);
-    }
-    if from_key {
-        request.range_end = FROM_KEY;
-    }
-    if (prefix || from_key) && request.key.is_empty() {
-        request.key = FROM_KEY;
-    }
+    widen(&mut request.key, &mut request.range_end, prefix, from_key);
     Ok(request)
 }
 

@@ -1,7 +1,7 @@
 //! `get`: reads a key or a range of keys.
 
 use clap::ArgMatches;
-use client::range::{FROM_KEY, prefix_end};
+use client::range::widen;
 use proto::etcdserverpb::RangeRequest;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 
@@ -121,15 +121,7 @@ pub fn request(matches: &ArgMatches) -> Result<RangeRequest> {
     if target == SortTarget::Key && order == SortOrder::Ascend {
         request.sort_order = SortOrder::None.into();
     }
-    if prefix {
-        request.range_end = prefix_end(&request.key);
-    }
-    if from_key {
-        request.range_end = FROM_KEY;
-    }
-    if (prefix || from_key) && request.key.is_empty() {
-        request.key = FROM_KEY;
-    }
+    widen(&mut request.key, &mut request.range_end, prefix, from_key);
     Ok(request)
 }
 
@@ -169,6 +161,7 @@ fn sort_target(text: &str) -> Result<SortTarget> {
 mod tests {
     use super::*;
     use crate::cli::parse_alone;
+    use client::range::FROM_KEY;
 
     fn of(line: &str) -> Result<RangeRequest> {
         let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.into()).collect();
