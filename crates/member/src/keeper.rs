@@ -1,9 +1,10 @@
 //! Keeper keeps house: it looks at the time and proposes as a client would.
 //!
 //! Lease deadlines live here and nowhere else. They are not replicated: the
-//! leader alone counts, and a new leader gives every lease its whole (or its
-//! checkpointed) time again plus an election timeout, so a lease never ends
-//! before its time. A member that does not lead holds every lease for ever.
+//! leader alone counts, and a new leader gives every lease its whole time again
+//! plus an election timeout, so a lease never ends before its time. (It could
+//! give what a checkpoint says instead; the drivers pass none, because a
+//! renewal does not clear a checkpoint yet.) A member that does not lead holds every lease for ever.
 //! Keeper's revocations name the term in which they are meant; Core drops
 //! them when that term is over.
 
@@ -57,9 +58,9 @@ pub struct NotLeading;
 
 impl Keeper {
     /// Replaces all leases: at start, and after a snapshot was installed.
-    /// `leases`: id, granted seconds, remaining seconds if checkpointed (else 0).
-    pub fn reset(&mut self, leases: impl Iterator<Item = (LeaseId, i64, i64)>, now: Millis, extend: Millis) {
-        self.leases = leases.map(|(id, ttl_seconds, _)| (id, Lease { ttl_seconds, deadline: None })).collect();
+    /// `leases`: id, granted seconds.
+    pub fn reset(&mut self, leases: impl Iterator<Item = (LeaseId, i64)>, now: Millis, extend: Millis) {
+        self.leases = leases.map(|(id, ttl_seconds)| (id, Lease { ttl_seconds, deadline: None })).collect();
         self.deadlines.clear();
         self.revoking.clear();
         if let Some(term) = self.leads {
@@ -206,7 +207,7 @@ mod tests {
 
     fn keeper(leases: &[(LeaseId, i64)]) -> Keeper {
         let mut keeper = Keeper::default();
-        keeper.reset(leases.iter().map(|&(id, ttl)| (id, ttl, 0)), 0, 1_000);
+        keeper.reset(leases.iter().copied(), 0, 1_000);
         keeper
     }
 
@@ -275,7 +276,7 @@ mod tests {
         let mut keeper = keeper(&[(1, 1), (2, 5)]);
         keeper.lead(4, BTreeMap::new(), 0, 0);
         assert_eq!(keeper.expired(1_000), Some((4, vec![1])));
-        keeper.reset([(2, 5, 0), (3, 1, 0)].into_iter(), 2_000, 500);
+        keeper.reset([(2, 5), (3, 1)].into_iter(), 2_000, 500);
         assert_eq!(keeper.keep_alive(1, 2_000), Ok(None), "gone");
         assert_eq!(keeper.expired(3_499), None);
         assert_eq!(keeper.expired(3_500), Some((4, vec![3])));

@@ -123,11 +123,7 @@ impl Member {
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: 4 << 10 };
         let mut keeper = Keeper::default();
         let leases = store.view();
-        keeper.reset(
-            leases.leases().map(|(id, lease)| (id, lease.ttl_seconds(), lease.remaining_seconds())),
-            now / 1_000,
-            election_ms(),
-        );
+        keeper.reset(leases.leases().map(|(id, lease)| (id, lease.ttl_seconds())), now / 1_000, election_ms());
         let (synced, _) = store.applied();
         Ok(Member {
             hub: Hub::new(hub_settings, store.view()),
@@ -229,7 +225,7 @@ impl Member {
                 self.publish();
                 let view = self.store.view();
                 self.keeper.reset(
-                    view.leases().map(|(id, lease)| (id, lease.ttl_seconds(), lease.remaining_seconds())),
+                    view.leases().map(|(id, lease)| (id, lease.ttl_seconds())),
                     now / 1_000,
                     election_ms(),
                 );

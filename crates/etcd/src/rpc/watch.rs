@@ -2,7 +2,7 @@
 //!
 //! The Hub decides what is said and in which order. Here it is only put into bytes, one response at a time and only
 //! when the client has room: a response that is not taken from the Hub gives it no credit, so a slow client falls
-//! behind there, and nothing piles up here.
+//! behind there; and while answers wait for it, its next request is not read.
 
 use super::answer::status_of;
 use super::streams::Messages;

@@ -110,7 +110,7 @@ pub fn drive(view: View, inputs: Receiver<KeeperInput>, around: Around) {
 }
 
 fn reset(keeper: &mut Keeper, view: &View, now: Millis, extend: Millis) {
-    let leases = view.leases().map(|(id, lease)| (id, lease.ttl_seconds(), lease.remaining_seconds()));
+    let leases = view.leases().map(|(id, lease)| (id, lease.ttl_seconds()));
     keeper.reset(leases, now, extend);
 }
 
