@@ -226,8 +226,19 @@ impl Handle {
         match tokio::time::timeout(self.0.settings.request_timeout, ticket.answer()).await {
             Ok(Some(Ok(()))) => Ok(()),
             Ok(Some(Err(TurnedBack::LeaderChanged))) => Err(Unavailable::LeaderChanged.into()),
-            Ok(Some(Err(_))) | Err(_) => Err(self.timed_out(started).into()),
+            Ok(Some(Err(TurnedBack::NotApplied))) => Err(Unavailable::TimeoutWaitApplied.into()),
+            Ok(Some(Err(_))) | Err(_) => Err(self.timed_out_reading(started).into()),
             Ok(None) => Err(Unavailable::Stopped.into()),
+        }
+    }
+
+    /// Somebody leads, and what is committed is not applied here: that is
+    /// what a read waits for, on a full disk for example.
+    fn timed_out_reading(&self, started: Instant) -> Unavailable {
+        let status = self.status();
+        match status.leader != 0 && self.view().applied() < status.commit && self.0.fatal.is_full() {
+            true => Unavailable::TimeoutWaitApplied,
+            false => self.timed_out(started),
         }
     }
 

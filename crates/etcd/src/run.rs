@@ -14,6 +14,7 @@ pub mod inbox;
 pub mod keeper_loop;
 mod local;
 mod log_loop;
+mod remarks;
 mod store_loop;
 pub mod waiters;
 

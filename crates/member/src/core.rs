@@ -12,7 +12,7 @@ mod reads;
 use crate::ids::{IdMaker, Index, MemberId, ReadId, RequestId, Term};
 use crate::limits;
 use bytes::Bytes;
-use raft::{AppendMark, ConfChange, ConfState, Message, Raft, Restored, Role, SnapshotMeta};
+use raft::{AppendMark, ConfChange, ConfState, Message, MessageKind, Raft, Refused, Restored, Role, SnapshotMeta};
 use std::collections::VecDeque;
 
 pub use proposals::Proposal;
@@ -93,6 +93,19 @@ pub enum TurnedBack {
     TooMany,
     /// Only the leader may, and this member is not.
     NotLeader,
+    /// How far a read must wait is known, but Store does not get there.
+    NotApplied,
+}
+
+/// A message that no correct member sends, and why it was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strange {
+    /// Who sent it, as it says.
+    pub from: MemberId,
+    /// What it was.
+    pub kind: MessageKind,
+    /// What is wrong with it.
+    pub why: Refused,
 }
 
 /// Work that Core gives away; cleared by the driver after each round.
@@ -112,6 +125,8 @@ pub struct Outputs {
     pub turned_back: Vec<(RequestId, TurnedBack)>,
     /// Log may forget entries up to here.
     pub release: Option<Index>,
+    /// Messages worth a word to the operator.
+    pub strange: Vec<Strange>,
 }
 
 impl Outputs {
@@ -124,6 +139,7 @@ impl Outputs {
             && self.failed_reads.is_empty()
             && self.turned_back.is_empty()
             && self.release.is_none()
+            && self.strange.is_empty()
     }
 }
 
@@ -170,6 +186,7 @@ pub struct Core {
     compacted: Index,
     synced: Index,
     batch: Vec<Bytes>,
+    strange: Vec<Strange>,
     /// A commit that the log need not hurry to write.
     deferred: Option<raft::Append>,
     /// A tick has come since the last take.
@@ -205,6 +222,7 @@ impl Core {
             synced: applied,
             output: raft::Output::default(),
             batch: Vec::new(),
+            strange: Vec::new(),
             deferred: None,
             ticked: false,
             stuck: (0, 0),
@@ -218,11 +236,7 @@ impl Core {
     pub fn step(&mut self, input: Input) {
         match input {
             Input::Tick => self.tick(),
-            Input::Message(message) => {
-                // What raft refuses here is malformed or not for us; a peer
-                // cannot make this member stop by sending it.
-                let _ = self.raft.step(message);
-            }
+            Input::Message(message) => self.hear(message),
             Input::Propose(proposal) => self.proposals.wait(proposal, self.ticks),
             Input::ProposeChange(id, kind, data) => {
                 if self.raft.propose_change(kind, data).is_err() {
@@ -240,6 +254,18 @@ impl Core {
             Input::SnapshotSent(id, ok) => self.raft.report_snapshot(id, ok),
             Input::Transfer(to) => self.raft.transfer_leader(to),
             Input::Campaign => self.raft.campaign(),
+        }
+    }
+
+    /// What raft refuses is malformed, contradicts what is known or is not for
+    /// us; a peer cannot make this member stop by sending it.
+    fn hear(&mut self, message: Message) {
+        let (from, kind) = (message.from, message.kind);
+        let Err(why) = self.raft.step(message) else { return };
+        // Members that come and go, and leaders that change, explain these.
+        let is_usual = matches!(why, Refused::Proposal(_) | Refused::UnknownPeer);
+        if !is_usual && self.strange.len() < limits::REFUSED_TOLD_MAX {
+            self.strange.push(Strange { from, kind, why });
         }
     }
 
@@ -282,6 +308,7 @@ impl Core {
         outputs.failed_reads.append(&mut self.reads.failed);
         self.compact(outputs);
         outputs.turned_back.append(&mut self.proposals.turned_back);
+        outputs.strange.append(&mut self.strange);
     }
 
     /// Numbers for others to see.
@@ -368,19 +395,19 @@ impl Core {
             return;
         }
         if self.raft.leader_id() == 0 {
-            self.proposals.hold(limits::HELD_PROPOSALS_MAX);
+            self.proposals.hold(limits::HELD_PROPOSALS_MAX, limits::HELD_PROPOSAL_BYTES_MAX);
             return;
         }
         let leads = (self.raft.role() == Role::Leader).then_some(self.raft.term());
-        self.proposals.drain(leads, &mut self.batch);
-        if self.batch.is_empty() {
-            return;
-        }
-        if self.raft.propose(std::mem::take(&mut self.batch)).is_err() {
-            // A transfer is under way or too much is uncommitted. The waiters
-            // time out as etcd's do when raft drops a proposal.
-            outputs.turned_back.append(&mut self.proposals.dropped());
-        } else {
+        // In messages of a size that a peer takes.
+        while self.proposals.take_some(leads, self.config.raft.message_bytes_max, &mut self.batch) {
+            if self.raft.propose(std::mem::take(&mut self.batch)).is_err() {
+                // A transfer is under way or too much is uncommitted. The
+                // waiters time out as etcd's do when raft drops a proposal.
+                outputs.turned_back.append(&mut self.proposals.dropped());
+                self.proposals.refuse_all(TurnedBack::TooMany);
+                return;
+            }
             self.proposals.proposed();
         }
     }

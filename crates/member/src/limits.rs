@@ -11,6 +11,12 @@ pub const PROPOSALS_MAX: usize = 16_384;
 /// Proposals held back while there is no leader.
 pub const HELD_PROPOSALS_MAX: usize = 16_384;
 
+/// Bytes of proposals held back while there is no leader. One may always wait, however large.
+pub const HELD_PROPOSAL_BYTES_MAX: usize = 64 << 20;
+
+/// Messages refused in one round that are told to the driver; the rest is only dropped.
+pub const REFUSED_TOLD_MAX: usize = 16;
+
 /// Peer messages that wait in Core's inbox; beyond it appends are dropped
 /// (raft repeats them) while votes and heartbeats are still taken.
 pub const MESSAGES_MAX: usize = 8_192;

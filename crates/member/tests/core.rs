@@ -69,6 +69,45 @@ fn beyond_the_bound_the_newest_are_turned_back() {
     assert_eq!(desk.core.status().held as u64, bound);
 }
 
+/// A large command each, so that few are many bytes.
+fn large(id: u64, bytes: usize) -> Proposal {
+    Proposal { id, data: Bytes::from(vec![7; bytes]), only_in: None }
+}
+
+#[test]
+fn beyond_so_many_bytes_the_newest_are_turned_back() {
+    let mut desk = Desk::new(1, &[1, 2, 3]);
+    let half = limits::HELD_PROPOSAL_BYTES_MAX / 2;
+    for id in 1..=3 {
+        desk.step(Input::Propose(large(id, half)));
+    }
+    assert_eq!(desk.turned_back, [(3, TurnedBack::TooMany)]);
+    // What has gone makes room, and one may wait however large it is.
+    desk.ticks(HOLD_TICKS + 1);
+    assert_eq!(desk.core.status().held, 0);
+    desk.step(Input::Propose(large(4, 3 * half)));
+    desk.step(Input::Propose(large(5, 1)));
+    assert_eq!(desk.core.status().held, 1);
+    assert_eq!(desk.turned_back.last(), Some(&(5, TurnedBack::TooMany)));
+}
+
+#[test]
+fn proposals_travel_in_messages_of_bounded_size() {
+    let mut office = Office::led(3);
+    let most = config(2).raft.message_bytes_max;
+    for (id, bytes) in [(1, most / 2), (2, most / 2), (3, most / 2), (4, 3 * most), (5, 1), (6, 1)] {
+        office.at(2).core.step(Input::Propose(large(id, bytes)));
+    }
+    office.at(2).settle();
+    let forwards = office.at(2).sent.iter().filter(|message| message.kind == MessageKind::Prop);
+    let counts: Vec<usize> = forwards.map(|message| message.entries.len()).collect();
+    assert_eq!(counts, [2, 1, 1, 2], "only what is larger than a message has one of its own");
+    office.deliver();
+    office.ticks(1);
+    assert!(office.desks.values().all(|desk| desk.applied.len() == office.desks[&2].applied.len()));
+    assert_eq!(office.at(2).applied.iter().filter(|(_, words)| !words.is_empty()).count(), 6);
+}
+
 #[test]
 fn too_much_committed_and_not_applied_turns_proposals_away() {
     let mut desk = alone();
@@ -342,6 +381,28 @@ fn reads_that_nobody_waits_for_any_more_are_turned_back() {
     assert_eq!(desk.failed_reads, [(1, TurnedBack::NoLeader)]);
 }
 
+/// Store may stand still, on a full disk for example: a read that it holds up is given up like any other, and what needs no
+/// more than is applied is served.
+#[test]
+fn reads_that_the_store_holds_up_are_turned_back() {
+    let mut desk = alone();
+    desk.read(1);
+    assert_eq!(desk.reads, [1]);
+    desk.hold_store = true;
+    desk.propose(1);
+    desk.read(2);
+    assert!(desk.core.waits_for_applied());
+    desk.ticks(HOLD_TICKS);
+    assert_eq!(desk.failed_reads, []);
+    desk.ticks(1);
+    assert_eq!(desk.failed_reads, [(2, TurnedBack::NotApplied)]);
+    assert!(!desk.core.waits_for_applied(), "nothing is remembered of it");
+    desk.read(3);
+    desk.hold_store = false;
+    desk.settle();
+    assert_eq!(desk.reads, [1, 3]);
+}
+
 #[test]
 fn a_leader_without_a_quorum_answers_no_read() {
     let mut office = Office::led(3);
@@ -418,6 +479,32 @@ fn a_malformed_message_harms_nobody() {
             office.at(1).step(Input::Message(message));
         }
     }
+    // Each is told, but for answers of those who may just have left.
+    let told = |desk: &Desk| desk.strange.iter().map(|strange| strange.kind).collect::<Vec<_>>();
+    assert_eq!(told(&office.desks[&1]), [Hup, Prop, Unreachable]);
+    assert_eq!(told(&office.desks[&2]), [Hup, Prop, Snap, Unreachable]);
+    office.at(1).propose(1);
+    office.deliver();
+    office.ticks(1);
+    assert!(office.desks.values().all(|desk| desk.words() == ["proposal 1"]));
+}
+
+/// What cannot be true is told with its reason, only so often in a round, and ends nothing.
+#[test]
+fn a_contradiction_is_told_and_harms_nobody() {
+    let mut office = Office::led(3);
+    let term = office.at(1).term();
+    for _ in 0..100 {
+        let mut message = raft::Message::new(MessageKind::Heartbeat, 1);
+        (message.from, message.term) = (2, term);
+        office.at(1).core.step(Input::Message(message));
+    }
+    office.at(1).settle();
+    let strange = &office.at(1).strange;
+    assert_eq!(strange.len(), limits::REFUSED_TOLD_MAX);
+    let words = strange[0].why.to_string();
+    assert_eq!((strange[0].from, strange[0].kind), (2, MessageKind::Heartbeat));
+    assert!(words.contains("claims to lead in term") && words.contains("but 1 leads"), "{words}");
     office.at(1).propose(1);
     office.deliver();
     office.ticks(1);

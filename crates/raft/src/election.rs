@@ -60,7 +60,7 @@ impl Raft {
     }
 
     fn is_promotable(&self) -> bool {
-        self.voters.is_voter(self.config.id) && self.restoring == 0
+        self.voters.is_voter(self.config.id) && self.restoring == 0 && !self.is_in_doubt()
     }
 
     fn may_campaign(&self) -> bool {
@@ -107,7 +107,7 @@ impl Raft {
             || (self.vote == NO_MEMBER && self.leader() == NO_MEMBER)
             || (pre && message.term > self.term);
         let ours = (self.tail.last_term(), self.tail.last_index());
-        let grant = free && (message.log_term, message.index) >= ours;
+        let grant = free && (message.log_term, message.index) >= ours && !self.is_in_doubt();
         let kind = if pre { MessageKind::PreVoteResp } else { MessageKind::VoteResp };
         let mut answer = Message::new(kind, message.from);
         answer.reject = !grant;

@@ -10,19 +10,12 @@ impl Raft {
     pub(crate) fn hear_leader(&mut self, message: Message) -> Result<(), Refused> {
         match &mut self.state {
             State::Follower { leader } => {
-                assert!(
-                    *leader == NO_MEMBER || *leader == message.from,
-                    "two members, {leader:x} and {:x}, lead in term {}",
-                    message.from,
-                    message.term
-                );
+                assert!(*leader == NO_MEMBER || *leader == message.from, "a second leader is refused at the door");
                 *leader = message.from;
                 self.election_elapsed = 0;
             }
             State::PreCandidate { .. } | State::Candidate { .. } => self.become_follower(self.term, message.from),
-            State::Leader(_) => {
-                panic!("member {:x} claims to lead in this leader's own term {}", message.from, self.term)
-            }
+            State::Leader(_) => unreachable!("another leader in this leader's own term is refused at the door"),
         }
         match message.kind {
             MessageKind::App => self.take_entries(message),

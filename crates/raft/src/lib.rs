@@ -29,10 +29,11 @@
 //!
 //! The files: `message` (words), `tail` (the log in memory), `writes` (writes under way), `voters` and `quorum` (who
 //! decides), `role` (what each role holds), `election`, `replication` (leader), `follower`, `change` (membership),
-//! `progress` (one peer as the leader sees it), `read` (linearizable reads), `step` (the door for messages), `output`,
-//! `status`.
+//! `progress` (one peer as the leader sees it), `read` (linearizable reads), `step` (the door for messages),
+//! `contradiction` (what no correct member says), `output`, `status`.
 
 mod change;
+mod contradiction;
 mod election;
 mod follower;
 mod message;
@@ -52,6 +53,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+pub use contradiction::Contradiction;
 pub use message::{
     CAMPAIGN_TRANSFER, ConfState, Entry, EntryKind, HardState, Index, MemberId, Message, MessageKind, NO_MEMBER,
     Snapshot, SnapshotMeta, Term, UnknownNumber,
@@ -158,6 +160,8 @@ pub struct Raft {
     owed_changes: VecDeque<Index>,
     /// Where the present configuration comes from: the last change applied, or a snapshot.
     configured_at: Index,
+    /// Somebody counts on entries here up to this index; see `contradiction`.
+    doubted: Index,
     election_elapsed: u32,
     election_limit: u32,
     contexts: Contexts,
@@ -195,6 +199,7 @@ impl Raft {
             restoring: 0,
             owed_changes: VecDeque::new(),
             configured_at: applied,
+            doubted: 0,
             election_elapsed: 0,
             election_limit: 0,
             contexts: Contexts::default(),

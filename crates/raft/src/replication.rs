@@ -9,8 +9,7 @@ use crate::read::ReadRequest;
 use crate::role::{Leader, State};
 use crate::step::context_entry;
 use crate::{
-    DropReason, Entry, Index, MemberId, Message, MessageKind, NO_MEMBER, Raft, ReadReady, Refused, Snapshot,
-    SnapshotMeta,
+    DropReason, Entry, Index, MemberId, Message, MessageKind, NO_MEMBER, Raft, ReadReady, Snapshot, SnapshotMeta,
 };
 
 impl Raft {
@@ -161,15 +160,15 @@ impl Raft {
     }
 
     /// A follower has taken entries, or could not.
-    pub(crate) fn hear_append_answer(&mut self, message: &Message) -> Result<(), Refused> {
+    pub(crate) fn hear_append_answer(&mut self, message: &Message) {
         let from = message.from;
         let last = self.tail.last_index();
         let first = self.tail.first();
         let State::Leader(leader) = &mut self.state else {
-            return Ok(());
+            return;
         };
         let Some(peer) = leader.progress.get_mut(&from) else {
-            return Ok(());
+            return;
         };
         peer.recent_active = true;
         if message.reject {
@@ -184,14 +183,12 @@ impl Raft {
                 }
                 self.send_append(from, true);
             }
-            return Ok(());
+            return;
         }
-        if message.index > last {
-            return Err(Refused::Malformed); // Nobody can hold more of this leader's log than it has itself.
-        }
+        assert!(message.index <= last, "an acknowledgement of more than there is, is refused at the door");
         let recovers = peer.matched == message.index && peer.stream == Stream::Probe;
         if !peer.acknowledge(message.index) && !recovers {
-            return Ok(());
+            return;
         }
         match peer.stream {
             Stream::Probe => peer.become_replicate(),
@@ -211,7 +208,6 @@ impl Raft {
         if transferee == from && caught_up {
             self.send(Message::new(MessageKind::TimeoutNow, from));
         }
-        Ok(())
     }
 
     pub(crate) fn hear_heartbeat_answer(&mut self, message: &Message) {

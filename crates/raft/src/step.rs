@@ -1,14 +1,19 @@
 //! The door for messages: what is refused, what a term means, and who handles the rest.
 //!
-//! Nothing that a peer sends may break an assertion about *form*; such messages are refused here. What contradicts the
-//! protocol itself (a committed entry replaced, a commit beyond the log) means lost data somewhere and ends in an assertion.
+//! Nothing that a peer sends may break an assertion. What is wrong in form is refused here; what contradicts the protocol
+//! itself (a committed entry replaced, a commit beyond the log) in `contradiction`.
 
 use bytes::Bytes;
 
+use crate::contradiction::Contradiction;
 use crate::message::CAMPAIGN_TRANSFER;
 use crate::read::ReadRequest;
 use crate::role::State;
-use crate::{Entry, EntryKind, Index, MemberId, Message, MessageKind, NO_MEMBER, Raft, Term};
+use crate::voters::Voters;
+use crate::{Entry, EntryKind, Index, MemberId, Message, MessageKind, NO_MEMBER, Raft};
+
+/// Terms and indices above this are never reached by counting; believed, they would soon leave no number to go on with.
+const NUMBER_MAX: u64 = 1 << 62;
 
 /// Why a message was not taken. Nothing has changed then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +26,8 @@ pub enum Refused {
     BadAddress,
     /// The fields contradict each other.
     Malformed,
+    /// No correct member can have sent it to this one.
+    Contradiction(Contradiction),
     /// A proposal or read handed on by another member cannot be taken.
     Proposal(ProposeError),
 }
@@ -32,6 +39,7 @@ impl std::fmt::Display for Refused {
             Refused::UnknownPeer => f.write_str("an answer from a member that is not in the configuration"),
             Refused::BadAddress => f.write_str("the message's sender or receiver is wrong"),
             Refused::Malformed => f.write_str("the message contradicts itself"),
+            Refused::Contradiction(what) => write!(f, "the message cannot be true: {what}"),
             Refused::Proposal(error) => write!(f, "a proposal handed on by a peer: {error}"),
         }
     }
@@ -88,6 +96,7 @@ impl Raft {
     /// See [`Refused`]; the caller drops the message (and may count it).
     pub fn step(&mut self, message: Message) -> Result<(), Refused> {
         self.inspect(&message)?;
+        self.contradicts(&message).map_err(Refused::Contradiction)?;
         match self.weigh_term(&message) {
             Verdict::Done => Ok(()),
             Verdict::Handle => self.handle(message),
@@ -112,8 +121,8 @@ impl Raft {
         if message.kind.is_response() && !self.voters.contains(message.from) {
             return Err(Refused::UnknownPeer);
         }
-        if message.term == Term::MAX {
-            return Err(Refused::Malformed); // No term could follow.
+        if message.term > NUMBER_MAX || message.index > NUMBER_MAX {
+            return Err(Refused::Malformed);
         }
         let well_formed = match message.kind {
             Prop => message.term == 0 && !message.entries.is_empty(),
@@ -183,7 +192,7 @@ impl Raft {
             VoteResp | PreVoteResp => self.count_vote(&message),
             App | Heartbeat | Snap => return self.hear_leader(message),
             TimeoutNow => self.hear_timeout_now(),
-            AppResp => return self.hear_append_answer(&message),
+            AppResp => self.hear_append_answer(&message),
             HeartbeatResp => self.hear_heartbeat_answer(&message),
             TransferLeader => self.transfer_leader(message.from),
             Prop => return self.offer(message.from, message.entries).map_err(Refused::Proposal),
@@ -263,5 +272,8 @@ fn has_sound_snapshot(message: &Message) -> bool {
     let Some(snapshot) = &message.snapshot else {
         return false;
     };
-    snapshot.meta.index > 0 && snapshot.meta.index < Index::MAX && (1..=message.term).contains(&snapshot.meta.term)
+    let meta = &snapshot.meta;
+    (1..=NUMBER_MAX).contains(&meta.index)
+        && (1..=message.term).contains(&meta.term)
+        && Voters::is_sound(&meta.conf_state)
 }

@@ -139,6 +139,14 @@ impl Voters {
         }
     }
 
+    /// Whether somebody's lists can be a configuration at all: what [`Voters::from_state`] and all changes after it rely on.
+    pub(crate) fn is_sound(state: &ConfState) -> bool {
+        let voters = Voters::from_state(state);
+        let mut ids =
+            voters.incoming.iter().chain(&voters.outgoing).chain(&voters.learners).chain(&voters.learners_next);
+        !voters.incoming.is_empty() && ids.all(|id| *id != crate::NO_MEMBER) && voters.fault().is_none()
+    }
+
     pub(crate) fn state(&self) -> ConfState {
         ConfState {
             voters: self.incoming.clone(),
@@ -283,16 +291,20 @@ impl Voters {
     }
 
     fn check(&self) {
-        for id in &self.learners {
-            assert!(!self.is_voter(*id), "member {id:x} is a voter and a learner at once");
+        assert_eq!(self.fault(), None, "{self:?}");
+    }
+
+    fn fault(&self) -> Option<&'static str> {
+        if self.learners.iter().any(|id| self.is_voter(*id)) {
+            return Some("a member is a voter and a learner at once");
         }
-        for id in &self.learners_next {
-            assert!(has(&self.outgoing, *id), "member {id:x} becomes a learner without leaving the voters");
+        if self.learners_next.iter().any(|id| !has(&self.outgoing, *id)) {
+            return Some("a member becomes a learner without leaving the voters");
         }
-        assert!(
-            self.is_joint() || (self.learners_next.is_empty() && !self.auto_leave),
-            "leftovers of a joint configuration"
-        );
+        if !self.is_joint() && (!self.learners_next.is_empty() || self.auto_leave) {
+            return Some("leftovers of a joint configuration");
+        }
+        None
     }
 }
 

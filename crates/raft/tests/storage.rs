@@ -202,19 +202,104 @@ fn a_lost_log_is_noticed_at_birth() {
     lone(1, 3, HardState { term: 1, vote: 0, commit: 9 }, &[1]);
 }
 
+/// A leader that counts on entries which are not here: perhaps this disk has lost them. Nothing of it is followed, and until
+/// they are back this member decides nothing.
 #[test]
-#[should_panic(expected = "was it lost or damaged?")]
 fn a_lost_log_is_noticed_by_the_leaders_commit() {
     let mut raft = lone(1, 3, HardState { term: 1, ..HardState::default() }, &[1]);
-    let _ = raft.step(Message { commit: 5, ..message(Heartbeat, 2, 1, 1) });
+    let lost = Contradiction::CommitBeyondLog { commit: 3, last: 1 };
+    let heartbeat = Message { commit: 3, ..message(Heartbeat, 2, 1, 1) };
+    assert_eq!(raft.step(heartbeat.clone()), Err(Refused::Contradiction(lost)));
+    let words = Refused::Contradiction(lost).to_string();
+    assert!(words.contains("the log ends at 1: was it lost or damaged?"), "{words}");
+    assert_eq!((raft.status().commit, raft.status().leader), (0, 0));
+    for _ in 0..50 {
+        raft.tick();
+    }
+    raft.campaign();
+    assert_eq!(raft.status().role, Role::Follower, "it does not campaign");
+    take_all(&mut raft);
+    raft.step(Message { log_term: 1, index: 1, ..message(Vote, 3, 1, 2) }).unwrap();
+    assert!(take_all(&mut raft).pop().unwrap().reject, "it does not vote");
+    // The entries come back, and with them the trust.
+    raft.step(append(3, 3, 1, 1, vec![entry(2, 1, "x"), entry(3, 1, "x")])).unwrap();
+    take_all(&mut raft);
+    raft.step(Message { commit: 3, ..message(Heartbeat, 3, 1, 3) }).unwrap();
+    take_all(&mut raft);
+    assert_eq!(raft.status().commit, 3);
+    raft.step(Message {
+        log_term: 1,
+        index: 3,
+        context: bytes::Bytes::from_static(CAMPAIGN_TRANSFER),
+        ..message(Vote, 2, 1, 4)
+    })
+    .unwrap();
+    assert!(!take_all(&mut raft).pop().unwrap().reject, "it votes again");
+}
+
+#[test]
+fn a_stranger_cannot_raise_that_doubt() {
+    let mut raft = lone(1, 3, HardState { term: 1, ..HardState::default() }, &[1]);
+    assert!(raft.step(Message { commit: 3, ..message(Heartbeat, 9, 1, 1) }).is_err());
+    raft.campaign();
+    assert_eq!(raft.status().role, Role::PreCandidate);
 }
 
 #[test]
 fn a_committed_entry_is_never_replaced() {
     let mut raft = lone(1, 3, HardState { term: 1, vote: 0, commit: 3 }, &[1, 1, 1]);
+    let replaced = |index| Err(Refused::Contradiction(Contradiction::CommittedReplaced { index, commit: 3 }));
     let fork = append(2, 6, 1, 1, vec![entry(2, 6, "x"), entry(3, 6, "y"), entry(4, 6, "z")]);
-    raft.step(fork).unwrap();
+    assert_eq!(raft.step(fork), replaced(2));
+    assert_eq!(raft.step(append(2, 6, 3, 6, vec![entry(4, 6, "z")])), replaced(3));
+    let snapshot = |index, term| {
+        let conf_state = ConfState { voters: vec![1, 2, 3], ..ConfState::default() };
+        let meta = SnapshotMeta { index, term, conf_state };
+        Message { snapshot: Some(Snapshot { meta, ..Snapshot::default() }), ..message(Snap, 2, 1, 6) }
+    };
+    assert_eq!(raft.step(snapshot(3, 6)), replaced(3));
+    assert_eq!((raft.status().term, raft.status().last), (1, 3), "nothing has changed");
+    assert!(take_all(&mut raft).is_empty());
+    let mut later = lone(1, 3, HardState { term: 5, vote: 0, commit: 2 }, &[1, 5]);
+    let falls = Contradiction::CommittedReplaced { index: 9, commit: 2 };
+    assert_eq!(later.step(snapshot(9, 4)), Err(Refused::Contradiction(falls)), "terms never fall along a log");
+    // What is said twice is answered with what is committed, as ever.
+    raft.step(append(2, 6, 1, 1, vec![entry(2, 1, "x")])).unwrap();
     let answer = take_all(&mut raft).pop().unwrap();
     assert_eq!((answer.kind, answer.index, answer.reject), (AppResp, 3, false), "the answer is what is committed");
-    assert_eq!((raft.term_of(2), raft.status().last), (Some(1), 3));
+}
+
+#[test]
+fn a_second_leader_in_a_term_is_refused() {
+    let mut raft = lone(1, 3, HardState { term: 2, ..HardState::default() }, &[1]);
+    raft.step(message(Heartbeat, 2, 1, 2)).unwrap();
+    let two = Contradiction::TwoLeaders { known: 2, term: 2 };
+    assert_eq!(raft.step(append(3, 2, 1, 1, vec![])), Err(Refused::Contradiction(two)));
+    assert_eq!(raft.status().leader, 2);
+    raft.step(message(Heartbeat, 3, 1, 3)).unwrap();
+    assert_eq!(raft.status().leader, 3, "a later term is another matter");
+}
+
+/// A configuration that could not come out of any change would break the next one.
+#[test]
+fn a_snapshot_with_an_impossible_configuration_is_refused() {
+    let mut raft = lone(1, 3, HardState { term: 1, ..HardState::default() }, &[1]);
+    let good = ConfState { voters: vec![1, 2, 3], learners: vec![4], ..ConfState::default() };
+    let with = |change: fn(&mut ConfState)| {
+        let mut conf_state = good.clone();
+        change(&mut conf_state);
+        let meta = SnapshotMeta { index: 9, term: 1, conf_state };
+        Message { snapshot: Some(Snapshot { meta, ..Snapshot::default() }), ..message(Snap, 2, 1, 1) }
+    };
+    for bad in [
+        with(|state| state.voters.clear()),
+        with(|state| state.learners.push(2)),
+        with(|state| state.voters.push(0)),
+        with(|state| state.learners_next.push(5)),
+        with(|state| state.auto_leave = true),
+    ] {
+        assert_eq!(raft.step(bad.clone()), Err(Refused::Malformed), "{bad:?}");
+    }
+    raft.step(with(|_| {})).unwrap();
+    assert_eq!(raft.status().commit, 9);
 }

@@ -436,6 +436,8 @@ impl World {
     }
 
     fn hand_on(&mut self, slot: usize, outputs: &mut Outputs) {
+        // There are no strangers here: whoever contradicts another is wrong.
+        assert!(outputs.strange.is_empty(), "m{slot} hears what cannot be: {:?}", outputs.strange);
         for message in outputs.messages.drain(..) {
             self.send(slot, message);
         }

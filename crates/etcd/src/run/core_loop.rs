@@ -4,6 +4,7 @@
 use super::inbox::{Inbox, Waiting};
 use super::keeper_loop::KeeperInput;
 use super::log_loop::LogJob;
+use super::remarks::Remarks;
 use super::waiters::AllWaiters;
 use crate::peer::Peers;
 use arc_swap::ArcSwap;
@@ -32,6 +33,7 @@ pub fn drive(mut core: Core, below: Below, tick: Duration) {
     let mut taken = Waiting::default();
     let mut outputs = Outputs::default();
     let mut next_tick = Instant::now() + tick;
+    let mut remarks = Remarks::default();
     let mut shown = Arc::new(core.status());
     below.numbers.store(shown.clone());
     below.status.send_replace(shown.clone());
@@ -47,6 +49,7 @@ pub fn drive(mut core: Core, below: Below, tick: Duration) {
         taken.messages.drain(..).for_each(|message| core.step(Input::Message(message)));
         taken.requests.drain(..).for_each(|input| core.step(input));
         core.take(&mut outputs);
+        remarks.on_strange(&mut outputs.strange, now);
         let status = core.status();
         if status != *shown {
             let leads = |status: &Status| (status.role == raft::Role::Leader).then_some(status.term);

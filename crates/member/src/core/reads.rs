@@ -24,7 +24,7 @@ pub(super) struct Reads {
     waiting: Vec<Waiting>,
     rounds: BTreeMap<u64, Round>,
     /// Index that must be applied → reads.
-    confirmed: BTreeMap<Index, Vec<ReadId>>,
+    confirmed: BTreeMap<Index, Vec<Waiting>>,
     pub failed: Vec<(ReadId, TurnedBack)>,
 }
 
@@ -72,6 +72,17 @@ impl Reads {
             }
             stays
         });
+        // Store may stand still, on a full disk for example.
+        self.confirmed.retain(|_, reads| {
+            reads.retain(|&(id, since)| {
+                let stays = now_ticks - since <= u64::from(hold_ticks);
+                if !stays {
+                    failed.push((id, TurnedBack::NotApplied));
+                }
+                stays
+            });
+            !reads.is_empty()
+        });
     }
 
     /// Starts a round for all that wait. Without a leader they go on waiting.
@@ -89,7 +100,7 @@ impl Reads {
     pub fn confirmed(&mut self, context: &[u8], index: Index) {
         let Ok(bytes) = <[u8; 8]>::try_from(context) else { return };
         if let Some(round) = self.rounds.remove(&u64::from_be_bytes(bytes)) {
-            self.confirmed.entry(index).or_default().extend(round.reads.iter().map(|&(id, _)| id));
+            self.confirmed.entry(index).or_default().extend(round.reads);
         }
     }
 
@@ -104,7 +115,7 @@ impl Reads {
             if *first.key() > applied {
                 break;
             }
-            ready.append(&mut first.remove());
+            ready.extend(first.remove().into_iter().map(|(id, _)| id));
         }
     }
 

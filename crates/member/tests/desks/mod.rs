@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use bytes::Bytes;
-use member::core::{Applied, Apply, Config, Core, Input, Outputs, Proposal, TurnedBack};
+use member::core::{Applied, Apply, Config, Core, Input, Outputs, Proposal, Strange, TurnedBack};
 use raft::{Append, ConfState, Message, Restored, Role, SnapshotMeta};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -40,6 +40,7 @@ pub struct Desk {
     pub turned_back: Vec<(u64, TurnedBack)>,
     pub releases: Vec<u64>,
     pub sent: Vec<Message>,
+    pub strange: Vec<Strange>,
     /// Writes wait until the test says they are done.
     pub hold_log: bool,
     /// So does applying.
@@ -69,6 +70,7 @@ impl Desk {
             turned_back: Vec::new(),
             releases: Vec::new(),
             sent: Vec::new(),
+            strange: Vec::new(),
             hold_log: false,
             hold_store: false,
         }
@@ -99,8 +101,9 @@ impl Desk {
             let mut outputs = Outputs::default();
             self.core.take(&mut outputs);
             let quiet = outputs.is_empty();
-            let Outputs { messages, appends, applies, reads, failed_reads, turned_back, release } = outputs;
+            let Outputs { messages, appends, applies, reads, failed_reads, turned_back, release, strange } = outputs;
             self.sent.extend(messages);
+            self.strange.extend(strange);
             self.appends.extend(appends);
             for apply in &applies {
                 self.check_bounds(apply);
