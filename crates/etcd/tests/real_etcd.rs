@@ -75,7 +75,7 @@ impl Local for Half {
     fn snapshot(&self) -> io::Result<SnapshotBody> {
         Err(io::Error::other("this half has no state"))
     }
-    fn receive_snapshot(&self, index: u64) -> io::Result<Box<dyn SnapshotSink>> {
+    fn receive_snapshot(&self, index: u64, _: bytes::Bytes) -> io::Result<Box<dyn SnapshotSink>> {
         Ok(Box::new(Sink(index, Vec::new(), self.events.clone())))
     }
     fn members(&self) -> Vec<Member> {

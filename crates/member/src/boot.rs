@@ -112,14 +112,35 @@ pub fn snapshot_path(index: Index) -> String {
     format!("{}/{index:016x}.snap.db", dirs::SNAPSHOTS)
 }
 
-/// Installs a received snapshot and removes its file, and older ones.
+/// The file beside it with what etcd 3.5 says in the snapshot's message: its
+/// v2 store, which has the members' names and client URLs.
+pub fn beside_path(index: Index) -> String {
+    format!("{}/{index:016x}.snap.v2", dirs::SNAPSHOTS)
+}
+
+/// Installs a received snapshot and removes its files, and older ones.
 ///
 /// # Errors
 /// When the file is missing or not a snapshot, or the disk refuses.
 pub fn install<D: Disk>(disk: &D, store: &mut Store<D>, meta: &SnapshotMeta) -> Result<(), Fault> {
     let image = open_snapshot(disk, meta.index)?;
-    store.install(&image, meta.index, meta.term, store_conf_state(&meta.conf_state))?;
+    let beside = read_beside(disk, meta.index)?;
+    store.install_with(&image, meta.index, meta.term, store_conf_state(&meta.conf_state), &beside)?;
     sweep_snapshots(disk, meta.index)
+}
+
+/// Nothing, if nothing came beside the snapshot.
+fn read_beside<D: Disk>(disk: &D, index: Index) -> Result<Vec<u8>, Fault> {
+    let path = beside_path(index);
+    let fault = |source| Fault::Log { path: path.clone(), source };
+    if !disk.exists(&path).map_err(fault)? {
+        return Ok(Vec::new());
+    }
+    let file = disk.open(&path, OpenMode::Read).map_err(fault)?;
+    let mut bytes = vec![0; file.len().map_err(fault)? as usize];
+    let read = file.read_at(0, &mut bytes).map_err(fault)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }
 
 fn open_snapshot<D: Disk>(disk: &D, index: Index) -> Result<Image<D::File>, Fault> {

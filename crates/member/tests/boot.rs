@@ -234,6 +234,32 @@ fn a_snapshot_that_waits_is_installed_at_start() {
     assert_eq!(open(&disk).store.view().revision(), 52);
 }
 
+/// etcd 3.5 keeps what members say of themselves beside its image; a crash in between does not lose it.
+#[test]
+fn what_came_beside_a_snapshot_is_installed_with_it() {
+    let disk = disk();
+    waiting_snapshot(&disk, true);
+    let image = disk.list(dirs::SNAPSHOTS).unwrap().pop().unwrap();
+    let index = u64::from_str_radix(image.split('.').next().unwrap(), 16).unwrap();
+    let published = r#""{\"name\":\"renamed\",\"clientURLs\":[\"http://a:2379\"]}""#;
+    let id = boot::identity(&disk).unwrap().unwrap().member_id;
+    let attributes = |id: u64| format!(r#""{id:x}":{{"Children":{{"attributes":{{"Value":{published}}}}}}}"#);
+    // Somebody who is in no roster stays out of it.
+    let members = format!(r#"{{"members":{{"Children":{{{},{}}}}}}}"#, attributes(id), attributes(0xabcd));
+    let store = format!(r#"{{"Root":{{"Children":{{"0":{{"Children":{members}}}}}}}}}"#);
+    let file = disk.open(&boot::beside_path(index), OpenMode::Create).unwrap();
+    file.write_at(0, &[store.as_bytes()]).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(dirs::SNAPSHOTS).unwrap();
+    for _ in 0..2 {
+        let view = open(&disk).store.view();
+        let member = view.roster().get(id).unwrap();
+        assert_eq!((member.name.as_str(), &member.client_urls[..]), ("renamed", &["http://a:2379".to_owned()][..]));
+        assert_eq!(view.roster().get(0xabcd), None);
+        assert_eq!(disk.list(dirs::SNAPSHOTS).unwrap(), [""; 0], "its files are of no use any more");
+    }
+}
+
 #[test]
 fn a_crash_while_installing_at_start_is_tried_again() {
     let whole = disk();

@@ -17,6 +17,7 @@ use crate::ids::{Index, MemberId, RequestId, Term};
 use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::revlog::{self, Installer, Layout, Writer};
+use crate::roster::legacy::LegacyChange;
 use crate::snapshot;
 use crate::state::State;
 use crate::view::View;
@@ -227,6 +228,19 @@ impl<D: Disk> Store<D> {
         term: Term,
         conf_state: ConfState,
     ) -> Result<(), Fault> {
+        self.install_with(image, index, term, conf_state, &[])
+    }
+
+    /// [`Store::install`], with what came beside the image: the v2 store of the same moment, in which etcd 3.5 keeps what
+    /// members say of themselves. Whoever has applied the entries up to `index` has the same from them.
+    pub fn install_with<S: bolt::ReadAt>(
+        &mut self,
+        image: S,
+        index: Index,
+        term: Term,
+        conf_state: ConfState,
+        beside: &[u8],
+    ) -> Result<(), Fault> {
         let reader = snapshot::Reader::open(image)?;
         let mut installer = Installer::new(&self.writer)?;
         let facts = match reader.rows(|row| installer.row(&row)) {
@@ -237,7 +251,13 @@ impl<D: Disk> Store<D> {
             }
         };
         let mut roster = facts.roster;
-        Arc::make_mut(&mut roster).set_conf_state(conf_state);
+        let known = Arc::make_mut(&mut roster);
+        known.set_conf_state(conf_state);
+        for change in crate::roster::legacy::attributes_in_store(beside) {
+            if let LegacyChange::Attributes { id, name, client_urls } = change {
+                known.set_attributes(id, name, client_urls);
+            }
+        }
         let state = State {
             keys: Keys::new(),
             leases: facts.leases,

@@ -22,8 +22,8 @@ pub trait Local: Send + Sync + 'static {
     fn removed(&self);
     /// A snapshot of now, to be sent. May block.
     fn snapshot(&self) -> io::Result<SnapshotBody>;
-    /// Where the body of a received snapshot goes. May block.
-    fn receive_snapshot(&self, index: u64) -> io::Result<Box<dyn SnapshotSink>>;
+    /// Where the body of a received snapshot goes; `beside` came in its message ([`SnapshotBody::data`]). May block.
+    fn receive_snapshot(&self, index: u64, beside: Bytes) -> io::Result<Box<dyn SnapshotSink>>;
     /// The roster, by id.
     fn members(&self) -> Vec<Member>;
     /// Whether a member was removed from the cluster.

@@ -199,7 +199,8 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     };
     let (from, index) = (hex(message.from), message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index));
     tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "receiving database snapshot");
-    match store(inner, index, decoder.rest(), body).await {
+    let beside = message.snapshot.as_ref().map(|snapshot| snapshot.data.clone()).unwrap_or_default();
+    match store(inner, (index, beside), decoder.rest(), body).await {
         Ok(size) => {
             tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "incoming-snapshot-size-bytes" = size, "received and saved database snapshot");
             delivered(message.from, inner.deliver_snapshot(message))
@@ -211,8 +212,13 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     }
 }
 
-async fn store(inner: &Inner, index: u64, head: Vec<Bytes>, mut body: Incoming) -> std::io::Result<u64> {
-    let storing = Storing::start(inner, index);
+async fn store(
+    inner: &Inner,
+    (index, beside): (u64, Bytes),
+    head: Vec<Bytes>,
+    mut body: Incoming,
+) -> std::io::Result<u64> {
+    let storing = Storing::start(inner, index, beside);
     let mut head = head.into_iter();
     loop {
         let chunk = match head.next() {

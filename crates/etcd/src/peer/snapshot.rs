@@ -167,12 +167,12 @@ pub(super) struct Storing {
 
 impl Storing {
     /// Opens the sink on a thread that may block.
-    pub fn start(inner: &Inner, index: u64) -> Storing {
+    pub fn start(inner: &Inner, index: u64, beside: Bytes) -> Storing {
         let (parts, receiver) = mpsc::channel(PIECES_MAX);
         let (sender, result) = oneshot::channel();
         let local = inner.local.clone();
         inner.runtime.spawn_blocking(move || {
-            let stored = local.receive_snapshot(index).and_then(|sink| store(sink, receiver));
+            let stored = local.receive_snapshot(index, beside).and_then(|sink| store(sink, receiver));
             // The request may be gone; then nobody is to be told.
             let _ = sender.send(stored);
         });

@@ -99,7 +99,8 @@ impl Local for Recorder {
             }),
         })
     }
-    fn receive_snapshot(&self, index: u64) -> std::io::Result<Box<dyn SnapshotSink>> {
+    fn receive_snapshot(&self, index: u64, beside: Bytes) -> std::io::Result<Box<dyn SnapshotSink>> {
+        assert_eq!(beside, "v2", "what the sender put beside it arrives with it");
         Ok(Box::new(Sink { index, bytes: Vec::new(), finished: false, events: self.events.clone() }))
     }
     fn members(&self) -> Vec<Member> {

@@ -4,6 +4,7 @@ use super::inbox::Inbox;
 use crate::handle::{Error, Handle, Unavailable, View};
 use crate::peer::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use disk::{Disk, DiskFile, OpenMode, OsDisk};
 use member::boot;
 use member::core::Input;
@@ -63,7 +64,7 @@ impl Local for LocalMember {
         })
     }
 
-    fn receive_snapshot(&self, index: u64) -> io::Result<Box<dyn SnapshotSink>> {
+    fn receive_snapshot(&self, index: u64, beside: Bytes) -> io::Result<Box<dyn SnapshotSink>> {
         self.disk.create_dir(boot::dirs::SNAPSHOTS)?;
         let path = boot::snapshot_path(index);
         // Two senders may have the same moment: each writes a file of its own.
@@ -73,7 +74,9 @@ impl Local for LocalMember {
             self.disk.remove(&part)?;
         }
         let file = self.disk.open(&part, OpenMode::Create)?;
-        Ok(Box::new(SnapshotFile { disk: self.disk.clone(), file, part, path, length: 0, whole: false }))
+        let beside_path = boot::beside_path(index);
+        let disk = self.disk.clone();
+        Ok(Box::new(SnapshotFile { disk, file, part, path, beside, beside_path, length: 0, whole: false }))
     }
 
     fn members(&self) -> Vec<proto::etcdserverpb::Member> {
@@ -131,6 +134,9 @@ struct SnapshotFile {
     file: disk::OsFile,
     part: String,
     path: String,
+    /// What came beside it.
+    beside: Bytes,
+    beside_path: String,
     length: u64,
     whole: bool,
 }
@@ -146,9 +152,30 @@ impl SnapshotSink for SnapshotFile {
         self.file.sync()?;
         // Once raft stands on it there is no way back.
         boot::check_image(&self.disk, &self.part).map_err(io::Error::other)?;
+        self.keep_beside()?;
         self.disk.rename(&self.part, &self.path)?;
         self.whole = true;
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)
+    }
+}
+
+impl SnapshotFile {
+    /// Before the snapshot has its name: whoever finds that finds this too.
+    fn keep_beside(&self) -> io::Result<()> {
+        if self.disk.exists(&self.beside_path)? {
+            self.disk.remove(&self.beside_path)?;
+        }
+        if self.beside.is_empty() {
+            return Ok(());
+        }
+        let part = format!("{}.beside", self.part);
+        if self.disk.exists(&part)? {
+            self.disk.remove(&part)?;
+        }
+        let file = self.disk.open(&part, OpenMode::Create)?;
+        file.write_at(0, &[&self.beside])?;
+        file.sync()?;
+        self.disk.rename(&part, &self.beside_path)
     }
 }
 

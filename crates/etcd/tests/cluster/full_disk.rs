@@ -4,13 +4,16 @@
 
 use crate::harness::{self, Cluster, Member};
 use crate::load::{self, Load};
+use crate::majority::REQUEST_TIMEOUT;
+use crate::raw;
 use client::{Client, Code};
-use proto::etcdserverpb::{PutRequest, RangeRequest};
+use proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse};
+use proto::methods::path;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A small disk in memory, in a mount namespace of its own, so that nothing is
 /// left behind whatever ends the test: it goes with its last process, and the
@@ -100,6 +103,23 @@ async fn until_taken(client: &Client) {
     harness::until("writes are taken again", async || client.put(put("taken")).await.ok()).await;
 }
 
+/// A linearizable read has to know all that is committed, and what is not
+/// applied for want of room it cannot: then it fails with the reason, in time.
+async fn linearizable_in_time(member: &Member) {
+    let asked = Instant::now();
+    let range = RangeRequest { key: "load/0/00000000".into(), ..RangeRequest::default() };
+    match raw::unary::<_, RangeResponse>(&raw::channel(member), path::RANGE, range).await {
+        Ok(answer) => assert_eq!(answer.kvs.len(), 1),
+        Err(status) => {
+            let said = (status.code() as i32, status.message());
+            assert_eq!(said, (14, "etcdserver: request timed out, waiting for the applied index took too long"));
+        }
+    }
+    let took = asked.elapsed();
+    println!("a linearizable read on a full disk took {took:?}");
+    assert!(took <= REQUEST_TIMEOUT + Duration::from_millis(500), "it took {took:?}");
+}
+
 const DISK_BYTES: u64 = 16 << 20;
 
 /// A cluster whose first member has a small disk.
@@ -122,10 +142,10 @@ async fn alone_it_refuses_writes_until_there_is_room() {
         load.goes_on(100).await;
         disk.fill();
         until_refused(&client).await;
-        // Looking needs no room. (A linearizable read may: it waits until all
-        // that is committed has been applied.)
+        // Looking needs no room.
         let range = RangeRequest { key: "load/0/00000000".into(), serializable: true, ..RangeRequest::default() };
         assert_eq!(client.range(range).await.expect("a read").count, 1);
+        linearizable_in_time(&cluster.members[0]).await;
         disk.free();
         until_taken(&client).await;
         load.goes_on(100).await;

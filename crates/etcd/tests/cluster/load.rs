@@ -107,10 +107,16 @@ async fn write(
 
 /// Reads all keys that begin with `title` and compares.
 pub async fn expect_all(client: &Client, title: &str, acknowledged: &Acknowledged) {
+    expect_since(client, title, acknowledged, 0).await;
+}
+
+/// The same for what was written after revision `seen`.
+pub async fn expect_since(client: &Client, title: &str, acknowledged: &Acknowledged, seen: i64) {
     let prefix = format!("{title}/");
     let range = RangeRequest {
         key: prefix.clone().into(),
         range_end: prefix_end(prefix.as_bytes()),
+        min_mod_revision: seen + 1,
         ..RangeRequest::default()
     };
     let found = client.range(range).await.expect("a range is answered");
@@ -122,7 +128,7 @@ pub async fn expect_all(client: &Client, title: &str, acknowledged: &Acknowledge
             (text(&kv.key), (text(&kv.value), kv.mod_revision))
         })
         .collect();
-    for (key, revision) in acknowledged {
+    for (key, revision) in acknowledged.iter().filter(|(_, revision)| **revision > seen) {
         let there = found.get(key).unwrap_or_else(|| panic!("{key}, acknowledged at revision {revision}, is lost"));
         assert_eq!(there, &(key.clone(), *revision), "{key} is not as it was acknowledged");
     }

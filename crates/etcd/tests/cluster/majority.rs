@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tonic::Code;
 
 /// etcd's: five seconds and two elections.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5).saturating_add(ELECTION.saturating_mul(2));
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5).saturating_add(ELECTION.saturating_mul(2));
 /// For the way to the client and back, and a coarse clock.
 const SLACK: Duration = Duration::from_millis(500);
 

@@ -10,7 +10,11 @@ use tokio::process::Command;
 /// Runs the program with these flags until it ends by itself. Returns its exit
 /// code and the lines that are not log records.
 async fn refused(arguments: &[String]) -> (i32, Vec<String>) {
-    let mut command = Command::new(harness::our_program());
+    refused_by(&harness::our_program().display().to_string(), arguments).await
+}
+
+async fn refused_by(program: &str, arguments: &[String]) -> (i32, Vec<String>) {
+    let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let child = command.spawn().expect("the program starts");
     let Ok(output) = tokio::time::timeout(PATIENCE, child.wait_with_output()).await else {
@@ -111,6 +115,29 @@ async fn a_path_through_a_file() {
     std::fs::write(&file, "not a directory").unwrap();
     trial.member.flags(&["--data-dir", &file.join("data").display().to_string()]);
     trial.expect(&["--data-dir", "file/data", "ot a directory"]).await;
+}
+
+/// Also for root, who could read it: it gives up that power, as a service does.
+#[tokio::test]
+async fn a_directory_that_cannot_be_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut trial = Trial::new("refused-unreadable");
+    std::fs::create_dir(&trial.member.data).unwrap();
+    let allow = |mode| std::fs::set_permissions(&trial.member.data, std::fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o000);
+    let mut command = vec![trial.member.program.display().to_string()];
+    if rustix::process::geteuid().is_root() {
+        command.splice(0..0, ["setpriv", "--bounding-set=-dac_override,-dac_read_search"].map(str::to_owned));
+    }
+    command.append(&mut trial.member.arguments);
+    let (code, said) = refused_by(&command[0], &command[1..]).await;
+    assert_ne!(code, 0);
+    assert_eq!(said.len(), 1, "one plain line: {said:#?}");
+    for word in ["--data-dir", "m1", "Permission denied"] {
+        assert!(said[0].contains(word), "{word:?} is not in {:?}", said[0]);
+    }
+    allow(0o700);
+    assert_eq!(listing(&trial.member.data), BTreeMap::new(), "something was written");
 }
 
 #[tokio::test]
