@@ -22,4 +22,5 @@ mod refusals;
 mod requests;
 mod restarts;
 mod stopping;
+mod strangers;
 mod watching;
