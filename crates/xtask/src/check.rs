@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Instant;
 
 /// Simulated clusters in each check.
-const CHECK_SEEDS: u64 = 300;
+const CHECK_SEEDS: u64 = 2_000;
 
 type Step = (&'static str, fn() -> Result<()>);
 
