@@ -46,7 +46,7 @@ async fn miss(title: &str, catch_up_entries: &str, missed: usize) -> String {
 #[tokio::test]
 async fn by_the_log() {
     let _turn = harness::together().await;
-    let said = miss("catch-up-log", "4000", 1_200).await;
+    let said = miss("catch-up-log", "20000", 1_200).await;
     assert!(!said.contains(INSTALLED), "the log was long enough, yet a snapshot was sent");
 }
 
