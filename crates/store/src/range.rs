@@ -156,13 +156,17 @@ fn passes(request: &RangeRequest, version: &Version) -> bool {
         && within(version.created, request.min_create_revision, request.max_create_revision)
 }
 
-/// Orders by anything but keys; equal ones stay in the order of keys.
+/// Orders by anything but keys; equal ones stay in the order of keys, also when
+/// descending, as with the few hits that etcd's sort treats in a stable way.
 fn sort<F: DiskFile>(
     moment: &Moment<'_, F>,
     hits: &mut Vec<Hit>,
     target: SortTarget,
     descending: bool,
 ) -> Result<(), Fault> {
+    if descending {
+        hits.reverse();
+    }
     match target {
         SortTarget::Key => {}
         SortTarget::Version => hits.sort_by_key(|hit| hit.version.version),

@@ -180,13 +180,14 @@ impl<D: Disk> View<D> {
         Records::new(self.clone())
     }
 
-    /// HashKV of a main revision (0 or less: of the present), equal on every member that has the same compacted revision.
+    /// HashKV of a main revision (0: of the present), equal on every member that has the same compacted revision.
+    /// A negative one is neither compacted nor the future to etcd: no row is that old, and the hash is that of none.
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, ReadError> {
-        let hash_revision = if revision <= 0 { self.revision() } else { revision };
+        let hash_revision = if revision == 0 { self.revision() } else { revision };
         if hash_revision > self.revision() {
             return Err(Refusal::FutureRev.into());
         }
-        if hash_revision < self.compacted() {
+        if hash_revision > 0 && hash_revision < self.compacted() {
             return Err(Refusal::Compacted.into());
         }
         let moment = self.moment();

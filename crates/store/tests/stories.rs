@@ -417,3 +417,32 @@ fn a_full_disk_holds_the_store_up_and_loses_nothing() {
     assert_eq!(store.view().hash_kv(0).unwrap(), held, "what was applied while it was full is there");
     assert_eq!(store.view().count(store::keys::KeyRange::ALL), 61);
 }
+
+#[test]
+fn equal_ones_stay_in_the_order_of_keys_when_descending() {
+    use pb::range_request::{SortOrder, SortTarget};
+    let mut store = new_store();
+    for (key, value) in [("a", "1"), ("b", "2"), ("c", "1")] {
+        apply(&mut store, put(key, value)).unwrap();
+    }
+    for (target, order) in [(SortTarget::Value, ["b", "a", "c"]), (SortTarget::Version, ["a", "b", "c"])] {
+        let mut range = range_request("a", "z", 0);
+        (range.sort_order, range.sort_target) = (SortOrder::Descend.into(), target.into());
+        let hits = store.view().range(&range).unwrap();
+        let key = |kv: Bytes| proto::mvccpb::KeyValue::decode(kv).unwrap().key;
+        let keys: Vec<Bytes> = hits.kvs.into_iter().map(key).collect();
+        assert_eq!(keys, order, "{target:?}");
+    }
+}
+
+#[test]
+fn no_row_is_as_old_as_a_negative_revision() {
+    let mut store = new_store();
+    let none = store.view().hash_kv(0).unwrap().hash;
+    apply(&mut store, put("a", "1")).unwrap();
+    apply(&mut store, put("a", "2")).unwrap();
+    assert_ne!(store.view().hash_kv(0).unwrap().hash, none);
+    assert_eq!(store.view().hash_kv(-1).unwrap().hash, none);
+    apply(&mut store, compact(3)).unwrap();
+    assert_eq!(store.view().hash_kv(i64::MIN).unwrap().hash, none, "and none is compacted");
+}

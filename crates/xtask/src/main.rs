@@ -4,6 +4,7 @@
 //! `fix` does. Nothing here knows how etcd works.
 
 mod check;
+mod compat;
 mod real_etcd;
 mod shell;
 mod tidy;
@@ -47,6 +48,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// What etcd does, compared with the real etcd and with programs written for it
+    Compat {
+        /// The seed of the differential suite to replay
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Run the differential suite until this many minutes have passed
+        #[arg(long)]
+        minutes: Option<u64>,
+    },
     /// Fetches the real etcd that tests and benchmarks compare with, and prints where it lies
     RealEtcd,
 }
@@ -58,6 +68,7 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::tidy(),
         Task::Sim { seed, seeds, minutes } => check::sim(seed, seeds, minutes),
         Task::Bench { rest } => check::bench(&rest),
+        Task::Compat { seed, minutes } => compat::compat(compat::Options { seed, minutes }),
         Task::RealEtcd => {
             println!("{}", real_etcd::fetch()?.display());
             Ok(())

@@ -279,6 +279,10 @@ impl Model {
         kvs.retain(|kv| {
             within(kv.mod_revision, filters[0], filters[1]) && within(kv.create_revision, filters[2], filters[3])
         });
+        // Equal ones stay in the order of keys, also when descending.
+        if request.sort_order == 2 && request.sort_target != 0 {
+            kvs.reverse();
+        }
         match request.sort_target {
             1 => kvs.sort_by_key(|kv| kv.version),
             2 => kvs.sort_by_key(|kv| kv.create_revision),
