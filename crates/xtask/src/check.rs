@@ -1,6 +1,6 @@
 //! What must hold before a change is done, step by step.
 
-use crate::{real_etcd, shell, tidy};
+use crate::{clients, real_etcd, shell, tidy};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::Instant;
@@ -10,12 +10,13 @@ const CHECK_SEEDS: u64 = 2_000;
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", || shell::run(shell::cargo(&["fmt", "--all", "--check"])).context("`cargo x fix` formats")),
     ("tidy", tidy::tidy),
     ("lints", || shell::run(shell::cargo(&["clippy", "-q", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
     ("build", || shell::run(shell::cargo(&["build", "-q", "--workspace", "--bins"]))),
     ("tests", tests),
+    ("clients", || clients::run(None)),
     ("sim", || sim(None, Some(CHECK_SEEDS), None)),
     ("documentation", documentation),
 ];
@@ -64,8 +65,7 @@ pub fn sim(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> Resul
 pub fn bench(rest: &[String]) -> Result<()> {
     let real = real_etcd::fetch()?;
     shell::run(shell::cargo(&["build", "-q", "--release", "-p", "etcd", "-p", "bench"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), Into::into);
-    let bin = target.join("release");
+    let bin = shell::target().join("release");
     let mut command = Command::new(bin.join("bench"));
     command.arg("compare").arg("--ours").arg(bin.join("etcd")).arg("--real").arg(real.join("etcd")).args(rest);
     command.current_dir(shell::root());

@@ -1,6 +1,6 @@
 //! `cargo x compat`: etcd's behaviour, compared with the real thing, step by step.
 
-use crate::{real_etcd, shell};
+use crate::{clients, real_etcd, shell};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -15,7 +15,8 @@ pub struct Options {
 
 type Step = (&'static str, fn(Options) -> Result<()>);
 
-const STEPS: &[Step] = &[("differential", differential)];
+/// `cargo x check` has "clients" as a step of its own.
+const STEPS: &[Step] = &[("differential", differential), ("clients", |_| clients::run(None))];
 
 /// Runs every step; with a seed only the one that has seeds.
 pub fn compat(options: Options) -> Result<()> {
@@ -34,8 +35,7 @@ fn differential(options: Options) -> Result<()> {
     let real = real_etcd::fetch()?;
     // Optimised, with assertions, as the simulator is.
     shell::run(shell::cargo(&["build", "-q", "--profile", "checked", "-p", "etcd", "-p", "compat", "--bins"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), Into::into);
-    let bin = target.join("checked");
+    let bin = shell::target().join("checked");
     let mut command = Command::new(bin.join("compat"));
     command.arg("--ours").arg(bin.join("etcd")).arg("--real").arg(real.join("etcd"));
     if let Some(seed) = options.seed {

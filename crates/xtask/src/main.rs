@@ -4,6 +4,7 @@
 //! `fix` does. Nothing here knows how etcd works.
 
 mod check;
+mod clients;
 mod compat;
 mod real_etcd;
 mod shell;
@@ -56,6 +57,9 @@ enum Task {
         /// Run the differential suite until this many minutes have passed
         #[arg(long)]
         minutes: Option<u64>,
+        /// Only the foreign clients: all, or those whose name contains this
+        #[arg(long, num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["seed", "minutes"])]
+        clients: Option<String>,
     },
     /// Fetches the real etcd that tests and benchmarks compare with, and prints where it lies
     RealEtcd,
@@ -68,7 +72,8 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::tidy(),
         Task::Sim { seed, seeds, minutes } => check::sim(seed, seeds, minutes),
         Task::Bench { rest } => check::bench(&rest),
-        Task::Compat { seed, minutes } => compat::compat(compat::Options { seed, minutes }),
+        Task::Compat { clients: Some(name), .. } => clients::run(Some(&name)),
+        Task::Compat { seed, minutes, clients: None } => compat::compat(compat::Options { seed, minutes }),
         Task::RealEtcd => {
             println!("{}", real_etcd::fetch()?.display());
             Ok(())

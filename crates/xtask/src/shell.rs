@@ -10,6 +10,11 @@ pub fn root() -> PathBuf {
     own.ancestors().nth(2).map(PathBuf::from).expect("xtask lies two folders below the root")
 }
 
+/// Where cargo puts what it builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into)
+}
+
 /// `cargo` with these arguments, in the root.
 pub fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
