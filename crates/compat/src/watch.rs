@@ -10,7 +10,7 @@ use futures_util::stream;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
 use proto::mvccpb::Event;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tonic::client::Grpc;
@@ -88,6 +88,9 @@ struct Stream {
     /// Answers to progress requests.
     progress: Vec<WatchResponse>,
     created: Vec<WatchResponse>,
+    /// Ended by a compaction and not cancelled: cancelling has an answer once more.
+    ended: BTreeSet<i64>,
+    again: Vec<WatchResponse>,
 }
 
 impl Stream {
@@ -119,7 +122,8 @@ impl Stream {
             }
         });
         let (watchers, progress, created) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Stream { out, answers, member, watchers, progress, created })
+        let (ended, again) = (BTreeSet::new(), Vec::new());
+        Ok(Stream { out, answers, member, watchers, progress, created, ended, again })
     }
 
     async fn next(&mut self, deadline: Instant) -> Result<(), String> {
@@ -130,7 +134,12 @@ impl Stream {
             self.created.push(answer);
         } else if answer.watch_id == -1 && answer.events.is_empty() && !answer.canceled {
             self.progress.push(answer);
+        } else if answer.canceled && self.ended.remove(&answer.watch_id) {
+            self.again.push(answer);
         } else if let Some(watcher) = self.watchers.get_mut(&answer.watch_id) {
+            if answer.compact_revision != 0 {
+                self.ended.insert(answer.watch_id);
+            }
             watcher.take(answer)?;
         } else {
             return Err(format!("a response for a watcher that is not there: {answer:?}"));
@@ -205,16 +214,20 @@ impl Streams {
                 stream.settle(&self.log).await?;
                 let known = stream.watchers.get(&cancel.watch_id).is_some_and(|watcher| watcher.end.is_none());
                 stream.post(request).await?;
+                while stream.ended.contains(&cancel.watch_id) {
+                    stream.next(deadline).await?;
+                }
                 while known && stream.watchers[&cancel.watch_id].end.is_none() {
                     stream.next(deadline).await?;
                 }
-                Ok(Vec::new())
+                Ok(std::mem::take(&mut stream.again))
             }
             Some(RequestUnion::ProgressRequest(_)) => {
                 stream.settle(&self.log).await?;
                 // Excluded: progress-unsynced.
                 let alive: Vec<&Watched> = stream.watchers.values().filter(|watcher| watcher.end.is_none()).collect();
-                if alive.is_empty()
+                if !stream.ended.is_empty()
+                    || alive.is_empty()
                     || alive.iter().any(|watcher| watcher.from != 0 && watcher.asked.start_revision != 0)
                 {
                     return Ok(Vec::new());

@@ -89,6 +89,9 @@ pub struct Hub<D: Disk> {
 #[derive(Debug, Default)]
 struct Stream {
     next_id: WatchId,
+    /// Watches that a compaction has ended and the client has not cancelled:
+    /// as in etcd, their ids stay taken until then.
+    ended: BTreeSet<WatchId>,
     in_flight: usize,
     in_flight_bytes: usize,
 }
@@ -199,7 +202,7 @@ impl<D: Disk> Hub<D> {
             return self.refuse(stream, REASON_COMPACTED);
         }
         let watch_id = if request.watch_id == 0 {
-            while self.watchers.contains_key(&(stream, state.next_id)) {
+            while self.watchers.contains_key(&(stream, state.next_id)) || state.ended.contains(&state.next_id) {
                 state.next_id += 1;
             }
             state.next_id += 1;
@@ -208,7 +211,7 @@ impl<D: Disk> Hub<D> {
             request.watch_id
         };
         let id = (stream, watch_id);
-        if self.watchers.contains_key(&id) {
+        if self.watchers.contains_key(&id) || state.ended.contains(&watch_id) {
             return self.refuse(stream, REASON_DUPLICATE_ID);
         }
         let present = self.view.revision();
@@ -240,19 +243,21 @@ impl<D: Disk> Hub<D> {
 
     /// A client ends a watch. An unknown id has no answer.
     pub fn cancel(&mut self, stream: StreamId, watch_id: WatchId) {
-        if self.forget((stream, watch_id)) {
+        let ended = self.streams.get_mut(&stream).is_some_and(|state| state.ended.remove(&watch_id));
+        if ended || self.forget((stream, watch_id)) {
             let revision = self.view.revision();
             self.send(stream, Response { watch_id, revision, canceled: true, ..Response::default() });
         }
     }
 
     /// A client asks how far its stream is. Answered only if every watcher of
-    /// the stream is synced and none starts in the future; else dropped, as
-    /// etcd does.
+    /// the stream is synced, none starts in the future and none was ended by a
+    /// compaction without being cancelled; else dropped, as etcd does.
     pub fn progress(&mut self, stream: StreamId) {
         let present = self.view.revision();
         let mut watchers = self.watchers.range((stream, WatchId::MIN)..=(stream, WatchId::MAX)).peekable();
-        if watchers.peek().is_none() {
+        let ended = self.streams.get(&stream).is_some_and(|state| !state.ended.is_empty());
+        if ended || watchers.peek().is_none() {
             return;
         }
         if watchers.all(|(id, watcher)| !self.behind.contains(id) && watcher.cursor <= present + 1) {

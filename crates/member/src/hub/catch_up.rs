@@ -124,6 +124,9 @@ impl<D: Disk> Hub<D> {
     fn end_compacted(&mut self, id: WatcherId, compacted: i64) {
         assert!(self.forget(id), "watcher {id:?} exists");
         let (stream, watch_id): (_, WatchId) = id;
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.ended.insert(watch_id);
+        }
         let response = Response { watch_id, canceled: true, compact_revision: compacted, ..Response::default() };
         self.send(stream, response);
     }

@@ -171,6 +171,26 @@ fn a_compaction_ends_a_watch_that_lags_behind_it() {
 }
 
 #[test]
+fn the_id_of_a_watch_that_a_compaction_ended_is_taken_until_it_is_cancelled() {
+    let mut story = Story::begins();
+    for _ in 0..9 {
+        story.put("a", "x");
+    }
+    story.compact(8);
+    story.watch(pb::WatchCreateRequest { watch_id: 5, ..watch("a", "", 2) });
+    story.catch_up();
+    assert!(story.heard().contains(&"1: watch 5 canceled at 0 compacted 8".to_owned()));
+    story.watch(pb::WatchCreateRequest { watch_id: 5, ..watch("a", "", 0) });
+    let heard = story.heard();
+    assert!(heard.len() == 1 && heard[0].contains("duplicate watch ID"), "{heard:?}");
+    story.hub.cancel(STREAM, 5);
+    story.listen();
+    assert_eq!(story.heard(), ["1: watch 5 canceled at 10"]);
+    story.watch(pb::WatchCreateRequest { watch_id: 5, ..watch("a", "", 0) });
+    assert_eq!(story.heard(), ["1: watch 5 created at 10"]);
+}
+
+#[test]
 fn a_compaction_does_not_concern_a_watch_that_is_synced_or_waits() {
     let mut story = Story::begins();
     story.watch(watch("a", "", 0));
