@@ -52,7 +52,8 @@ impl Grammar {
 
     fn watch_id(&mut self) -> i64 {
         if self.one_in(15) {
-            return self.absurd();
+            // Excluded: watch-id-minus-one.
+            return Some(self.absurd()).filter(|&id| id != -1).unwrap_or(i64::MIN);
         }
         self.chance.i64(0..12)
     }
