@@ -148,6 +148,7 @@ fn core_config(config: &Config, identity: Identity, seed: u64) -> member::core::
     raft.heartbeat_ticks = 1;
     raft.pre_vote = config.pre_vote;
     raft.check_quorum = true;
+    raft.lazy_commits = true;
     // Less than a peer's queue takes, so that a member far behind is not told
     // of the same entries again and again.
     raft.inflight_bytes_max = IN_FLIGHT_BYTES_MAX;

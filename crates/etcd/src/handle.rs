@@ -16,13 +16,13 @@ use crate::run::inbox::Inbox;
 use crate::run::keeper_loop::KeeperInput;
 use crate::run::waiters::AllWaiters;
 use arc_swap::ArcSwap;
-use crossbeam_channel::Sender;
 use disk::OsDisk;
 use member::core::{Input, Proposal, Status, TurnedBack};
 use member::ids::{IdMaker, MemberId, RequestId};
 use prost::Message;
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use store::{Header, Refusal, Reply};
@@ -265,6 +265,11 @@ impl Handle {
             Ok(false) => Err(Unavailable::Stopped.into()),
             Err(_) => Err(Unavailable::TransferTimeout.into()),
         }
+    }
+
+    /// Runs `work`, and what it asks of Core together afterwards.
+    pub fn gather<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.0.inbox.gather(work)
     }
 
     /// A new watch stream.

@@ -8,6 +8,7 @@ pub mod boot;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub(crate) mod edge;
 pub mod flags;
 pub mod grpc;
 pub(crate) mod handle;

@@ -1,13 +1,14 @@
 //! The ports of clients: HTTP/2 (gRPC) and HTTP/1 on one port, told apart by the first bytes.
 //!
 //! ```text
-//!   accept ─▶ task per connection ─▶ first bytes ─┬─ "PRI * HTTP/2.0" ─▶ grpc
-//!                                                 └─ anything else ────▶ HTTP/1: http
+//!   accept ─▶ edge: task per connection ─▶ first bytes ─┬─ "PRI * HTTP/2.0" ─▶ grpc
+//!                                                       └─ anything else ────▶ HTTP/1: http
 //! ```
 //!
 //! Accepting never waits for a client. A client that does not say what it speaks is given up after a while, and only
 //! so many may be undecided at once.
 
+use crate::edge::Edge;
 use crate::grpc::{self, Limits};
 use crate::handle::Handle;
 use crate::http::{Listener, answer_on};
@@ -21,7 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -41,7 +42,7 @@ const HTTP2: &[u8] = b"PRI * HTTP/2.0";
 const OVERHEAD_BYTES: usize = 512 * 1024;
 
 /// Serves clients until `stopped` says true or its sender has gone.
-pub async fn serve(listener: TcpListener, handle: Handle, stopped: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, edge: Arc<Edge>, handle: Handle, stopped: watch::Receiver<bool>) {
     let settings = handle.settings();
     let limits = Limits {
         message_bytes_max: settings.max_request_bytes + OVERHEAD_BYTES,
@@ -50,12 +51,14 @@ pub async fn serve(listener: TcpListener, handle: Handle, stopped: watch::Receiv
     };
     until_ready(&handle, stopped.clone()).await;
     let router = Arc::new(Router::new(handle.clone()));
-    accept(listener, limits.handshake_timeout, stopped, move |accepted, stopped| {
+    accept(listener, &edge, limits.handshake_timeout, stopped, move |accepted, stopped| {
         let (router, handle) = (router.clone(), handle.clone());
         async move {
             let Accepted { stream, first, is_http2 } = accepted;
             if is_http2 {
-                grpc::serve_connection(stream, first, router, limits, until(stopped)).await;
+                let mut serving = pin!(grpc::serve_connection(stream, first, router, limits, until(stopped)));
+                // What a client asks in one breath, Core hears as one.
+                poll_fn(|context| handle.gather(|| serving.as_mut().poll(context))).await;
             } else {
                 serve_http1(Prefixed { first, stream }, Listener::Client, handle, stopped).await;
             }
@@ -65,8 +68,8 @@ pub async fn serve(listener: TcpListener, handle: Handle, stopped: watch::Receiv
 }
 
 /// Serves `/metrics`, `/health` and the probes (`--listen-metrics-urls`) likewise.
-pub async fn serve_http(listener: TcpListener, handle: Handle, stopped: watch::Receiver<bool>) {
-    accept(listener, Limits::default().handshake_timeout, stopped, move |accepted, stopped| {
+pub async fn serve_http(listener: TcpListener, edge: Arc<Edge>, handle: Handle, stopped: watch::Receiver<bool>) {
+    accept(listener, &edge, Limits::default().handshake_timeout, stopped, move |accepted, stopped| {
         let handle = handle.clone();
         async move {
             let stream = Prefixed { first: accepted.first, stream: accepted.stream };
@@ -85,6 +88,7 @@ struct Accepted {
 
 async fn accept<F, S>(
     listener: TcpListener,
+    edge: &Edge,
     patience: Duration,
     stopped: watch::Receiver<bool>,
     serve: impl Fn(Accepted, watch::Receiver<bool>) -> F + Clone + Send + 'static,
@@ -113,7 +117,7 @@ async fn accept<F, S>(
             continue;
         };
         let (serve, stopped) = (serve.clone(), stopped.clone());
-        tokio::spawn(async move {
+        let placed = edge.serve(stream, move |stream| async move {
             // Answers are small and awaited; a socket that cannot be told so still works.
             let _slower = stream.set_nodelay(true);
             let decided = tokio::time::timeout(patience, decide(stream)).await;
@@ -122,6 +126,9 @@ async fn accept<F, S>(
                 serve(accepted, stopped).await;
             }
         });
+        if let Err(error) = placed {
+            tracing::warn!(%error, "cannot hand over a client's connection");
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use member::core::Input;
 use member::hub;
 use member::ids::IdMaker;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
@@ -79,14 +79,14 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.born_ms)));
     let (status_sender, status) = watch::channel(Arc::new(core.status()));
     let numbers = Arc::new(ArcSwap::from_pointee(core.status()));
+    let owes_commits = Arc::new(AtomicBool::new(false));
     let open_streams = Arc::new(AtomicUsize::new(0));
     let (roster_changed, roster_changes) = watch::channel(0);
-    let (log_sender, log_jobs) = crossbeam_channel::unbounded();
-    let (store_sender, store_jobs) = crossbeam_channel::unbounded();
-    let (sync_sender, sync_jobs) = crossbeam_channel::unbounded();
-    let (synced_sender, synced) = crossbeam_channel::unbounded();
-    let (hub_sender, hub_inputs) = crossbeam_channel::unbounded();
-    let (keeper_sender, keeper_inputs) = crossbeam_channel::unbounded();
+    let (log_sender, log_jobs) = mpsc::channel();
+    let (store_sender, store_jobs) = mpsc::channel();
+    let (sync_sender, sync_jobs) = mpsc::channel();
+    let (hub_sender, hub_inputs) = mpsc::channel();
+    let (keeper_sender, keeper_inputs) = mpsc::channel();
 
     let (removed, removed_changes) = watch::channel(false);
     // Links to other members have a thread of their own: a message wakes it
@@ -123,21 +123,23 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
             let _ = links.block_on(links_stopped);
         }),
     );
+    let (sync_fatal, synced_sender) = (fatal.clone(), store_sender.clone());
     let below = core_loop::Below {
-        inbox: inbox.clone(),
         log: log_sender,
         store: store_sender,
         keeper: keeper_sender.clone(),
         peers: peers.clone(),
         waiters: waiters.clone(),
+        owes_commits: owes_commits.clone(),
         numbers: numbers.clone(),
         status: status_sender,
     };
     let tick = settings.heartbeat_interval;
-    spawn("core", Box::new(move || core_loop::drive(core, below, tick)));
+    inbox.open(core_loop::Driver::new(core, below));
+    let core_inbox = inbox.clone();
+    spawn("core", Box::new(move || core_loop::drive(&core_inbox, tick)));
 
-    let sync_fatal = fatal.clone();
-    spawn("sync", Box::new(move || store_loop::drive_syncs(sync_jobs, synced_sender, sync_fatal)));
+    spawn("sync", Box::new(move || store_loop::drive_syncs(&sync_jobs, &synced_sender, &sync_fatal)));
 
     let (log_inbox, log_fatal) = (inbox.clone(), fatal.clone());
     spawn("log", Box::new(move || log_loop::drive(log, log_jobs, log_inbox, log_fatal)));
@@ -150,13 +152,14 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         streams: open_streams.clone(),
         keeper: keeper_sender.clone(),
         inbox: inbox.clone(),
+        owes_commits,
         roster_changed,
         fatal: fatal.clone(),
         syncs: sync_sender,
         sync_every: birth.snapshot_count.max(1),
         own_ids: identity.member_id & 0xffff,
     };
-    spawn("store", Box::new(move || store_loop::drive(store, store_jobs, synced, around)));
+    spawn("store", Box::new(move || store_loop::drive(store, &store_jobs, around)));
 
     let hub_settings = hub::Settings {
         progress_interval_ms: birth.watch_progress_interval.as_millis() as u64,

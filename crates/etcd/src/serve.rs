@@ -2,31 +2,28 @@
 
 use crate::boot::{self, Booted};
 use crate::config::{Config, Url};
+use crate::edge::Edge;
 use crate::handle::Handle;
 use crate::run::{self, Birth, Running};
 use crate::{clock, cluster, listen};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// Threads of the edge. The owners' loops have threads of their own.
-const EDGE_THREADS: usize = 2;
 /// How long open requests may take once the member stops.
 const DRAIN: Duration = Duration::from_millis(500);
 
 /// Runs a member until a signal, or until it is removed from its cluster; returns the exit code.
 pub fn main(config: &Config) -> i32 {
     end_process_on_panic();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(EDGE_THREADS)
-        .thread_name("edge")
-        .enable_all()
-        .build()
-    {
+    // This thread keeps house: it accepts, publishes and waits for signals.
+    // Connections live on the edge's threads, the owners' loops on their own.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("cannot start the edge's threads: {error}")),
+        Err(error) => return fail(&format!("cannot start polling: {error}")),
     };
     match runtime.block_on(live(config, runtime.handle())) {
         Ok(signal) => {
@@ -95,13 +92,15 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
         born_ms: clock::unix_ms(),
     };
     let running = run::start(disk, opened, birth, runtime);
+    let edge = Edge::start().map_err(|error| format!("cannot start the edge's threads: {error}"))?;
+    let edge = Arc::new(edge);
     let (stop, stopped) = watch::channel(false);
     let handle = running.handle.clone();
     for listener in peer_listeners {
         running.links.spawn(handle.peers().clone().serve(listener));
     }
     for listener in metrics_listeners {
-        runtime.spawn(listen::serve_http(listener, handle.clone(), stopped.clone()));
+        runtime.spawn(listen::serve_http(listener, edge.clone(), handle.clone(), stopped.clone()));
     }
     runtime.spawn(cluster::follow_roster(handle.clone(), running.roster_changes.clone()));
     runtime.spawn(cluster::keep_version(handle.clone()));
@@ -109,7 +108,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
         running.campaign();
     }
     let signal = tokio::select! {
-        () = serve_clients(config, handle.clone(), client_listeners, &stopped) => {
+        () = serve_clients(config, &edge, handle.clone(), client_listeners, &stopped) => {
             unreachable!("clients are served until the member stops")
         }
         _ = interrupt.recv() => Some(SignalKind::interrupt()),
@@ -135,7 +134,13 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
 
 /// Publishes this member, then serves for ever. Connections made earlier wait
 /// in the accept queue, as with etcd.
-async fn serve_clients(config: &Config, handle: Handle, listeners: Vec<TcpListener>, stopped: &watch::Receiver<bool>) {
+async fn serve_clients(
+    config: &Config,
+    edge: &Arc<Edge>,
+    handle: Handle,
+    listeners: Vec<TcpListener>,
+    stopped: &watch::Receiver<bool>,
+) {
     cluster::publish(&handle, &config.name, &config.advertise_client_urls).await;
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -145,7 +150,7 @@ async fn serve_clients(config: &Config, handle: Handle, listeners: Vec<TcpListen
             address,
             "serving client traffic insecurely; this is strongly discouraged!"
         );
-        serving.spawn(listen::serve(listener, handle.clone(), stopped.clone()));
+        serving.spawn(listen::serve(listener, edge.clone(), handle.clone(), stopped.clone()));
     }
     tracing::info!("ready to serve client requests");
     while serving.join_next().await.is_some() {}

@@ -61,6 +61,9 @@ pub enum Input {
     Transfer(MemberId),
     /// Become leader if possible.
     Campaign,
+    /// Nothing else has come for a moment: others shall hear of commits that
+    /// were put off.
+    TellCommits,
 }
 
 /// What Store says after a batch.
@@ -254,6 +257,7 @@ impl Core {
             Input::SnapshotSent(id, ok) => self.raft.report_snapshot(id, ok),
             Input::Transfer(to) => self.raft.transfer_leader(to),
             Input::Campaign => self.raft.campaign(),
+            Input::TellCommits => self.raft.tell_commits(),
         }
     }
 
@@ -330,6 +334,12 @@ impl Core {
     /// Whether reads are confirmed and wait only for Store to apply.
     pub fn waits_for_applied(&self) -> bool {
         self.reads.wait_for_applied()
+    }
+
+    /// Whether others have not heard of a commit yet: [`Input::TellCommits`] is
+    /// due if nothing else comes soon.
+    pub fn owes_commits(&self) -> bool {
+        self.raft.owes_commits()
     }
 
     /// raft's own, longer status.

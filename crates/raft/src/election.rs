@@ -193,6 +193,8 @@ impl Raft {
             uncommitted_bytes: 0,
             heartbeat_elapsed: 0,
             broadcast: true,
+            tell_commits: false,
+            owes_commits: false,
             heartbeat: false,
         }));
         let first = Entry { term: self.term, index: last + 1, ..Entry::default() };

@@ -93,6 +93,10 @@ pub struct Config {
     pub pre_vote: bool,
     /// A leader that does not hear a quorum steps down, and votes are refused while a leader is heard.
     pub check_quorum: bool,
+    /// A commit alone is not sent at once: it goes with the next entries, with a heartbeat, or when the driver says so
+    /// ([`Raft::tell_commits`]). Whoever has handed on a proposal is told at once, and so is everyone while the leader's
+    /// own disk lags.
+    pub lazy_commits: bool,
     /// The source of all chance in this value.
     pub seed: u64,
 }
@@ -110,6 +114,7 @@ impl Config {
             uncommitted_bytes_max: usize::MAX,
             pre_vote: true,
             check_quorum: true,
+            lazy_commits: false,
             seed,
         }
     }

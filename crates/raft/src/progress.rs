@@ -82,6 +82,8 @@ pub(crate) struct Progress {
     paused: bool,
     /// The highest commit the member has been told, as far as it can use it.
     sent_commit: Index,
+    /// The last entry that the member itself has asked for: its clients wait to hear that it is committed.
+    pub(crate) asked: Index,
     in_flight: InFlight,
 }
 
@@ -95,6 +97,7 @@ impl Progress {
             learner,
             paused: false,
             sent_commit: 0,
+            asked: 0,
             in_flight: InFlight { sent: VecDeque::new(), bytes: 0, messages_max, bytes_max },
         }
     }
@@ -174,6 +177,11 @@ impl Progress {
 
     pub(crate) fn told_commit(&mut self, commit: Index) {
         self.sent_commit = commit;
+    }
+
+    /// Whether the member waits for a commit that it has not been told.
+    pub(crate) fn waits_for_commit(&self) -> bool {
+        self.asked > self.sent_commit
     }
 
     /// Whether telling `commit` would let the member commit more than it can so far.

@@ -70,6 +70,7 @@ impl Raft {
         if !broadcast && !heartbeat {
             return;
         }
+        leader.owes_commits &= !broadcast;
         let peers: Vec<MemberId> = leader.progress.keys().copied().filter(|id| *id != self.config.id).collect();
         for to in peers {
             if broadcast {
@@ -79,15 +80,40 @@ impl Raft {
                 self.send_heartbeat(to);
             }
         }
+        if let State::Leader(leader) = &mut self.state {
+            leader.tell_commits &= !broadcast;
+        }
+    }
+
+    /// Whether a commit was put off, see [`crate::Config::lazy_commits`].
+    pub fn owes_commits(&self) -> bool {
+        matches!(&self.state, State::Leader(leader) if leader.owes_commits)
+    }
+
+    /// Commits that were put off go with the next output.
+    pub fn tell_commits(&mut self) {
+        if let State::Leader(leader) = &mut self.state
+            && leader.owes_commits
+        {
+            leader.tell_commits = true;
+            leader.broadcast = true;
+        }
     }
 
     /// Sends what there is and what limits allow; if only the commit is news, that.
     fn stream_to(&mut self, to: MemberId) {
         while self.send_append(to, false) {}
         let commit = self.commit;
-        if let State::Leader(leader) = &self.state
-            && leader.progress.get(&to).is_some_and(|peer| peer.can_bump_commit(commit))
-        {
+        let lazy = self.config.lazy_commits && self.tail.durable() >= commit;
+        let State::Leader(leader) = &mut self.state else {
+            return;
+        };
+        let Some(peer) = leader.progress.get(&to).filter(|peer| peer.can_bump_commit(commit)) else {
+            return;
+        };
+        if lazy && !leader.tell_commits && !peer.waits_for_commit() {
+            leader.owes_commits = true;
+        } else {
             self.send_append(to, true);
         }
     }

@@ -54,6 +54,10 @@ pub(crate) struct Leader {
     pub(crate) heartbeat_elapsed: u32,
     /// Entries or a commit wait to be sent with the next output.
     pub(crate) broadcast: bool,
+    /// Commits that were put off go with the next output.
+    pub(crate) tell_commits: bool,
+    /// Somebody has not been told of a commit.
+    pub(crate) owes_commits: bool,
     /// Heartbeats wait to be sent with the next output.
     pub(crate) heartbeat: bool,
 }

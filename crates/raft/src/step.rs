@@ -217,7 +217,16 @@ impl Raft {
             return Ok(());
         }
         match &self.state {
-            State::Leader(_) => self.append_proposed(entries).map_err(ProposeError::Dropped),
+            State::Leader(_) => {
+                self.append_proposed(entries).map_err(ProposeError::Dropped)?;
+                let last = self.tail.last_index();
+                if let State::Leader(leader) = &mut self.state
+                    && let Some(peer) = leader.progress.get_mut(&from)
+                {
+                    peer.asked = last;
+                }
+                Ok(())
+            }
             State::Follower { leader } if *leader != NO_MEMBER => {
                 let mut message = Message::new(MessageKind::Prop, *leader);
                 message.from = from;

@@ -104,6 +104,7 @@ impl Member {
         raft.heartbeat_ticks = 1;
         raft.pre_vote = true;
         raft.check_quorum = true;
+        raft.lazy_commits = true;
         let core = Config {
             raft,
             catch_up_entries: habits.catch_up_entries,
@@ -244,6 +245,9 @@ impl Member {
             self.synced = if self.breaks(Mutant::LogForgetsEarly) { applied } else { self.store.sync()? };
             self.core.step(Input::Synced(self.synced));
             self.store.sweep(1 << 20)?;
+        }
+        if self.store_jobs.is_empty() && self.core.owes_commits() {
+            self.core.step(Input::TellCommits);
         }
         Ok(done)
     }

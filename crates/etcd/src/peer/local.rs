@@ -14,6 +14,10 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait Local: Send + Sync + 'static {
     /// A message for raft. Must not block.
     fn deliver(&self, message: Message);
+    /// Runs `work`, which delivers messages that belong together. Must not block.
+    fn gather(&self, work: &mut dyn FnMut()) {
+        work();
+    }
     /// Messages to this member are being lost. Must not block.
     fn unreachable(&self, id: u64);
     /// How sending a snapshot ended. Must not block.

@@ -9,7 +9,8 @@
 //! unreachable), let appends hold up heartbeats (they have streams of their own), believe a length before the bytes are
 //! here, or look inside an entry.
 //!
-//! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream, [`remote`]
+//! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream,
+//! [`line`] the connection behind it, [`remote`]
 //! one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of it, `server` what it asks of us.
 
 mod chunks;
@@ -17,6 +18,7 @@ mod client;
 pub mod frame;
 mod io;
 mod lease;
+mod line;
 mod local;
 mod outbox;
 mod pipeline;
@@ -181,6 +183,11 @@ impl Peers {
     /// Sends what Core has decided. Never waits. What cannot go out is dropped and reported as unreachable.
     pub fn send(&self, messages: &mut Vec<Message>) {
         let remotes = self.inner.remotes.load();
+        line::about_to_push(|| self.queue(&remotes, messages));
+        remotes.members.values().for_each(|remote| remote.push());
+    }
+
+    fn queue(&self, remotes: &Remotes, messages: &mut Vec<Message>) {
         for message in messages.drain(..) {
             let to = message.to;
             let Some(remote) = remotes.members.get(&to).or_else(|| remotes.strangers.get(&to)) else {

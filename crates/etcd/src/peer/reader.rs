@@ -121,18 +121,22 @@ async fn read(inner: &Inner, remote: &Remote, kind: StreamKind, mut body: Incomi
         };
         count(&remote.counters.received_bytes, chunk.len());
         decoder.push(chunk);
-        loop {
-            match decoder.next() {
-                Ok(Some(Received::Message(message))) => {
-                    let kind = message.kind;
-                    if let Err(rejected) = inner.deliver(message) {
-                        tracing::warn!("remote-peer-id" = %hex(remote.id), ?kind, error = %rejected, "failed to process Raft message");
-                    }
-                }
-                Ok(Some(Received::Heartbeat)) => {}
-                Ok(None) => break,
-                Err(error) => return error.into(),
-            }
+        let mut read = Ok(());
+        inner.local.gather(&mut || read = deliver_all(inner, remote, &mut decoder));
+        if let Err(error) = read {
+            return error.into();
         }
     }
+}
+
+/// Delivers the messages that are whole by now.
+fn deliver_all(inner: &Inner, remote: &Remote, decoder: &mut Decoder) -> Result<(), FrameError> {
+    while let Some(received) = decoder.next()? {
+        let Received::Message(message) = received else { continue };
+        let kind = message.kind;
+        if let Err(rejected) = inner.deliver(message) {
+            tracing::warn!("remote-peer-id" = %hex(remote.id), ?kind, error = %rejected, "failed to process Raft message");
+        }
+    }
+    Ok(())
 }

@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use super::client::set;
 use super::frame::{Decoder, FRAME_BYTES_MAX, Received, StreamKind};
 use super::io::Timed;
+use super::line::{Ended, Line};
 use super::local::LeaseError;
 use super::outbox::StreamBody;
 use super::snapshot::Storing;
@@ -68,18 +69,28 @@ pub(super) async fn serve(peers: Peers, listener: TcpListener) {
     }
 }
 
-async fn serve_connection(peers: Peers, stream: TcpStream) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn serve_connection(peers: Peers, stream: TcpStream) -> Ended {
     let io = TokioIo::new(Timed::new(stream, peers.inner.timeouts.write)?);
+    let line = Line::new(peers.inner.runtime.clone());
+    let weak = Arc::downgrade(&line);
     let service = service_fn(move |request| {
-        let peers = peers.clone();
-        async move { Ok::<_, Infallible>(answer(&peers, request).await) }
+        let (peers, line) = (peers.clone(), weak.upgrade());
+        async move {
+            // Requests are answered only while the line is there.
+            let answer = match line {
+                Some(line) => answer(&peers, &line, request).await,
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    Ok(http.serve_connection(io, service).await?)
+    let connection = http.serve_connection(io, service);
+    line.run(async { Ok(connection.await?) }).await
 }
 
-async fn answer(peers: &Peers, request: Request<Incoming>) -> Answer {
+async fn answer(peers: &Peers, line: &Arc<Line>, request: Request<Incoming>) -> Answer {
     let inner = &peers.inner;
     let path = request.uri().path().to_owned();
     let (want, answer) = match path.as_str() {
@@ -103,7 +114,7 @@ async fn answer(peers: &Peers, request: Request<Incoming>) -> Answer {
         match answer {
             Path::Pipeline => pipeline(peers, request).await,
             Path::Snapshot => snapshot(peers, request).await,
-            Path::Stream => stream(peers, &path, &request),
+            Path::Stream => stream(peers, line, &path, &request),
             Path::Probing => probing(),
             Path::Members => members(inner),
             Path::HashKv => hash_kv(inner, request).await,
@@ -235,10 +246,10 @@ async fn store(
 }
 
 /// A member dials the stream on which we shall write to it.
-fn stream(peers: &Peers, path: &str, request: &Request<Incoming>) -> Answer {
+fn stream(peers: &Peers, line: &Arc<Line>, path: &str, request: &Request<Incoming>) -> Answer {
     let inner = &peers.inner;
     let headers = request.headers();
-    let mut answer = open_stream(peers, path, headers);
+    let mut answer = open_stream(peers, line, path, headers);
     set(answer.headers_mut(), "x-server-version", version::SERVER);
     if answer.status() != StatusCode::OK {
         let status = answer.status().as_u16();
@@ -247,7 +258,7 @@ fn stream(peers: &Peers, path: &str, request: &Request<Incoming>) -> Answer {
     answer
 }
 
-fn open_stream(peers: &Peers, path: &str, headers: &HeaderMap) -> Answer {
+fn open_stream(peers: &Peers, line: &Arc<Line>, path: &str, headers: &HeaderMap) -> Answer {
     let inner = &peers.inner;
     if let Err(reason) = compatible(inner, headers) {
         return text(StatusCode::PRECONDITION_FAILED, reason);
@@ -269,7 +280,7 @@ fn open_stream(peers: &Peers, path: &str, headers: &HeaderMap) -> Answer {
     if header(headers, "x-raft-to") != Some(&hex(inner.identity.member_id)) {
         return text(StatusCode::PRECONDITION_FAILED, "to field mismatch");
     }
-    let (outbox, inbox) = remote.attach(kind);
+    let (outbox, inbox) = remote.attach(kind, line.clone());
     remote.activate();
     tracing::info!("stream-writer-type" = kind.title(), "remote-peer-id" = %hex(from), "established TCP streaming connection with remote peer");
     let on_end = remote::on_stream_end(remote.clone(), inner.local.clone(), kind, outbox);

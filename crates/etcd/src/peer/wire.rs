@@ -1,12 +1,16 @@
 //! Raft's messages as bytes: `raftpb`, by way of crate `proto`.
 //!
-//! Entries' data is shared with the received buffer on the way in and copied once, into the buffer that is sent, on the way
+//! Large entries' data is shared with the received buffer on the way in, and all is copied once, into the buffer that is sent, on the way
 //! out. What a message must be for raft to take it without surprise (known kinds, contiguous appends) is checked here.
 
 use bytes::Bytes;
 use prost::Message as _;
 use proto::raftpb;
 use raft::{ConfState, Entry, EntryKind, Message, MessageKind, Snapshot, SnapshotMeta};
+
+/// An entry of at most this many bytes is copied out of what was received: raft keeps entries for a while, and a small
+/// one must not keep a whole read buffer with it.
+const COPIED_BYTES_MAX: usize = 2048;
 
 /// Why received bytes are no message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +57,8 @@ pub(super) fn entry_to_wire(entry: &Entry) -> raftpb::Entry {
 fn entry_from_wire(entry: raftpb::Entry) -> Result<Entry, WireError> {
     let kind = EntryKind::try_from(entry.r#type)
         .map_err(|unknown| WireError::Unknown { what: "entry type", number: unknown.0 })?;
-    Ok(Entry { kind, term: entry.term, index: entry.index, data: entry.data })
+    let data = if entry.data.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&entry.data) } else { entry.data };
+    Ok(Entry { kind, term: entry.term, index: entry.index, data })
 }
 
 /// Reads one entry.

@@ -1,90 +1,142 @@
-//! The loop that drives Core. Its twin in the simulator is `sim/src/member.rs`;
-//! who changes one reads the other.
+//! What drives Core, one round at a time, and the thread that keeps its time.
+//! Its twin in the simulator is `sim/src/member.rs`; who changes one reads the
+//! other.
 
-use super::inbox::{Inbox, Waiting};
+use super::inbox::{Inbox, Turn, Waiting};
 use super::keeper_loop::KeeperInput;
 use super::log_loop::LogJob;
 use super::remarks::Remarks;
+use super::store_loop::StoreJob;
 use super::waiters::AllWaiters;
 use crate::peer::Peers;
 use arc_swap::ArcSwap;
-use crossbeam_channel::Sender;
-use member::core::{Apply, Core, Input, Outputs, Status};
+use member::core::{Core, Input, Outputs, Status};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Where Core's outputs go.
 pub struct Below {
-    pub inbox: Arc<Inbox>,
     pub log: Sender<LogJob>,
-    pub store: Sender<Apply>,
+    pub store: Sender<StoreJob>,
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
     pub waiters: Arc<AllWaiters>,
+    /// Others have not heard of a commit yet; Store's loop looks after it.
+    pub owes_commits: Arc<AtomicBool>,
     /// The present numbers.
     pub numbers: Arc<ArcSwap<Status>>,
     /// Told only when leader, role or term change: whoever listens is woken.
     pub status: watch::Sender<Arc<Status>>,
 }
 
-/// Runs until the inbox closes.
-pub fn drive(mut core: Core, below: Below, tick: Duration) {
-    let mut taken = Waiting::default();
-    let mut outputs = Outputs::default();
-    let mut next_tick = Instant::now() + tick;
-    let mut remarks = Remarks::default();
-    let mut shown = Arc::new(core.status());
-    below.numbers.store(shown.clone());
-    below.status.send_replace(shown.clone());
-    while below.inbox.take(&mut taken, next_tick, core.waits_for_applied()) {
-        let now = Instant::now();
-        if now >= next_tick {
-            core.step(Input::Tick);
-            // After a pause there is one tick, not a hundred: a member that
-            // slept does not know that others were silent.
-            next_tick = if now - next_tick > tick { now + tick } else { next_tick + tick };
-        }
+impl Drop for Below {
+    fn drop(&mut self) {
+        // The syncs of the revision log hold an end of Store's queue too, so
+        // it does not close by itself. A store that has gone needs no telling.
+        let _ = self.store.send(StoreJob::End);
+    }
+}
+
+/// Core and all that a round of it needs. The inbox sees to it that one thread
+/// at a time has it.
+pub struct Driver {
+    core: Core,
+    below: Below,
+    /// What the next round works on.
+    pub taken: Waiting,
+    outputs: Outputs,
+    shown: Arc<Status>,
+    remarks: Remarks,
+}
+
+impl Driver {
+    /// Shows the first numbers.
+    pub fn new(core: Core, below: Below) -> Driver {
+        let shown = Arc::new(core.status());
+        below.numbers.store(shown.clone());
+        below.status.send_replace(shown.clone());
+        Driver { core, below, taken: Waiting::default(), outputs: Outputs::default(), shown, remarks: Remarks::default() }
+    }
+
+    /// Steps Core through all that was taken and hands on what comes of it.
+    /// False when a loop below has gone: the member is stopping.
+    pub fn round(&mut self) -> bool {
+        let Driver { core, taken, outputs, .. } = self;
         taken.numbers.drain(..).for_each(|input| core.step(input));
         taken.messages.drain(..).for_each(|message| core.step(Input::Message(message)));
         taken.requests.drain(..).for_each(|input| core.step(input));
-        core.take(&mut outputs);
-        remarks.on_strange(&mut outputs.strange, now);
-        let status = core.status();
-        if status != *shown {
-            let leads = |status: &Status| (status.role == raft::Role::Leader).then_some(status.term);
-            if leads(&status) != leads(&shown) {
-                // Nobody counts lease time without knowing that it leads.
-                let _ = below.keeper.send(KeeperInput::Leads(leads(&status)));
-            }
-            let news = (status.leader, status.term, status.role) != (shown.leader, shown.term, shown.role);
-            shown = Arc::new(status);
-            below.numbers.store(shown.clone());
-            if news {
-                below.status.send_replace(shown.clone());
-            }
-        }
-        if !hand_on(&mut outputs, &below) {
+        core.take(outputs);
+        self.remarks.on_strange(&mut outputs.strange, Instant::now());
+        self.below.owes_commits.store(core.owes_commits(), Ordering::Relaxed);
+        self.show();
+        hand_on(&mut self.outputs, &self.below)
+    }
+
+    /// Whether Core waits for Store to apply something.
+    pub fn waits_for_applied(&self) -> bool {
+        self.core.waits_for_applied()
+    }
+
+    fn show(&mut self) {
+        let status = self.core.status();
+        if status == *self.shown {
             return;
+        }
+        let leads = |status: &Status| (status.role == raft::Role::Leader).then_some(status.term);
+        if leads(&status) != leads(&self.shown) {
+            // Nobody counts lease time without knowing that it leads.
+            let _ = self.below.keeper.send(KeeperInput::Leads(leads(&status)));
+        }
+        let what = |status: &Status| (status.leader, status.term, status.role);
+        let news = what(&status) != what(&self.shown);
+        self.shown = Arc::new(status);
+        self.below.numbers.store(self.shown.clone());
+        if news {
+            self.below.status.send_replace(self.shown.clone());
+        }
+    }
+}
+
+/// Core's own thread: ticks, and goes on where a passing thread has left work.
+/// Runs until the inbox closes.
+pub fn drive(inbox: &Inbox, tick: Duration) {
+    let mut next_tick = Instant::now() + tick;
+    loop {
+        let turn = inbox.wait(next_tick);
+        let now = Instant::now();
+        if now >= next_tick {
+            // After a pause there is one tick, not a hundred: a member that
+            // slept does not know that others were silent.
+            next_tick = if now - next_tick > tick { now + tick } else { next_tick + tick };
+            inbox.number(Input::Tick);
+        }
+        match turn {
+            Turn::Baton => inbox.work(),
+            Turn::Due => {}
+            Turn::Closed => return inbox.shut(),
         }
     }
 }
 
 /// False when a loop below has gone: the member is stopping.
 fn hand_on(outputs: &mut Outputs, below: &Below) -> bool {
-    // Others first: their disks may write while ours does.
-    if !outputs.messages.is_empty() {
-        below.peers.send(&mut outputs.messages);
-    }
     let mut alive = true;
+    // The own log is only woken; then this thread writes to the sockets of
+    // others, whose disks write while ours does.
     if !outputs.appends.is_empty() {
         alive &= below.log.send(LogJob::Append(std::mem::take(&mut outputs.appends))).is_ok();
     }
+    for apply in outputs.applies.drain(..) {
+        alive &= below.store.send(StoreJob::Apply(apply)).is_ok();
+    }
+    if !outputs.messages.is_empty() {
+        below.peers.send(&mut outputs.messages);
+    }
     if let Some(index) = outputs.release.take() {
         alive &= below.log.send(LogJob::Release(index)).is_ok();
-    }
-    for apply in outputs.applies.drain(..) {
-        alive &= below.store.send(apply).is_ok();
     }
     for id in outputs.reads.drain(..) {
         below.waiters.read(id, Ok(()));

@@ -2,12 +2,12 @@
 
 use super::fail::Fatal;
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use member::hub::{Hub, Response, Settings, StreamId};
 use proto::etcdserverpb::WatchCreateRequest;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 use store::Events;
 use tokio::sync::mpsc;
@@ -45,7 +45,9 @@ pub fn drive(settings: Settings, present: Arc<ArcSwap<View>>, inputs: Receiver<H
         let received = if hub.has_work() {
             inputs.try_recv().map_err(|error| error == TryRecvError::Disconnected)
         } else {
-            inputs.recv_deadline(next_look).map_err(|error| error == RecvTimeoutError::Disconnected)
+            inputs
+                .recv_timeout(next_look.saturating_duration_since(Instant::now()))
+                .map_err(|error| error == RecvTimeoutError::Disconnected)
         };
         let mut input = match received {
             Ok(input) => Some(input),

@@ -1,15 +1,34 @@
-//! Core's three inboxes, in order of rank: numbers, messages, requests.
+//! Core's three inboxes, in order of rank: numbers, messages, requests; and
+//! the rule of who works on them.
 //!
 //! What comes from below (durable, applied) never blocks and is never
 //! refused. At their bounds messages that raft repeats anyway are dropped and
 //! requests are turned away, so a slow disk makes a member slow, not deaf.
+//!
+//! *Who brings work does it.* Core belongs to whoever holds the baton, one
+//! thread at a time. A thread that puts something in while nobody holds it
+//! takes it and runs a round of Core itself: on an idle member a request
+//! reaches the disk and the wire without waking a thread. Whoever comes
+//! meanwhile leaves its work and goes. What has gathered during that round is
+//! handed to Core's own thread, so nobody is held for longer than
+//! [`ROUNDS_IN_PASSING`]; under load that thread works alone and every round takes all that waits.
 
+use super::core_loop::Driver;
 use member::core::{Applied, Input, Proposal};
 use member::ids::ReadId;
 use member::limits;
 use raft::{Message, MessageKind};
+use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+/// Rounds that a passing thread does before Core's own thread goes on.
+const ROUNDS_IN_PASSING: usize = 3;
+
+thread_local! {
+    /// This thread is within [`Inbox::gather`].
+    static GATHERING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// A request is turned away: too many wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +37,7 @@ pub struct Full;
 /// What waits for Core.
 #[derive(Debug, Default)]
 pub struct Waiting {
-    /// From Log and Store, and reports about peers.
+    /// From Log and Store, the clock, and reports about peers.
     pub numbers: Vec<Input>,
     /// From other members.
     pub messages: Vec<Message>,
@@ -26,15 +45,13 @@ pub struct Waiting {
     pub requests: Vec<Input>,
 }
 
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.numbers.is_empty() && self.messages.is_empty() && self.requests.is_empty()
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
     waiting: Waiting,
+    /// Somebody holds the baton, or it lies ready for Core's own thread.
+    taken: bool,
+    /// It lies ready for Core's own thread.
+    handed_over: bool,
     /// Core is waiting for Store to apply something.
     urgent: bool,
     closed: bool,
@@ -49,44 +66,72 @@ impl State {
             || !waiting.requests.is_empty()
             || waiting.numbers.iter().any(|input| self.urgent || !noted(input))
     }
+
+    /// Takes the baton if there is work that nobody does.
+    fn take_baton(&mut self) -> bool {
+        let take = !self.taken && !self.closed && self.has_work();
+        self.taken |= take;
+        take
+    }
+}
+
+/// What Core's own thread is woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The baton was handed over.
+    Baton,
+    /// The deadline has come.
+    Due,
+    /// The inbox is closed.
+    Closed,
 }
 
 /// The door to Core.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inbox {
     state: Mutex<State>,
     ready: Condvar,
+    /// Core and what it reaches; locked only by who holds the baton.
+    driver: Mutex<Option<Driver>>,
 }
 
 impl Inbox {
-    /// A number from below.
-    pub fn number(&self, input: Input) {
-        self.lock().waiting.numbers.push(input);
-        self.ready.notify_one();
+    /// Puts Core behind the door. What came before waits for it.
+    pub fn open(&self, driver: Driver) {
+        *self.driver.lock().expect("no thread panics with Core") = Some(driver);
+        self.work_if_any();
     }
 
-    /// Store has applied a batch. Core is woken only if it waits for that;
-    /// else it hears with the next input, or tick.
-    pub fn applied(&self, applied: Applied) {
+    /// A number from below.
+    pub fn number(&self, input: Input) {
+        self.put(|waiting| waiting.numbers.push(input));
+    }
+
+    /// The same, by a thread that has better things to do than to run Core.
+    pub fn number_in_passing(&self, input: Input) {
         let mut state = self.lock();
-        let wake = state.urgent || !applied.changes.is_empty();
-        state.waiting.numbers.push(Input::Applied(applied));
-        drop(state);
-        if wake {
+        state.waiting.numbers.push(input);
+        if state.take_baton() {
+            state.handed_over = true;
+            drop(state);
             self.ready.notify_one();
         }
     }
 
+    /// Store has applied a batch. That is work only if Core waits for it;
+    /// else it hears with the next input, or tick.
+    pub fn applied(&self, applied: Applied) {
+        self.number(Input::Applied(applied));
+    }
+
     /// A message from a peer.
     pub fn message(&self, message: Message) {
-        let mut state = self.lock();
         let bulky = matches!(message.kind, MessageKind::App | MessageKind::Prop);
-        if bulky && state.waiting.messages.len() >= limits::MESSAGES_MAX {
-            return;
-        }
-        state.waiting.messages.push(message);
-        drop(state);
-        self.ready.notify_one();
+        self.put(|waiting| {
+            if !bulky || waiting.messages.len() < limits::MESSAGES_MAX {
+                waiting.messages.push(message);
+            }
+        });
     }
 
     /// A command for the log.
@@ -110,14 +155,25 @@ impl Inbox {
     /// # Errors
     /// When too many wait already.
     pub fn request(&self, input: Input) -> Result<(), Full> {
-        let mut state = self.lock();
-        if state.waiting.requests.len() >= limits::PROPOSALS_MAX {
-            return Err(Full);
+        self.put(|waiting| {
+            if waiting.requests.len() >= limits::PROPOSALS_MAX {
+                return Err(Full);
+            }
+            waiting.requests.push(input);
+            Ok(())
+        })
+    }
+
+    /// Runs `work` and only then, in one round, Core for all that this thread
+    /// has put in meanwhile.
+    pub fn gather<R>(&self, work: impl FnOnce() -> R) -> R {
+        let outermost = !GATHERING.replace(true);
+        let done = work();
+        if outermost {
+            GATHERING.set(false);
+            self.work_if_any();
         }
-        state.waiting.requests.push(input);
-        drop(state);
-        self.ready.notify_one();
-        Ok(())
+        done
     }
 
     /// Nothing more will be taken.
@@ -126,24 +182,70 @@ impl Inbox {
         self.ready.notify_one();
     }
 
-    /// Waits until something is there or `deadline` has come, and swaps it
-    /// into `taken`, which must be empty. False once the inbox is closed.
-    ///
-    /// `urgent`: an [`Inbox::applied`] is worth waking up for.
-    pub fn take(&self, taken: &mut Waiting, deadline: Instant, urgent: bool) -> bool {
-        assert!(taken.is_empty(), "what was taken before has been worked on");
+    /// Core's own thread: waits until `deadline`, the baton or the end.
+    pub fn wait(&self, deadline: Instant) -> Turn {
         let mut state = self.lock();
-        state.urgent = urgent;
-        // What was only noted in passing does not keep Core from sleeping.
-        while !state.has_work() && !state.closed {
+        loop {
+            if state.closed {
+                return Turn::Closed;
+            }
+            if std::mem::take(&mut state.handed_over) {
+                return Turn::Baton;
+            }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO {
-                break;
+            if left.is_zero() {
+                return Turn::Due;
             }
             (state, _) = self.ready.wait_timeout(state, left).expect("no thread panics with the inbox");
         }
-        std::mem::swap(&mut state.waiting, taken);
-        !state.closed
+    }
+
+    /// Takes Core out, for good: its ends are dropped, and what is below stops.
+    pub fn shut(&self) {
+        let driver = self.driver.lock().expect("no thread panics with Core").take();
+        drop(driver);
+    }
+
+    fn put<R>(&self, put: impl FnOnce(&mut Waiting) -> R) -> R {
+        let mut state = self.lock();
+        let result = put(&mut state.waiting);
+        let mine = !GATHERING.get() && state.take_baton();
+        drop(state);
+        if mine {
+            self.work();
+        }
+        result
+    }
+
+    fn work_if_any(&self) {
+        let mine = self.lock().take_baton();
+        if mine {
+            self.work();
+        }
+    }
+
+    /// Runs a few rounds of Core. The caller has the baton; it is laid back if
+    /// nothing is left to do, else for Core's own thread.
+    pub fn work(&self) {
+        let mut driver = self.driver.lock().expect("no thread panics with Core");
+        let Some(driver) = driver.as_mut() else {
+            // Not there yet, or gone already.
+            self.lock().taken = false;
+            return;
+        };
+        for _ in 0..ROUNDS_IN_PASSING {
+            std::mem::swap(&mut self.lock().waiting, &mut driver.taken);
+            let lives = driver.round();
+            let mut state = self.lock();
+            state.closed |= !lives;
+            state.urgent = driver.waits_for_applied();
+            if state.closed || !state.has_work() {
+                state.taken = false;
+                return;
+            }
+        }
+        self.lock().handed_over = true;
+        self.ready.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,7 +1,6 @@
 //! The loop that drives Keeper: lease deadlines and what they propose.
 
 use super::inbox::Inbox;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use member::core::Proposal;
 use member::ids::{RequestId, Term};
 use member::keeper::{Keeper, Millis, NotLeading, Remaining};
@@ -9,6 +8,7 @@ use prost::Message;
 use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest, RequestHeader};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use store::{LeaseChange, LeaseId};
 use tokio::sync::oneshot;
@@ -54,7 +54,7 @@ pub fn drive(view: View, inputs: Receiver<KeeperInput>, around: Around) {
     let mut proposed: BTreeMap<RequestId, (LeaseId, Instant)> = BTreeMap::new();
     let mut next_look = born + LOOK;
     loop {
-        let received = inputs.recv_deadline(next_look);
+        let received = inputs.recv_timeout(next_look.saturating_duration_since(Instant::now()));
         let now = Instant::now();
         let now_ms = now.duration_since(born).as_millis() as Millis;
         match received {

@@ -36,6 +36,10 @@ impl Local for LocalMember {
         self.inbox.message(message);
     }
 
+    fn gather(&self, work: &mut dyn FnMut()) {
+        self.inbox.gather(work);
+    }
+
     fn unreachable(&self, id: u64) {
         self.inbox.number(Input::Unreachable(id));
     }

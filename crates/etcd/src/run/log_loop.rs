@@ -2,13 +2,13 @@
 
 use super::fail::{Fatal, Which};
 use super::inbox::Inbox;
-use crossbeam_channel::Receiver;
 use member::core::Input;
 use member::ids::Index;
 use member::limits;
 use member::log::Log;
 use raft::Append;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 /// Work for Log.
@@ -23,7 +23,8 @@ pub enum LogJob {
 /// Runs until Core has gone.
 pub fn drive(mut log: Log<disk::OsDisk>, jobs: Receiver<LogJob>, inbox: Arc<Inbox>, fatal: Fatal) {
     let mut batch: Vec<Append> = Vec::new();
-    while let Ok(job) = jobs.recv() {
+    let mut next = None;
+    while let Some(job) = next.take().or_else(|| jobs.recv().ok()) {
         let mut release = None;
         let mut bytes = take(job, &mut batch, &mut release);
         while bytes < limits::LOG_BATCH_BYTES_MAX
@@ -32,8 +33,12 @@ pub fn drive(mut log: Log<disk::OsDisk>, jobs: Receiver<LogJob>, inbox: Arc<Inbo
             bytes += take(more, &mut batch, &mut release);
         }
         let started = Instant::now();
-        match fatal.retry_while_full(Which::WriteAhead, || log.append(&batch)) {
-            Ok(Some(mark)) => inbox.number(Input::Appended(mark)),
+        let written = fatal.retry_while_full(Which::WriteAhead, || log.append(&batch));
+        next = jobs.try_recv().ok();
+        match written {
+            // The next batch does not wait for Core; an idle log runs it.
+            Ok(Some(mark)) if next.is_none() => inbox.number(Input::Appended(mark)),
+            Ok(Some(mark)) => inbox.number_in_passing(Input::Appended(mark)),
             Ok(None) => {}
             Err(fault) => return fatal.stop(&fault),
         }

@@ -1,4 +1,5 @@
-//! The loop that drives Store: apply, publish, tell, answer, in that order.
+//! The loop that drives Store: apply, publish, tell, answer, and tell Core, in
+//! that order.
 
 use super::fail::{Fatal, Which};
 use super::hub_loop::HubInput;
@@ -6,13 +7,13 @@ use super::inbox::Inbox;
 use super::keeper_loop::KeeperInput;
 use super::waiters::AllWaiters;
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, Sender, select};
 use disk::{DiskFile, OsDisk, OsFile};
 use member::core::{Applied, Apply, Input};
 use member::ids::{Index, RequestId};
 use member::{Fault, boot};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 use store::{Store, View};
 
@@ -20,13 +21,23 @@ use store::{Store, View};
 /// and the length.
 pub type Sync = (Arc<OsFile>, Index, u64);
 
+/// Work for Store.
+pub enum StoreJob {
+    /// From Core.
+    Apply(Apply),
+    /// This much of the revision log is durable.
+    Synced(Sync),
+    /// Core has gone.
+    End,
+}
+
 /// Runs syncs so that applying need not wait for them. Ends with the store.
-pub fn drive_syncs(jobs: Receiver<Sync>, done: Sender<Sync>, fatal: Fatal) {
+pub fn drive_syncs(jobs: &Receiver<Sync>, done: &Sender<StoreJob>, fatal: &Fatal) {
     while let Ok(job) = jobs.recv() {
         if let Err(source) = job.0.sync() {
             return fatal.stop(&Fault::Log { path: boot::dirs::STORE.to_owned(), source });
         }
-        if done.send(job).is_err() {
+        if done.send(StoreJob::Synced(job)).is_err() {
             return;
         }
     }
@@ -42,6 +53,8 @@ pub struct Around {
     pub streams: Arc<AtomicUsize>,
     pub keeper: Sender<KeeperInput>,
     pub inbox: Arc<Inbox>,
+    /// Others have not heard of a commit yet.
+    pub owes_commits: Arc<AtomicBool>,
     pub roster_changed: tokio::sync::watch::Sender<u64>,
     pub fatal: Fatal,
     pub syncs: Sender<Sync>,
@@ -56,6 +69,9 @@ pub struct Around {
 const SWEEP_BYTES: u64 = 512 << 10;
 /// Time between two goes of the sweep, if nothing else comes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
+/// When nothing else is committed for so long, others hear of what is: else the
+/// next entries tell them.
+const TELL_COMMITS: Duration = Duration::from_micros(500);
 /// How long the loop waits for work when there is no sweeping to do.
 const IDLE: Duration = Duration::from_secs(1);
 /// Bytes of entries after which the revision log is made durable, whatever
@@ -63,7 +79,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const SYNC_BYTES: u64 = 32 << 20;
 
 /// Runs until Core has gone.
-pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<Sync>, around: Around) {
+pub fn drive(mut store: Store<OsDisk>, jobs: &Receiver<StoreJob>, around: Around) {
     let (mut asked, _) = store.applied();
     let mut told = asked;
     let mut bytes = 0;
@@ -73,26 +89,31 @@ pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<S
         true
     }));
     loop {
-        let worked = select! {
-            recv(jobs) -> job => match job {
-                Ok(Apply::Entries(entries)) => {
-                    bytes += entries.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
-                    apply(&mut store, &entries, &around)
-                }
-                Ok(Apply::Restore(meta)) => restore(&mut store, &meta, &around),
-                Err(_) => break,
-            },
-            recv(synced) -> done => match done {
-                Ok((file, index, length)) => {
-                    store.note_synced(&file, index, length);
-                    Ok(())
-                }
-                Err(_) => break,
-            },
-            // Space is given back while nothing else is to be done.
-            default(if store.wants_sweep() { SWEEP_PAUSE } else { IDLE }) => {
-                if store.wants_sweep() { store.sweep(SWEEP_BYTES).map(|_| ()).map_err(Fault::from) } else { Ok(()) }
+        let patience = match () {
+            () if around.owes_commits.load(Ordering::Relaxed) => TELL_COMMITS,
+            () if store.wants_sweep() => SWEEP_PAUSE,
+            () => IDLE,
+        };
+        let worked = match jobs.recv_timeout(patience) {
+            Ok(StoreJob::Apply(Apply::Entries(entries))) => {
+                bytes += entries.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
+                apply(&mut store, &entries, &around)
             }
+            Ok(StoreJob::Apply(Apply::Restore(meta))) => restore(&mut store, &meta, &around),
+            Ok(StoreJob::Synced((file, index, length))) => {
+                store.note_synced(&file, index, length);
+                Ok(())
+            }
+            Err(RecvTimeoutError::Timeout) if around.owes_commits.load(Ordering::Relaxed) => {
+                around.inbox.number(Input::TellCommits);
+                Ok(())
+            }
+            // Space is given back while nothing else is to be done.
+            Err(RecvTimeoutError::Timeout) if store.wants_sweep() => {
+                store.sweep(SWEEP_BYTES).map(|_| ()).map_err(Fault::from)
+            }
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(StoreJob::End) | Err(RecvTimeoutError::Disconnected) => break,
         };
         if let Err(fault) = worked {
             return around.fatal.stop(&fault);
@@ -101,7 +122,7 @@ pub fn drive(mut store: Store<OsDisk>, jobs: Receiver<Apply>, synced: Receiver<S
         if durable > told {
             // The write-ahead log may forget what is durable here.
             told = durable;
-            around.inbox.number(Input::Synced(durable));
+            around.inbox.number_in_passing(Input::Synced(durable));
             tracing::debug!(index = durable, "saved snapshot");
         }
         let (applied, _) = store.applied();
@@ -138,10 +159,10 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
         let _ = around.keeper.send(KeeperInput::Leases(applied.leases));
     }
     let changes = applied.roster.iter().filter_map(boot::raft_change).collect();
-    around.inbox.applied(Applied { index: applied.index, changes });
     for (id, outcome) in applied.outcomes {
         around.waiters.outcome(id, outcome);
     }
+    around.inbox.applied(Applied { index: applied.index, changes });
     if !applied.roster.is_empty() {
         around.roster_changed.send_modify(|count| *count += 1);
     }
