@@ -58,7 +58,14 @@ impl Driver {
         let shown = Arc::new(core.status());
         below.numbers.store(shown.clone());
         below.status.send_replace(shown.clone());
-        Driver { core, below, taken: Waiting::default(), outputs: Outputs::default(), shown, remarks: Remarks::default() }
+        Driver {
+            core,
+            below,
+            taken: Waiting::default(),
+            outputs: Outputs::default(),
+            shown,
+            remarks: Remarks::default(),
+        }
     }
 
     /// Steps Core through all that was taken and hands on what comes of it.
