@@ -143,16 +143,14 @@ mod tests {
     use tokio::sync::mpsc;
 
     /// A connection that notes on which thread it takes each message.
-    fn noting(
+    async fn noting(
         mut messages: mpsc::UnboundedReceiver<u32>,
         noted: mpsc::UnboundedSender<(u32, std::thread::ThreadId)>,
-    ) -> impl Future<Output = Ended> + Send + 'static {
-        async move {
-            while let Some(message) = messages.recv().await {
-                noted.send((message, std::thread::current().id()))?;
-            }
-            Ok(())
+    ) -> Ended {
+        while let Some(message) = messages.recv().await {
+            noted.send((message, std::thread::current().id()))?;
         }
+        Ok(())
     }
 
     #[tokio::test]
