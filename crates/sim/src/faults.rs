@@ -33,10 +33,40 @@ pub enum Fault {
     BadDisk(usize),
     /// A member is asked to lead.
     Transfer(usize),
+    /// The process dies before or after one of the next things it gives out.
+    KillSoon(usize, u32),
+    /// The link between two members comes and goes so many times.
+    Flap(usize, usize, u32),
+    /// What one member sends another arrives only after so long.
+    Clog(usize, usize, Micros),
+    /// Connections between two members break: what is on its way is lost.
+    Reset(usize, usize),
+    /// Everything the disk is asked takes until then.
+    Stall(usize, Micros),
+    /// No room for another byte for so long.
+    FullDisk(usize, Micros),
+    /// Reads of the disk fail now and then; the process must end.
+    BadReads(usize),
+    /// Clients reach a member no more for so long; answers are lost.
+    ClientsCut(usize, Micros),
+    /// The wall clock is moved by so many milliseconds.
+    ClockStep(usize, i64),
+    /// From now on a tick takes so long.
+    ClockDrift(usize, Micros),
+    /// A member's clock stands still for so long; messages still come.
+    ClockFrozen(usize, Micros),
+    /// The disk is lost with all that is on it; the member is replaced.
+    DiskLost(usize),
+    /// Bits turn in what is written, until the member is replaced.
+    BitFlips(usize),
+    /// Writes land elsewhere, until the member is replaced.
+    Misdirected(usize),
+    /// The NOSPACE alarm is raised, or taken back.
+    Alarm(usize, bool),
 }
 
 /// Kinds of faults.
-const KINDS: usize = 13;
+const KINDS: usize = 28;
 
 /// How often faults come in a run.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +87,11 @@ impl Plan {
     /// No faults at all.
     pub fn none() -> Plan {
         Plan { every: Micros::MAX / 4, weights: [0; KINDS] }
+    }
+
+    /// Whether nothing goes wrong by itself.
+    pub fn is_none(&self) -> bool {
+        self.weights == [0; KINDS]
     }
 
     /// Whether a member loses power while it installs the snapshot that has
@@ -83,6 +118,7 @@ impl Plan {
             at = at.saturating_sub(weight);
             here
         });
+        let other = |rng: &mut Rng| (one + rng.usize(1..count.max(2))) % count;
         match kind.expect("some weight holds it") {
             0 => Fault::PowerLoss(one),
             1 => Fault::PowerLossSoon(one, rng.u64(1..30)),
@@ -91,12 +127,29 @@ impl Plan {
             4 => Fault::Split((0..count).filter(|_| rng.bool()).collect()),
             5 => Fault::OneWay(one, (one + rng.usize(1..count.max(2))) % count),
             6 => Fault::Heal,
+            7 if rng.u8(..12) == 0 => Fault::Pause(one, rng.u64(8_000_000..60_000_000)),
             7 => Fault::Pause(one, rng.u64(200_000..8_000_000)),
             8 => Fault::SlowDisk(one, rng.u64(10_000..2_000_000)),
             9 => Fault::SlowStore(one, rng.u64(100_000..4_000_000)),
             10 => Fault::Isolate(one),
             11 => Fault::BadDisk(one),
-            _ => Fault::Transfer(one),
+            12 => Fault::Transfer(one),
+            13 => Fault::KillSoon(one, rng.u32(1..40)),
+            14 => Fault::Flap(one, other(rng), rng.u32(2..20)),
+            15 => Fault::Clog(one, other(rng), rng.u64(100_000..5_000_000)),
+            16 => Fault::Reset(one, other(rng)),
+            17 if rng.u8(..8) == 0 => Fault::Stall(one, rng.u64(5_000_000..30_000_000)),
+            17 => Fault::Stall(one, rng.u64(100_000..5_000_000)),
+            18 => Fault::FullDisk(one, rng.u64(50_000..5_000_000)),
+            19 => Fault::BadReads(one),
+            20 => Fault::ClientsCut(one, rng.u64(50_000..6_000_000)),
+            21 => Fault::ClockStep(one, rng.i64(-31_536_000_000..31_536_000_000)),
+            22 => Fault::ClockDrift(one, rng.u64(96_000..104_000)),
+            23 => Fault::ClockFrozen(one, rng.u64(200_000..6_000_000)),
+            24 => Fault::DiskLost(one),
+            25 => Fault::BitFlips(one),
+            26 => Fault::Misdirected(one),
+            _ => Fault::Alarm(one, rng.u8(..3) == 0),
         }
     }
 }

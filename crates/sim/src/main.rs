@@ -67,6 +67,7 @@ impl Total {
         sum.elections += one.elections;
         sum.events += one.events;
         sum.renewals += one.renewals;
+        sum.replaced += one.replaced;
     }
 }
 
@@ -98,7 +99,7 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
     let counts = total.counts;
     println!(
         "{} seeds in {elapsed:.1} s: {} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
-         {} renewals, {} crashes, {} partitions, {} snapshots, {} elections; {} violations",
+         {} renewals, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
         (total.simulated_seconds as f64 / elapsed / cores as f64) as u64,
         counts.asked,
@@ -109,6 +110,7 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
         counts.partitions,
         counts.snapshots,
         counts.elections,
+        counts.replaced,
         total.failed.len(),
     );
     if total.failed.is_empty() {

@@ -80,6 +80,15 @@ pub struct Member {
     unwritten: Vec<Append>,
 }
 
+/// What a member's clocks say at its birth.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The steady one.
+    pub now: Micros,
+    /// The one on the wall, which may be wrong.
+    pub wall_ms: u64,
+}
+
 /// What the store has done with one batch.
 #[derive(Default)]
 pub struct Done {
@@ -96,9 +105,10 @@ impl Member {
         identity: Identity,
         start: Start,
         seed: u64,
-        now: Micros,
+        clocks: Clocks,
         habits: Habits,
     ) -> Result<Member, Fault> {
+        let Clocks { now, wall_ms } = clocks;
         let mut raft = raft::Config::new(identity.member_id, seed);
         raft.election_ticks = ELECTION_TICKS;
         raft.heartbeat_ticks = 1;
@@ -110,7 +120,7 @@ impl Member {
             catch_up_entries: habits.catch_up_entries,
             read_retry_ticks: 5,
             hold_ticks: 70,
-            born_ms: now / 1_000,
+            born_ms: wall_ms,
         };
         let settings = Settings {
             member_id: identity.member_id,
@@ -119,8 +129,14 @@ impl Member {
             resident_bytes: 16 << 10,
             ..Settings::default()
         };
-        let Opened { core, log, store, .. } =
+        let Opened { core, log, mut store, .. } =
             boot::open_sized(disk.clone(), identity, start, core, settings, habits.log_segment_bytes)?;
+        // Room comes back at the very moment Store finds that there is none.
+        let room = disk.clone();
+        store.wait_when_full(Box::new(move || {
+            room.set_faults(disk::SimFaults::default());
+            true
+        }));
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: 4 << 10 };
         let mut keeper = Keeper::default();
         let leases = store.view();
@@ -136,7 +152,7 @@ impl Member {
             log_busy: false,
             store_jobs: VecDeque::new(),
             store_busy: false,
-            ids: IdMaker::new(identity.member_id, now / 1_000),
+            ids: IdMaker::new(identity.member_id, wall_ms),
             revokes: BTreeMap::new(),
             leads: None,
             synced,
@@ -180,8 +196,14 @@ impl Member {
                 append.hard_state = None;
             }
         }
-        if let Some(mark) = self.log.append(&batch)? {
-            self.core.step(Input::Appended(mark));
+        match self.log.append(&batch) {
+            Ok(mark) => mark.into_iter().for_each(|mark| self.core.step(Input::Appended(mark))),
+            Err(fault) if fault.is_full() => {
+                // Nothing was written; the same batch again, a little later.
+                batch.append(&mut self.log_jobs);
+                self.log_jobs = batch;
+            }
+            Err(fault) => return Err(fault),
         }
         Ok(())
     }

@@ -55,6 +55,8 @@ pub struct Model {
     /// Where in `changes` each key changed, ascending.
     changes_of: BTreeMap<Key, Vec<usize>>,
     txn_changed: bool,
+    /// Members whose NOSPACE alarm is on.
+    full: BTreeSet<u64>,
 }
 
 /// Which branch each transaction of a tree takes: this one's, then those of
@@ -74,6 +76,7 @@ impl Default for Model {
             changes: Vec::new(),
             changes_of: BTreeMap::new(),
             txn_changed: false,
+            full: BTreeSet::new(),
         }
     }
 }
@@ -90,6 +93,17 @@ impl Model {
     }
 
     fn command(&mut self, request: &InternalRaftRequest) -> Result<Said, Refusal> {
+        if let Some(alarm) = &request.alarm {
+            match alarm.action {
+                1 => self.full.insert(alarm.member_id),
+                _ => self.full.remove(&alarm.member_id),
+            };
+            return Ok(Said::Nothing);
+        }
+        let grows = request.put.is_some() || request.lease_grant.is_some() || request.txn.as_ref().is_some_and(puts);
+        if grows && !self.full.is_empty() {
+            return Err(Refusal::NoSpace);
+        }
         if let Some(put) = &request.put {
             self.check_put(put)?;
             return Ok(Said::Put(self.put(put)));
@@ -338,6 +352,15 @@ impl Model {
     pub fn orphans(&self) -> BTreeSet<i64> {
         self.keys.values().map(|kv| kv.lease).filter(|lease| *lease != 0 && !self.leases.contains_key(lease)).collect()
     }
+}
+
+/// Whether a transaction could put anything, in either branch.
+fn puts(txn: &TxnRequest) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(request_op::Request::RequestPut(_)) => true,
+        Some(request_op::Request::RequestTxn(nested)) => puts(nested),
+        _ => false,
+    })
 }
 
 fn branch(txn: &TxnRequest, succeeded: bool) -> &[RequestOp] {

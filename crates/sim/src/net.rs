@@ -3,7 +3,7 @@
 use crate::chance::{between, happens};
 use crate::world::Micros;
 use fastrand::Rng;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the network does to messages, drawn once per run.
 #[derive(Clone, Copy, Debug)]
@@ -43,21 +43,24 @@ pub struct Net {
     pub weather: Weather,
     /// Directed links that carry nothing.
     cut: BTreeSet<(usize, usize)>,
+    /// Directed links that deliver only from then on.
+    clogged: BTreeMap<(usize, usize), Micros>,
 }
 
 impl Net {
     /// All linked.
     pub fn new(weather: Weather) -> Net {
-        Net { weather, cut: BTreeSet::new() }
+        Net { weather, cut: BTreeSet::new(), clogged: BTreeMap::new() }
     }
 
     /// When the copies of a message arrive, from now: none, one or two.
-    pub fn arrivals(&self, rng: &mut Rng, from: usize, to: usize) -> Vec<Micros> {
+    pub fn arrivals(&self, rng: &mut Rng, now: Micros, from: usize, to: usize) -> Vec<Micros> {
         if self.cut.contains(&(from, to)) || happens(rng, self.weather.loss) {
             return Vec::new();
         }
         let copies = if happens(rng, self.weather.double) { 2 } else { 1 };
-        (0..copies).map(|_| between(rng, self.weather.delay_least, self.weather.delay_most)).collect()
+        let clog = self.clogged.get(&(from, to)).map_or(0, |until| until.saturating_sub(now));
+        (0..copies).map(|_| clog + between(rng, self.weather.delay_least, self.weather.delay_most)).collect()
     }
 
     /// Whether a link is cut.
@@ -68,6 +71,16 @@ impl Net {
     /// Cuts one direction.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.cut.insert((from, to));
+    }
+
+    /// One direction carries again.
+    pub fn join(&mut self, from: usize, to: usize) {
+        self.cut.remove(&(from, to));
+    }
+
+    /// One direction delivers nothing before `until`.
+    pub fn clog(&mut self, from: usize, to: usize, until: Micros) {
+        self.clogged.insert((from, to), until);
     }
 
     /// Cuts both directions between two sides.
@@ -84,5 +97,6 @@ impl Net {
     /// All links carry again.
     pub fn heal(&mut self) {
         self.cut.clear();
+        self.clogged.clear();
     }
 }

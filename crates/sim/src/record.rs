@@ -46,6 +46,8 @@ pub struct Counts {
     pub elections: u64,
     /// Events told to watches.
     pub events: u64,
+    /// Members replaced because their disk was lost.
+    pub replaced: u64,
     /// Leases renewed.
     pub renewals: u64,
 }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod directed;
+mod operator;
 mod trouble;
 mod watchers;
 
@@ -30,7 +31,7 @@ pub type Micros = u64;
 
 const SECOND: Micros = 1_000_000;
 /// After the faults have ended the cluster must come to rest within this.
-const REST: Micros = 90 * SECOND;
+const REST: Micros = 180 * SECOND;
 /// Members whose first life begins within this of each other.
 const BOOT_SPREAD: Micros = 200_000;
 
@@ -93,6 +94,12 @@ enum Event {
     /// A stream of a life of a member has read a response of so many bytes.
     Credit(usize, u32, u64, usize),
     Fault,
+    /// The operator looks at who belongs to the cluster.
+    Operate,
+    /// A link between two members changes, so many times more.
+    Flap(usize, usize, u32),
+    /// A full disk has room again.
+    Room(usize, u32),
 }
 
 /// A member's place: its machine outlives its processes.
@@ -106,6 +113,20 @@ struct Slot {
     store_slow_until: Micros,
     /// Its disk fails on purpose.
     bad_disk: bool,
+    /// Bits have turned on its disk: it is thrown away when the process ends.
+    rotten: bool,
+    /// Its first start in this place is a joining of the others.
+    joins: bool,
+    /// It is meant to learn and never to vote.
+    learner: bool,
+    /// Its process dies after giving out so many more things.
+    outputs_left: Option<u32>,
+    stalled_until: Micros,
+    full_until: Micros,
+    clients_cut_until: Micros,
+    frozen_until: Micros,
+    /// How wrong its wall clock is.
+    wall_offset_ms: i64,
     /// Its clock runs this much faster or slower.
     tick: Micros,
 }
@@ -144,14 +165,14 @@ impl World {
     /// A cluster whose members are about to start.
     pub fn new(settings: Settings) -> World {
         let mut chances = Chances::new(settings.seed);
-        let count = [3, 3, 3, 5, 5, 1][chances.faults.usize(..6)];
+        let count = [3, 3, 3, 5, 5, 1, 2, 4, 6, 7][chances.faults.usize(..10)];
         let weather = Weather::draw(&mut chances.net);
         let plan = Plan::draw(&mut chances.faults);
         World::with(settings, chances, count, weather, plan)
     }
 
     fn with(settings: Settings, mut chances: Chances, count: usize, weather: Weather, plan: Plan) -> World {
-        let slots: Vec<Slot> = (0..count)
+        let mut slots: Vec<Slot> = (0..count)
             .map(|_| Slot {
                 id: chances.births.u64(1..=u64::MAX),
                 disk: SimDisk::new(chances.births.u64(..), SimFaults::default()),
@@ -161,10 +182,23 @@ impl World {
                 slow_until: 0,
                 store_slow_until: 0,
                 bad_disk: false,
+                rotten: false,
+                joins: false,
+                learner: false,
+                outputs_left: None,
+                stalled_until: 0,
+                full_until: 0,
+                clients_cut_until: 0,
+                frozen_until: 0,
+                wall_offset_ms: 0,
                 tick: TICK - 4_000 + chances.births.u64(0..8_000),
             })
             .collect();
-        let mut ids: Vec<u64> = slots.iter().map(|slot| slot.id).collect();
+        if count >= 4 && !plan.is_none() && chances.births.bool() {
+            let last = slots.last_mut().expect("four or more");
+            (last.joins, last.learner) = (true, chances.births.bool());
+        }
+        let mut ids: Vec<u64> = slots.iter().filter(|slot| !slot.joins).map(|slot| slot.id).collect();
         ids.sort_unstable();
         let mut world = World {
             now: 1,
@@ -200,6 +234,7 @@ impl World {
         for watcher in 0..world.watchers.len() {
             world.at(SECOND * 2, Event::Connect(watcher));
         }
+        world.at(SECOND, Event::Operate);
         let first = world.plan.wait(&mut world.chances.faults);
         world.at(first, Event::Fault);
         world
@@ -241,6 +276,11 @@ impl World {
             self.slots[slot].store_slow_until = 0;
             self.slots[slot].disk.set_faults(SimFaults::default());
             self.slots[slot].bad_disk = false;
+            self.slots[slot].outputs_left = None;
+            self.slots[slot].clients_cut_until = 0;
+            if self.slots[slot].rotten {
+                self.crash(slot, false);
+            }
         }
         let deadline = self.now + REST;
         let mut look = self.now + SECOND;
@@ -275,6 +315,7 @@ impl World {
         }
         let revision = self.slots[0].alive.as_ref().map_or(0, |member| member.present().revision());
         applied.len() == 1
+            && self.leader().is_some_and(|leader| self.next_change(leader).is_none())
             && self.clients.iter().all(|client| client.open.is_none())
             && self.watchers.iter().all(|watcher| watcher.has_seen(revision))
     }
@@ -324,6 +365,13 @@ impl World {
                 }
             }
             Event::Fault => self.fault(),
+            Event::Operate => self.operate(),
+            Event::Flap(from, to, left) => self.flap(from, to, left),
+            Event::Room(slot, life) => {
+                if self.life(slot, life).is_some() {
+                    self.slots[slot].disk.set_faults(SimFaults::default());
+                }
+            }
         }
     }
 
@@ -335,12 +383,19 @@ impl World {
 
     fn tick(&mut self, slot: usize, life: u32) {
         let now = self.now;
+        let frozen_until = self.slots[slot].frozen_until;
+        let calm = self.calm;
         let Some(member) = self.life(slot, life) else { return };
+        if frozen_until > now && !calm {
+            return self.at(frozen_until, Event::Tick(slot, life));
+        }
         member.core.step(Input::Tick);
         member.hub.tick(now / 1_000);
         for _ in 0..4 {
             if member.hub.has_work() {
-                member.hub.catch_up().expect("a healthy disk reads history");
+                if let Err(fault) = member.hub.catch_up() {
+                    return self.failed(slot, &fault.to_string());
+                }
             }
         }
         let expired = member.expired(now);
@@ -393,6 +448,9 @@ impl World {
     }
 
     fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Vec<u8>>>) {
+        if message.to != self.slots[slot].id {
+            return; // For the member that had this place before.
+        }
         if let (Some(image), Some(snapshot)) = (&image, &message.snapshot) {
             if !self.calm && self.plan.strikes_snapshots(&mut self.chances.faults) {
                 // The most delicate moment of a member's life.
@@ -438,8 +496,20 @@ impl World {
     fn hand_on(&mut self, slot: usize, outputs: &mut Outputs) {
         // There are no strangers here: whoever contradicts another is wrong.
         assert!(outputs.strange.is_empty(), "m{slot} hears what cannot be: {:?}", outputs.strange);
-        for message in outputs.messages.drain(..) {
+        for message in std::mem::take(&mut outputs.messages) {
+            if self.dies_at_output(slot) {
+                *outputs = Outputs::default();
+                return;
+            }
             self.send(slot, message);
+            if self.slots[slot].alive.is_none() {
+                *outputs = Outputs::default();
+                return;
+            }
+        }
+        if self.dies_at_output(slot) {
+            *outputs = Outputs::default();
+            return;
         }
         let member = self.slots[slot].alive.as_mut().expect("it has just given outputs");
         member.log_jobs.append(&mut outputs.appends);
@@ -475,12 +545,15 @@ impl World {
         let mut begin = Vec::new();
         if !member.log_jobs.is_empty() && !member.log_busy {
             member.log_busy = true;
-            let slow = if place.slow_until > self.now { 400_000 } else { 0 };
+            let mut slow = if place.slow_until > self.now { 400_000 } else { 0 };
+            slow += if place.full_until > self.now { 50_000 } else { 0 };
+            slow += place.stalled_until.saturating_sub(self.now);
             begin.push((between(&mut self.chances.disk, 50, 3_000) + slow, Event::Log(slot, place.life)));
         }
         if !member.store_jobs.is_empty() && !member.store_busy {
             member.store_busy = true;
-            let slow = if place.store_slow_until > self.now { 150_000 } else { 0 };
+            let mut slow = if place.store_slow_until > self.now { 150_000 } else { 0 };
+            slow += place.stalled_until.saturating_sub(self.now);
             begin.push((between(&mut self.chances.disk, 10, 500) + slow, Event::Store(slot, place.life)));
         }
         for (wait, event) in begin {
@@ -490,7 +563,7 @@ impl World {
 
     fn send(&mut self, from: usize, mut message: Message) {
         let Some(to) = self.slots.iter().position(|slot| slot.id == message.to) else { return };
-        let mut arrivals = self.net.arrivals(&mut self.chances.net, from, to);
+        let mut arrivals = self.net.arrivals(&mut self.chances.net, self.now, from, to);
         if message.kind == MessageKind::Prop {
             // A stream delivers at most once, and nobody sends a proposal
             // again: twice in the log would be twice carried out.
@@ -526,7 +599,14 @@ impl Event {
             | Event::Deliver(slot, ..)
             | Event::SnapshotSent(slot, ..)
             | Event::Credit(slot, ..) => Some(*slot),
-            Event::Restart(_) | Event::Ask(_) | Event::GiveUp(..) | Event::Connect(_) | Event::Fault => None,
+            Event::Restart(_)
+            | Event::Ask(_)
+            | Event::GiveUp(..)
+            | Event::Connect(_)
+            | Event::Fault
+            | Event::Operate
+            | Event::Flap(..)
+            | Event::Room(..) => None,
         }
     }
 }

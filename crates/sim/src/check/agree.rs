@@ -18,6 +18,8 @@ pub fn check(views: &[View<SimDisk>]) {
         assert_eq!(view.hash_kv(0).expect("a healthy disk is hashed"), hash, "members hold the same keys");
         let own: Vec<_> = view.leases().map(|(id, lease)| (id, lease.ttl_seconds())).collect();
         assert_eq!(own, leases, "members hold the same leases");
+        assert_eq!(view.roster(), first.roster(), "members know the same roster");
+        assert_eq!(view.alarms(), first.alarms(), "members know the same alarms");
     }
 }
 

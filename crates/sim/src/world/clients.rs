@@ -36,7 +36,7 @@ impl World {
         let anyone = self.chances.load.usize(..self.slots.len());
         let slot = self.clients_at.unwrap_or(anyone);
         let again = self.now + 1 + self.chances.load.u64(..self.client_rest);
-        if self.slots[slot].paused_until > self.now {
+        if self.slots[slot].paused_until.max(self.slots[slot].clients_cut_until) > self.now {
             return self.at(again, Event::Ask(client));
         }
         self.record.counts.asked += 1;
@@ -137,6 +137,10 @@ impl World {
 
     /// Ends a request that has an answer; the client asks again soon.
     fn close(&mut self, slot: usize, id: u64) -> Option<Open> {
+        if self.slots[slot].clients_cut_until > self.now {
+            // The answer is lost; the client gives up by and by.
+            return None;
+        }
         let client = self.pending.remove(&(slot, id))?;
         let open = self.clients[client].open.take()?;
         self.record.counts.answered += 1;

@@ -3,19 +3,23 @@
 use super::{Event, World};
 use crate::chance::between;
 use crate::faults::Fault;
-use crate::member::Member;
+use crate::member::{Clocks, Member};
 use disk::SimFaults;
 use member::boot::Start;
 use member::core::Input;
 use member::log::Identity;
 use std::collections::BTreeSet;
 
+/// What wall clocks show when a run begins.
+const WALL_MS: u64 = 1_700_000_000_000;
+
 impl World {
     /// A part of a member cannot go on: right after a loss of power or a
     /// failure of its disk, wrong otherwise.
     pub(super) fn failed(&mut self, slot: usize, words: &str) {
         let dead = self.slots[slot].disk.is_dead();
-        assert!(dead || self.slots[slot].bad_disk, "m{slot} stopped on a healthy disk: {words}");
+        let sound = !self.slots[slot].bad_disk && !self.slots[slot].rotten;
+        assert!(dead || !sound, "m{slot} stopped on a healthy disk: {words}");
         self.crash(slot, dead);
     }
 
@@ -29,11 +33,15 @@ impl World {
         place.life += 1;
         place.paused_until = 0;
         place.bad_disk = false;
+        (place.outputs_left, place.full_until) = (None, 0);
         if power && !place.disk.is_dead() {
             place.disk.kill();
         }
         place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
         place.disk.set_faults(SimFaults::default());
+        if std::mem::take(&mut place.rotten) {
+            self.replace(slot);
+        }
         self.pending.retain(|(member, _), _| *member != slot);
         self.disconnect(slot);
         let down = if self.calm { 100_000 } else { between(&mut self.chances.faults, 50_000, 4_000_000) };
@@ -46,9 +54,11 @@ impl World {
             return;
         }
         let identity = Identity { member_id: place.id, cluster_id: 77 };
-        let start = Start::New(self.first_changes.clone());
+        let start = if place.joins { Start::Join } else { Start::New(self.first_changes.clone()) };
+        let wall_ms = (WALL_MS + self.now / 1_000).saturating_add_signed(place.wall_offset_ms);
+        let clocks = Clocks { now: self.now, wall_ms };
         let seed = self.chances.births.u64(..);
-        match Member::open(place.disk.clone(), identity, start, seed, self.now, self.habits) {
+        match Member::open(place.disk.clone(), identity, start, seed, clocks, self.habits) {
             Ok(member) => {
                 place.alive = Some(Box::new(member));
                 let (life, first) = (place.life, self.now + place.tick);
@@ -109,6 +119,53 @@ impl World {
                 place.bad_disk = true;
                 place.disk.set_faults(SimFaults { sync_error: 0.5, write_error: 0.1, ..SimFaults::default() });
             }
+            Fault::KillSoon(slot, outputs) => self.slots[slot].outputs_left = Some(outputs),
+            Fault::Flap(from, to, times) => {
+                self.record.counts.partitions += 1;
+                self.flap(from, to, times);
+            }
+            Fault::Clog(from, to, time) => self.net.clog(from, to, self.now + time),
+            Fault::Reset(from, to) => self.reset(from, to),
+            Fault::Stall(slot, time) => self.slots[slot].stalled_until = self.now + time,
+            Fault::FullDisk(slot, time) => {
+                let place = &mut self.slots[slot];
+                // A store that cannot begin a segment ends its process.
+                (place.bad_disk, place.full_until) = (true, self.now + time);
+                place.disk.set_faults(SimFaults { capacity_bytes: Some(0), ..SimFaults::default() });
+                let (at, life) = (place.full_until, place.life);
+                self.at(at, Event::Room(slot, life));
+            }
+            Fault::BadReads(slot) => {
+                let place = &mut self.slots[slot];
+                place.bad_disk = true;
+                place.disk.set_faults(SimFaults { read_error: 0.2, ..SimFaults::default() });
+            }
+            Fault::ClientsCut(slot, time) => {
+                self.slots[slot].clients_cut_until = self.now + time;
+                self.hang_up(slot);
+            }
+            Fault::ClockStep(slot, ms) => self.slots[slot].wall_offset_ms = ms,
+            Fault::ClockDrift(slot, tick) => self.slots[slot].tick = tick,
+            Fault::ClockFrozen(slot, time) => self.slots[slot].frozen_until = self.now + time,
+            Fault::DiskLost(slot) => {
+                if self.can_spare(slot) {
+                    self.slots[slot].rotten = true;
+                    self.crash(slot, true);
+                }
+            }
+            Fault::BitFlips(slot) => {
+                if self.can_spare(slot) {
+                    self.slots[slot].rotten = true;
+                    self.slots[slot].disk.set_faults(SimFaults { bit_flip: 0.05, ..SimFaults::default() });
+                }
+            }
+            Fault::Misdirected(slot) => {
+                if self.can_spare(slot) {
+                    self.slots[slot].rotten = true;
+                    self.slots[slot].disk.set_faults(SimFaults { misdirected_write: 0.05, ..SimFaults::default() });
+                }
+            }
+            Fault::Alarm(slot, on) => self.alarm(slot, on),
             Fault::Transfer(slot) => {
                 let to = self.slots[slot].id;
                 for place in 0..self.slots.len() {

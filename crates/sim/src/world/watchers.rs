@@ -57,6 +57,9 @@ impl World {
         let anyone = self.chances.load.usize(..self.slots.len());
         let slot = self.watches_at.unwrap_or(anyone);
         let again = self.now + RECONNECT;
+        if self.slots[slot].clients_cut_until > self.now {
+            return self.at(again, Event::Connect(number));
+        }
         let watcher = &mut self.watchers[number];
         if watcher.at.is_some() {
             return;
@@ -92,6 +95,16 @@ impl World {
         member.hub.create(stream, &request);
         self.trace.note(self.now, [9, slot as u64, stream], || format!("watcher {number} at m{slot}: {request:?}"));
         self.settle(slot);
+    }
+
+    /// A member's clients lose their connections.
+    pub(super) fn hang_up(&mut self, slot: usize) {
+        let streams: Vec<u64> =
+            self.watchers.iter().filter_map(|watcher| watcher.at).filter(|at| at.0 == slot).map(|at| at.1).collect();
+        if let Some(member) = self.slots[slot].alive.as_mut() {
+            streams.into_iter().for_each(|stream| member.hub.close(stream));
+        }
+        self.disconnect(slot);
     }
 
     /// A member has gone; its watchers look for another.
