@@ -1,6 +1,6 @@
 //! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim mutants N`.
 
-use sim::mutant::ALL;
+use sim::mutant::{ALL, Mutant, UNCAUGHT};
 use sim::record::Counts;
 use sim::{Outcome, Settings, run};
 use std::process::ExitCode;
@@ -20,7 +20,11 @@ fn main() -> ExitCode {
             Err(_) => usage(),
         },
         ["mutants", seeds] => match seeds.parse() {
-            Ok(seeds) => mutants(seeds),
+            Ok(seeds) => mutants(seeds, None),
+            Err(_) => usage(),
+        },
+        ["mutants", seeds, name] => match seeds.parse() {
+            Ok(seeds) => mutants(seeds, Some(name)),
             Err(_) => usage(),
         },
         ["minutes", minutes] => match minutes.parse() {
@@ -32,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: sim replay SEED | sim seeds N | sim minutes N | sim mutants N");
+    eprintln!("usage: sim replay SEED | sim seeds N | sim minutes N | sim mutants N [NAME]");
     ExitCode::from(2)
 }
 
@@ -123,10 +127,18 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
 }
 
 /// The first seed below the bound that catches each mutant.
-fn mutants(seeds: u64) -> ExitCode {
+fn mutants(seeds: u64, name: Option<&str>) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let mut all = true;
-    for (mutant, _) in ALL {
+    let demanded = ALL.into_iter().map(|(mutant, _)| mutant);
+    let chosen: Vec<Mutant> = match name {
+        Some(name) => demanded.chain(UNCAUGHT).filter(|mutant| format!("{mutant:?}") == name).collect(),
+        None => demanded.collect(),
+    };
+    for mutant in chosen {
+        // The driver of worlds may look at the clock; the worlds may not.
+        #[allow(clippy::disallowed_methods)]
+        let started = std::time::Instant::now();
         let caught = (0..seeds).find_map(|seed| {
             let settings = Settings { mutant: Some(mutant), ..Settings::of(seed) };
             let panic = std::panic::catch_unwind(|| run(settings)).err()?;
@@ -137,7 +149,8 @@ fn mutants(seeds: u64) -> ExitCode {
         match caught {
             Some((seed, words)) => {
                 let first: String = words.lines().next().unwrap_or_default().chars().take(140).collect();
-                println!("{mutant:?}: seed {seed}: {first}");
+                let seconds = started.elapsed().as_secs_f64();
+                println!("{mutant:?}: seed {seed}, {seconds:.1} s: {first}");
             }
             None => println!("{mutant:?}: not caught by {seeds} seeds"),
         }

@@ -12,6 +12,8 @@ use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
 use member::keeper::Keeper;
 use member::log::{Identity, Log};
+use prost::Message as _;
+use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
 use store::{ClusterChange, Entry, EntryKind, LeaseChange, Refusal, Reply, Settings, Store, View};
@@ -108,7 +110,10 @@ impl Member {
         clocks: Clocks,
         habits: Habits,
     ) -> Result<Member, Fault> {
-        let Clocks { now, wall_ms } = clocks;
+        let Clocks { now, mut wall_ms } = clocks;
+        if habits.mutant == Some(Mutant::WallStandsStill) {
+            wall_ms = 1;
+        }
         let mut raft = raft::Config::new(identity.member_id, seed);
         raft.election_ticks = ELECTION_TICKS;
         raft.heartbeat_ticks = 1;
@@ -219,14 +224,21 @@ impl Member {
         match self.store_jobs.pop_front() {
             None => {}
             Some(Apply::Entries(mut entries)) => {
-                if self.breaks(Mutant::SkipsEntry) {
-                    self.skip_some(&mut entries);
-                }
+                self.tamper(&mut entries);
                 let mut applied = self.store.apply(&entries, &|_| true)?;
-                let changes = applied.roster.iter().filter_map(boot::raft_change).collect();
+                let mut changes: Vec<_> = applied.roster.iter().filter_map(boot::raft_change).collect();
+                if self.breaks(Mutant::ForgetsChanges) && self.is_even() {
+                    changes.clear();
+                }
                 self.publish();
                 if self.breaks(Mutant::DropsEvents) {
                     applied.events.retain(|change| change.revision % 20 != 0);
+                }
+                if self.breaks(Mutant::DoublesEvents) {
+                    applied.events.extend(applied.events.first().cloned());
+                }
+                if self.breaks(Mutant::SwapsEvents) {
+                    applied.events.reverse();
                 }
                 self.hub.publish(self.store.view(), &applied.events)?;
                 for change in &applied.leases {
@@ -245,7 +257,9 @@ impl Member {
             }
             Some(Apply::Restore(meta)) => {
                 boot::install(&self.disk, &mut self.store, &meta)?;
-                self.publish();
+                if !self.breaks(Mutant::RestoreUnpublished) {
+                    self.publish();
+                }
                 let view = self.store.view();
                 self.keeper.reset(
                     view.leases().map(|(id, lease)| (id, lease.ttl_seconds())),
@@ -280,11 +294,40 @@ impl Member {
         self.published = if self.breaks(Mutant::PublishesLate) { behind } else { self.store.view() };
     }
 
-    fn skip_some(&self, entries: &mut [Entry]) {
-        if self.log.identity().member_id.is_multiple_of(2) {
-            for entry in entries.iter_mut().filter(|entry| entry.index % 50 == 0 && entry.kind == EntryKind::Normal) {
-                entry.data.clear();
+    /// Half of the members are those that a mutant makes differ.
+    fn is_even(&self) -> bool {
+        self.log.identity().member_id.is_multiple_of(2)
+    }
+
+    /// What the mutants do to what one member applies.
+    fn tamper(&self, entries: &mut [Entry]) {
+        if self.habits.mutant.is_none() || !self.is_even() {
+            return;
+        }
+        let mut before = bytes::Bytes::new();
+        for entry in entries.iter_mut().filter(|entry| entry.kind == EntryKind::Normal && !entry.data.is_empty()) {
+            let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
+            let own = entry.data.clone();
+            let seldom = entry.index.is_multiple_of(50);
+            match self.habits.mutant {
+                Some(Mutant::SkipsEntry) if seldom => entry.data.clear(),
+                Some(Mutant::RepeatsEntry) if seldom => entry.data = before,
+                Some(Mutant::SkipsCompaction) if request.compaction.is_some() => entry.data.clear(),
+                Some(Mutant::SkipsGrant) if request.lease_grant.is_some() && entry.index % 5 == 0 => entry.data.clear(),
+                Some(Mutant::SkipsAlarm) if request.alarm.is_some() => entry.data.clear(),
+                Some(Mutant::FlipsBit) if seldom => {
+                    if let Some(put) = &mut request.put
+                        && !put.value.is_empty()
+                    {
+                        let mut value = put.value.to_vec();
+                        value[0] ^= 1;
+                        put.value = value.into();
+                        entry.data = request.encode_to_vec().into();
+                    }
+                }
+                _ => {}
             }
+            before = own;
         }
     }
 
@@ -299,7 +342,8 @@ impl Member {
         if self.breaks(Mutant::RenewalsUnheard) {
             return self.keeper.remaining(lease, now / 1_000).ok()?.map(|left| left.granted_seconds);
         }
-        self.keeper.keep_alive(lease, now / 1_000).ok()?
+        let answer = self.keeper.keep_alive(lease, now / 1_000).ok()?;
+        answer.or(self.breaks(Mutant::RenewsTheDead).then_some(5))
     }
 
     /// Keeper learns whether this member leads; returns the term if it has
@@ -330,7 +374,8 @@ impl Member {
             })
             .map_err(|error| Fault::Mismatch(format!("writing to memory failed: {error}")))?;
         let conf_state = boot::raft_conf_state(&view.conf_state());
-        Ok((raft::SnapshotMeta { index: view.applied(), term: view.term(), conf_state }, image))
+        let index = view.applied() - u64::from(self.breaks(Mutant::SnapshotMisplaced));
+        Ok((raft::SnapshotMeta { index, term: view.term(), conf_state }, image))
     }
 
     /// Stores a received snapshot under its name.
@@ -357,6 +402,12 @@ impl Member {
     pub fn told(&mut self) -> Vec<(u64, Response)> {
         let mut out = Vec::new();
         self.hub.take(&mut out);
+        if self.breaks(Mutant::ProgressOvertakes) {
+            out.sort_by_key(|(_, response)| !response.events.is_empty());
+        }
+        if self.breaks(Mutant::LosesFragments) {
+            out.retain(|(_, response)| !response.fragment);
+        }
         out
     }
 }

@@ -392,10 +392,10 @@ impl World {
         member.core.step(Input::Tick);
         member.hub.tick(now / 1_000);
         for _ in 0..4 {
-            if member.hub.has_work() {
-                if let Err(fault) = member.hub.catch_up() {
-                    return self.failed(slot, &fault.to_string());
-                }
+            if member.hub.has_work()
+                && let Err(fault) = member.hub.catch_up()
+            {
+                return self.failed(slot, &fault.to_string());
             }
         }
         let expired = member.expired(now);

@@ -48,3 +48,123 @@ fn two_snapshots_close_together_leave_one_whole_state() {
 fn a_watch_goes_on_across_a_snapshot() {
     holds(scenario::watch_across_snapshot::run);
 }
+
+#[test]
+fn a_snapshot_that_is_cut_short_is_installed_whole_or_not_at_all() {
+    holds(scenario::snapshot_cut_short::run);
+}
+
+#[test]
+fn what_was_deleted_stays_deleted_when_a_sweep_is_cut_short() {
+    holds(scenario::sweep_cut_short::run);
+}
+
+#[test]
+fn a_transaction_fails_alike_on_every_member() {
+    holds(scenario::txns_that_fail::run);
+}
+
+#[test]
+fn a_snapshot_and_a_sweep_do_not_disturb_each_other() {
+    holds(scenario::snapshot_beside_sweep::run);
+}
+
+#[test]
+fn leases_with_odd_ids_are_the_same_everywhere() {
+    holds(scenario::negative_lease_ids::run);
+}
+
+#[test]
+fn a_renewal_right_after_the_grant_finds_the_lease() {
+    holds(scenario::renewal_races_grant::run);
+}
+
+#[test]
+fn an_alarm_moves_the_applied_index_like_all_else() {
+    holds(scenario::alarm_then_power::run);
+}
+
+#[test]
+fn an_alarm_raised_twice_is_one_alarm() {
+    holds(scenario::alarm_twice::run);
+}
+
+#[test]
+fn a_deposed_leader_ends_no_lease() {
+    holds(scenario::deposed_leader_and_leases::run);
+}
+
+#[test]
+fn a_renewal_is_never_answered_after_the_end() {
+    holds(scenario::renewal_near_the_end::run);
+}
+
+#[test]
+fn leases_outlive_leader_after_leader() {
+    holds(scenario::leases_over_leaders::run);
+}
+
+#[test]
+fn a_replaced_member_learns_and_is_promoted_for_good() {
+    holds(scenario::member_replaced::run);
+}
+
+#[test]
+fn a_removed_member_does_not_come_back() {
+    holds(scenario::zombie_members::run);
+}
+
+#[test]
+fn a_segment_is_found_by_its_name_after_a_loss_of_power() {
+    holds(scenario::names_lost::run);
+}
+
+#[test]
+fn a_torn_record_at_the_end_is_cut_and_nothing_acknowledged_is_lost() {
+    holds(scenario::torn_tail::run);
+}
+
+#[test]
+fn five_members_killed_at_once_lose_nothing() {
+    holds(scenario::all_killed::run);
+}
+
+#[test]
+fn a_lost_answer_is_not_a_lost_write_and_no_second_one() {
+    holds(scenario::answers_lost::run);
+}
+
+#[test]
+fn a_new_leader_reads_nothing_before_its_first_commit() {
+    holds(scenario::read_at_first_commit::run);
+}
+
+#[test]
+fn a_slow_watch_is_told_nothing_twice() {
+    holds(scenario::doubled_events::run);
+}
+
+#[test]
+fn a_watch_that_was_compacted_away_is_told_so_exactly() {
+    holds(scenario::slow_watch_and_compaction::run);
+}
+
+#[test]
+fn a_full_disk_holds_a_member_up_and_loses_nothing() {
+    holds(scenario::full_disk::run);
+}
+
+#[test]
+fn bits_that_turn_are_never_served() {
+    holds(scenario::rotten_disk::run);
+}
+
+#[test]
+fn a_leader_whose_disk_stands_still_is_replaced() {
+    holds(scenario::stalled_leader::run);
+}
+
+#[test]
+fn a_connection_that_breaks_in_a_message_loses_no_more_than_that() {
+    holds(scenario::broken_connections::run);
+}

@@ -7,6 +7,9 @@ use crate::load::Mix;
 use crate::member::Habits;
 use crate::net::Weather;
 use crate::record::Counts;
+use member::core::{Input, Proposal};
+use prost::Message as _;
+use proto::etcdserverpb::{InternalRaftRequest, LeaseGrantRequest, RequestHeader};
 
 impl World {
     /// A cluster of so many members in fair weather, without faults but those
@@ -43,6 +46,20 @@ impl World {
     /// Where watches connect from now on.
     pub fn watches_connect(&mut self, at: Option<usize>) {
         self.watches_at = at;
+    }
+
+    /// Asks a member for a lease of this id.
+    pub fn grant(&mut self, slot: usize, lease: i64, ttl: i64) {
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        let id = member.ids.next_id();
+        let request = InternalRaftRequest {
+            header: Some(RequestHeader { id, ..RequestHeader::default() }),
+            lease_grant: Some(LeaseGrantRequest { id: lease, ttl }),
+            ..InternalRaftRequest::default()
+        };
+        let data = request.encode_to_vec().into();
+        member.core.step(Input::Propose(Proposal { id, data, only_in: None }));
+        self.settle(slot);
     }
 
     /// Watches take up to so long to read a response.

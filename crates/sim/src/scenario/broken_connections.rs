@@ -1,0 +1,21 @@
+//! No bug of etcd by number: connections that break in the middle of a message, all the
+//! time, and links that deliver late what another session has sent again.
+//!
+//! Here acknowledgements are good only for what was sent in their session.
+
+use super::{SECOND, busy};
+use crate::faults::Fault;
+use crate::world::Outcome;
+
+/// Connections break every half second, in bad order and with clogged links.
+pub fn run(seed: u64) -> Outcome {
+    let (mut world, _) = busy(seed, 5);
+    for round in 0..40 {
+        world.befall(Fault::Reset(round % 5, (round + 1 + round / 5) % 5));
+        world.befall(Fault::Clog((round + 2) % 5, round % 5, SECOND / 3));
+        world.go_on(SECOND / 2);
+    }
+    let outcome = world.finish();
+    assert!(outcome.counts.answered > 100, "{outcome:?}");
+    outcome
+}

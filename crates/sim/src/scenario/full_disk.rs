@@ -1,0 +1,22 @@
+//! etcd #4744: a full disk ended the process, and what was written by half needed mending
+//! by hand.
+//!
+//! Here the same write is tried again until there is room.
+
+use super::{SECOND, busy};
+use crate::faults::Fault;
+use crate::world::Outcome;
+
+/// The disks fill up one after the other, and all at once.
+pub fn run(seed: u64) -> Outcome {
+    let (mut world, _) = busy(seed, 3);
+    for round in 0..9 {
+        world.befall(Fault::FullDisk(round % 3, 2 * SECOND));
+        world.go_on(3 * SECOND);
+    }
+    (0..3).for_each(|slot| world.befall(Fault::FullDisk(slot, 3 * SECOND)));
+    world.go_on(6 * SECOND);
+    let outcome = world.finish();
+    assert!(outcome.counts.answered > 100, "{outcome:?}");
+    outcome
+}
