@@ -390,18 +390,19 @@ fn has_filters(request: &RangeRequest) -> bool {
         != [0; 4]
 }
 
-/// Orders what is in the order of keys. Equal ones keep it, or have it
-/// reversed with all else.
+/// Orders what is in the order of keys. Equal ones keep that order, also when
+/// all else descends.
 fn sort(found: &mut [KeyValue], target: SortTarget, order: SortOrder) {
-    match target {
-        SortTarget::Key => {}
-        SortTarget::Version => found.sort_by_key(|kv| kv.version),
-        SortTarget::Create => found.sort_by_key(|kv| kv.create_revision),
-        SortTarget::Mod => found.sort_by_key(|kv| kv.mod_revision),
-        SortTarget::Value => found.sort_by(|left, right| left.value.cmp(&right.value)),
-    }
-    if order == SortOrder::Descend {
-        found.reverse();
+    let by = |left: &KeyValue, right: &KeyValue| match target {
+        SortTarget::Key => left.key.cmp(&right.key),
+        SortTarget::Version => left.version.cmp(&right.version),
+        SortTarget::Create => left.create_revision.cmp(&right.create_revision),
+        SortTarget::Mod => left.mod_revision.cmp(&right.mod_revision),
+        SortTarget::Value => left.value.cmp(&right.value),
+    };
+    match order {
+        SortOrder::Descend => found.sort_by(|left, right| by(right, left)),
+        _ => found.sort_by(by),
     }
 }
 
