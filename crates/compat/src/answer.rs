@@ -21,7 +21,7 @@ pub enum Answer {
     Compact(CompactionResponse),
     Grant(LeaseGrantResponse),
     Revoke(LeaseRevokeResponse),
-    KeepAlive(LeaseKeepAliveResponse),
+    KeepAlive(Vec<LeaseKeepAliveResponse>),
     TimeToLive(LeaseTimeToLiveResponse),
     Leases(LeaseLeasesResponse),
     HashKv(HashKvResponse),
@@ -102,6 +102,14 @@ impl Answer {
         header.as_ref().map(|header| header.revision)
     }
 
+    /// How many events it tells of.
+    pub fn events(&self) -> u64 {
+        match self {
+            Answer::Watch(responses) => responses.iter().map(|response| response.events.len() as u64).sum(),
+            _ => 0,
+        }
+    }
+
     /// Without what may differ.
     pub fn normalise(&mut self, meaning: &Meaning, request: &Request) {
         match self {
@@ -124,9 +132,11 @@ impl Answer {
                 lease(meaning, &mut response.id);
             }
             Answer::Revoke(response) => header(&mut response.header),
-            Answer::KeepAlive(response) => {
-                header(&mut response.header);
-                lease(meaning, &mut response.id);
+            Answer::KeepAlive(responses) => {
+                for response in responses {
+                    header(&mut response.header);
+                    lease(meaning, &mut response.id);
+                }
             }
             Answer::TimeToLive(response) => {
                 header(&mut response.header);

@@ -1,6 +1,7 @@
 //! Processes of etcd, of either kind, that form one cluster. They end, by
 //! their ids, when it is dropped, and their directory goes with them.
 
+use crate::lane::Limits;
 use anyhow::{Context, Result, bail};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ fn reserve() -> Result<(TcpListener, u16)> {
 
 impl Cluster {
     /// A running cluster; `ours` says which members are ours.
-    pub fn start(programs: &Programs, scratch: &Path, ours: &[bool]) -> Result<Cluster> {
+    pub fn start(programs: &Programs, scratch: &Path, ours: &[bool], limits: Limits) -> Result<Cluster> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (reserved, port) = reserve()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -68,6 +69,8 @@ impl Cluster {
             flags(&["--listen-client-urls", &client, "--advertise-client-urls", &client]);
             flags(&["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
             flags(&["--log-level", "warn", "--initial-cluster-token", &format!("compat-{port}")]);
+            flags(&["--max-request-bytes", &limits.request_bytes.to_string()]);
+            flags(&["--max-txn-ops", &limits.txn_ops.to_string()]);
             if !ours {
                 flags(&["--unsafe-no-fsync"]);
             }
@@ -120,8 +123,9 @@ impl Cluster {
             if let Ok(Some(status)) = child.try_wait() {
                 let said = std::fs::read_to_string(&member.log).unwrap_or_default();
                 let lines: Vec<&str> = said.lines().collect();
-                let last = lines[lines.len().saturating_sub(30)..].join("\n");
-                return Some(format!("member {at} ({}) ended with {status}:\n{last}", member.command[0]));
+                let why = lines.iter().find(|line| line.contains("panic")).unwrap_or(&"");
+                let last = lines[lines.len().saturating_sub(8)..].join("\n");
+                return Some(format!("member {at} ({}) ended with {status}: {why}\n{last}", member.command[0]));
             }
         }
         None

@@ -11,8 +11,8 @@ use proto::etcdserverpb::compare::TargetUnion;
 use proto::etcdserverpb::request_op::Request as Op;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, HashKvRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, PutRequest, RangeRequest, TxnRequest, WatchRequest,
+    CompactionRequest, DeleteRangeRequest, HashKvRequest, LeaseGrantRequest, LeaseRevokeRequest,
+    LeaseTimeToLiveRequest, PutRequest, RangeRequest, TxnRequest, WatchCreateRequest, WatchRequest,
 };
 
 /// Symbols are this near to their base.
@@ -56,8 +56,8 @@ pub enum Request {
     GrantAndRevoke(LeaseGrantRequest),
     /// Lease/LeaseRevoke.
     Revoke(LeaseRevokeRequest),
-    /// Lease/LeaseKeepAlive: a stream with one request.
-    KeepAlive(LeaseKeepAliveRequest),
+    /// Lease/LeaseKeepAlive: a stream with these requests.
+    KeepAlive(Vec<i64>),
     /// Lease/LeaseTimeToLive.
     TimeToLive(LeaseTimeToLiveRequest),
     /// Lease/LeaseLeases.
@@ -68,6 +68,9 @@ pub enum Request {
     Watch(usize, WatchRequest),
     /// All that the watchers are owed by now.
     ReadWatches,
+    /// The past of all keys on a stream of its own, response by response: how
+    /// history is cut into responses follows from rules when nobody writes.
+    Replay(WatchCreateRequest),
 }
 
 /// What the symbols mean just now on one side.
@@ -87,6 +90,13 @@ impl Meaning {
             *revision = self.current + (*revision - CURRENT);
         } else if revision.abs_diff(COMPACTED) < NEAR {
             *revision = self.compacted + (*revision - COMPACTED);
+        }
+    }
+
+    /// Excluded: tombstone-at-compacted.
+    fn not_at_compacted(&self, create: &mut WatchCreateRequest) {
+        if self.compacted != 0 && create.start_revision == self.compacted {
+            create.start_revision += 1;
         }
     }
 
@@ -136,13 +146,19 @@ impl Request {
             Request::Txn(txn) => meaning.txn(txn),
             Request::Compact(compact) => meaning.revision(&mut compact.revision),
             Request::Revoke(revoke) => meaning.lease(&mut revoke.id),
-            Request::KeepAlive(renew) => meaning.lease(&mut renew.id),
+            Request::KeepAlive(ids) => ids.iter_mut().for_each(|id| meaning.lease(id)),
             Request::TimeToLive(ask) => meaning.lease(&mut ask.id),
             Request::HashKv(hash) => meaning.revision(&mut hash.revision),
             Request::Watch(_, WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) }) => {
                 meaning.revision(&mut create.start_revision);
                 // Excluded: watch-negative-start.
                 create.start_revision = create.start_revision.max(0);
+                meaning.not_at_compacted(create);
+            }
+            Request::Replay(create) => {
+                meaning.revision(&mut create.start_revision);
+                create.start_revision = create.start_revision.clamp(1, meaning.current);
+                meaning.not_at_compacted(create);
             }
             Request::Delete(_)
             | Request::Grant(_)
@@ -173,6 +189,7 @@ impl Request {
             // Headers name the revision of the member that answers.
             Request::Grant(_) | Request::GrantAndRevoke(_) | Request::Revoke(_) | Request::KeepAlive(_) => true,
             Request::TimeToLive(_) | Request::Leases | Request::HashKv(_) | Request::Watch(..) => true,
+            Request::Replay(_) => true,
             Request::Txn(_) => self.only_reads(),
             _ => false,
         }

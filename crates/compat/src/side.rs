@@ -3,8 +3,9 @@
 
 use crate::answer::Answer;
 use crate::cluster::{Cluster, Programs};
+use crate::lane::Limits;
 use crate::request::{Meaning, Request};
-use crate::watch::Streams;
+use crate::watch::{Streams, replay};
 use anyhow::{Context, Result, bail};
 use futures_util::stream;
 use proto::etcdserverpb::{HashKvRequest, LeaseLeasesRequest, LeaseRevokeRequest, RangeRequest, StatusRequest};
@@ -45,19 +46,24 @@ where
     grpc.unary(request, path, ProstCodec::default()).await.map(tonic::Response::into_inner)
 }
 
-async fn keep_alive(channel: &Channel, id: i64) -> Result<Answer, tonic::Status> {
+async fn keep_alive(channel: &Channel, ids: Vec<i64>) -> Result<Answer, tonic::Status> {
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-    let asked = tonic::Request::new(stream::iter([proto::etcdserverpb::LeaseKeepAliveRequest { id }]));
+    let asked = ids.into_iter().map(|id| proto::etcdserverpb::LeaseKeepAliveRequest { id });
+    let asked = tonic::Request::new(stream::iter(asked));
     let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
     let mut answers = grpc.streaming(asked, path, ProstCodec::default()).await?.into_inner();
-    Ok(answers.message().await?.map_or(Answer::Nothing, Answer::KeepAlive))
+    let mut found = Vec::new();
+    while let Some(answer) = answers.message().await? {
+        found.push(answer);
+    }
+    Ok(Answer::KeepAlive(found))
 }
 
 impl Side {
     /// A fresh cluster that has a leader.
-    pub async fn start(programs: &Programs, scratch: &Path, ours: &[bool]) -> Result<Side> {
-        let cluster = Cluster::start(programs, scratch, ours)?;
+    pub async fn start(programs: &Programs, scratch: &Path, ours: &[bool], limits: Limits) -> Result<Side> {
+        let cluster = Cluster::start(programs, scratch, ours, limits)?;
         let channels =
             (0..cluster.len()).map(|at| Ok(Endpoint::from_shared(cluster.url(at).to_owned())?.connect_lazy()));
         let channels = channels.collect::<Result<Vec<_>>>()?;
@@ -119,7 +125,7 @@ impl Side {
     pub async fn catch_up(&self, at: usize) -> Result<(), tonic::Status> {
         let range = RangeRequest { key: "x".into(), count_only: true, ..RangeRequest::default() };
         let asked = unary::<_, proto::etcdserverpb::RangeResponse>(&self.channels[at], "/etcdserverpb.KV/Range", range);
-        tokio::time::timeout(Duration::from_secs(5), asked)
+        tokio::time::timeout(PATIENCE, asked)
             .await
             .map_err(|_| tonic::Status::unavailable("a read takes too long"))?
             .map(|_| ())
@@ -157,7 +163,7 @@ impl Side {
                 Answer::Grant(granted)
             }
             Request::Revoke(ask) => Answer::Revoke(unary(to, "/etcdserverpb.Lease/LeaseRevoke", ask).await?),
-            Request::KeepAlive(ask) => keep_alive(to, ask.id).await?,
+            Request::KeepAlive(ids) => keep_alive(to, ids).await?,
             Request::TimeToLive(ask) => {
                 Answer::TimeToLive(unary(to, "/etcdserverpb.Lease/LeaseTimeToLive", ask).await?)
             }
@@ -165,6 +171,7 @@ impl Side {
                 Answer::Leases(unary(to, "/etcdserverpb.Lease/LeaseLeases", LeaseLeasesRequest {}).await?)
             }
             Request::HashKv(ask) => Answer::HashKv(unary(to, "/etcdserverpb.Maintenance/HashKV", ask).await?),
+            Request::Replay(create) => Answer::Watch(replay(to, &create, self.meaning.current).await?),
             Request::Watch(..) | Request::ReadWatches => Answer::Nothing,
         })
     }

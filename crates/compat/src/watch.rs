@@ -21,7 +21,7 @@ use tonic_prost::ProstCodec;
 /// Streams of watches in a lane.
 pub const STREAMS: usize = 3;
 /// How long an event may be on its way.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Messages that may lie between us and a stream.
 const QUEUE: usize = 1 << 14;
 
@@ -40,6 +40,8 @@ pub struct Watched {
     unfinished: bool,
     /// It will be cancelled, because its start is compacted.
     doomed: bool,
+    /// It may still be reading history.
+    behind: bool,
     end: Option<WatchResponse>,
 }
 
@@ -70,6 +72,9 @@ impl Watched {
         {
             return Err(format!("a response that must not follow revision {}: {response:?}", self.last));
         }
+        if response.fragment && !self.asked.fragment {
+            return Err(format!("a fragment that nobody asked for: {response:?}"));
+        }
         if !response.events.is_empty() {
             self.last = last;
             self.unfinished = response.fragment;
@@ -81,6 +86,7 @@ impl Watched {
 }
 
 struct Stream {
+    channel: Channel,
     out: mpsc::Sender<WatchRequest>,
     answers: mpsc::Receiver<Result<WatchResponse, tonic::Status>>,
     member: usize,
@@ -123,7 +129,7 @@ impl Stream {
         });
         let (watchers, progress, created) = (BTreeMap::new(), Vec::new(), Vec::new());
         let (ended, again) = (BTreeSet::new(), Vec::new());
-        Ok(Stream { out, answers, member, watchers, progress, created, ended, again })
+        Ok(Stream { channel: channel.clone(), out, answers, member, watchers, progress, created, ended, again })
     }
 
     async fn next(&mut self, deadline: Instant) -> Result<(), String> {
@@ -204,8 +210,8 @@ impl Streams {
                 if !created.canceled {
                     let present = created.header.as_ref().map_or(0, |header| header.revision);
                     let from = if create.start_revision == 0 { present + 1 } else { create.start_revision };
-                    let doomed = from < compacted;
-                    let watcher = Watched { asked: create.clone(), from, doomed, ..Watched::default() };
+                    let (doomed, behind) = (from < compacted, from <= present);
+                    let watcher = Watched { asked: create.clone(), from, doomed, behind, ..Watched::default() };
                     stream.watchers.insert(created.watch_id, watcher);
                 }
                 Ok(vec![created])
@@ -224,11 +230,13 @@ impl Streams {
             }
             Some(RequestUnion::ProgressRequest(_)) => {
                 stream.settle(&self.log).await?;
+                stream.caught_up(&self.log).await?;
                 // Excluded: progress-unsynced.
                 let alive: Vec<&Watched> = stream.watchers.values().filter(|watcher| watcher.end.is_none()).collect();
+                let present = last_revision(&self.log);
                 if !stream.ended.is_empty()
                     || alive.is_empty()
-                    || alive.iter().any(|watcher| watcher.from != 0 && watcher.asked.start_revision != 0)
+                    || alive.iter().any(|watcher| watcher.from > present + 1)
                 {
                     return Ok(Vec::new());
                 }
@@ -252,6 +260,7 @@ impl Streams {
         let mut found = Vec::new();
         for stream in self.streams.iter_mut().flatten() {
             stream.settle(&self.log).await?;
+            stream.caught_up(&self.log).await?;
             for (&watch_id, watcher) in &mut stream.watchers {
                 let events = std::mem::take(&mut watcher.events);
                 if !events.is_empty() {
@@ -270,6 +279,11 @@ impl Streams {
         (0..STREAMS).filter(through).collect()
     }
 
+    /// The member that a stream goes through, if it is open.
+    pub fn member(&self, number: usize) -> Option<usize> {
+        self.streams[number].as_ref().map(|stream| stream.member)
+    }
+
     /// Closes a stream; the next message opens another.
     pub fn close(&mut self, number: usize) {
         self.streams[number] = None;
@@ -283,11 +297,10 @@ impl Streams {
     }
 
     async fn read_all(&mut self, (channel, member): (&Channel, usize), current: i64) -> Result<(), String> {
-        let last = |log: &[Event]| log.last().and_then(|event| event.kv.as_ref()).map_or(1, |kv| kv.mod_revision);
         let deadline = Instant::now() + PATIENCE;
         if self.all.is_none() {
             let mut stream = Stream::open(channel, member).await.map_err(|status| status.to_string())?;
-            let from = last(&self.log) + 1;
+            let from = last_revision(&self.log) + 1;
             let create =
                 WatchCreateRequest { range_end: "\0".into(), start_revision: from, ..WatchCreateRequest::default() };
             stream.post(&WatchRequest { request_union: Some(RequestUnion::CreateRequest(create.clone())) }).await?;
@@ -295,7 +308,7 @@ impl Streams {
             self.all = Some(stream);
         }
         let stream = self.all.as_mut().expect("just opened");
-        while last(&self.log) < current {
+        while last_revision(&self.log) < current {
             stream.next(deadline).await.map_err(|why| format!("watching everything up to {current}: {why}"))?;
             let watcher = stream.watchers.get_mut(&0).expect("it is never removed");
             if let Some(end) = &watcher.end {
@@ -310,5 +323,50 @@ impl Streams {
 impl Stream {
     async fn post(&self, request: &WatchRequest) -> Result<(), String> {
         self.out.send(request.clone()).await.map_err(|_| "the watch stream ended".to_owned())
+    }
+
+    /// Until no watcher reads history any more. A member reads it for all who
+    /// are behind in one go, so one more that is behind, and is told
+    /// something, says when the others are done.
+    async fn caught_up(&mut self, log: &[Event]) -> Result<(), String> {
+        let present = last_revision(log);
+        let behind = |watcher: &Watched| watcher.behind && !watcher.doomed && watcher.end.is_none();
+        if log.is_empty() || !self.watchers.values().any(behind) {
+            return Ok(());
+        }
+        let asked = WatchCreateRequest { range_end: "\0".into(), start_revision: present, ..Default::default() };
+        replay(&self.channel, &asked, present).await.map_err(|status| format!("one more watcher: {status}"))?;
+        self.watchers.values_mut().for_each(|watcher| watcher.behind = false);
+        Ok(())
+    }
+}
+
+fn last_revision(log: &[Event]) -> i64 {
+    log.last().and_then(|event| event.kv.as_ref()).map_or(1, |kv| kv.mod_revision)
+}
+
+/// All responses to a watch of all keys, on a stream of its own, until the
+/// present has come or the watch is over.
+pub async fn replay(
+    channel: &Channel,
+    create: &WatchCreateRequest,
+    present: i64,
+) -> Result<Vec<WatchResponse>, tonic::Status> {
+    let deadline = Instant::now() + PATIENCE;
+    let late = || tonic::Status::deadline_exceeded("nothing came in time");
+    let mut stream = Stream::open(channel, 0).await?;
+    let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create.clone())) };
+    stream.post(&request).await.map_err(tonic::Status::aborted)?;
+    let mut found: Vec<WatchResponse> = Vec::new();
+    loop {
+        let answer = tokio::time::timeout_at(deadline.into(), stream.answers.recv()).await.map_err(|_| late())?;
+        let answer = answer.ok_or_else(|| tonic::Status::aborted("the watch stream ended"))??;
+        let told = answer.events.last().and_then(|event| event.kv.as_ref()).map_or(1, |kv| kv.mod_revision);
+        let nothing = answer.created && create.start_revision > present;
+        let over = answer.canceled || nothing || (told >= present && !answer.fragment);
+        found.push(answer);
+        if over {
+            return Ok(found);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold before a change is done, step by step.
 
-use crate::{clients, real_etcd, shell, tidy};
+use crate::{clients, compat, real_etcd, shell, tidy};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::Instant;
@@ -10,12 +10,13 @@ const CHECK_SEEDS: u64 = 2_000;
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", || shell::run(shell::cargo(&["fmt", "--all", "--check"])).context("`cargo x fix` formats")),
     ("tidy", tidy::tidy),
     ("lints", || shell::run(shell::cargo(&["clippy", "-q", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
     ("build", || shell::run(shell::cargo(&["build", "-q", "--workspace", "--bins"]))),
     ("tests", tests),
+    ("compat", || compat::differential(compat::Options::default())),
     ("clients", || clients::run(None)),
     ("sim", || sim(None, Some(CHECK_SEEDS), None)),
     ("documentation", documentation),

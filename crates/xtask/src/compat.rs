@@ -15,7 +15,7 @@ pub struct Options {
 
 type Step = (&'static str, fn(Options) -> Result<()>);
 
-/// `cargo x check` has "clients" as a step of its own.
+/// In `cargo x check` each of them is a step of its own.
 const STEPS: &[Step] = &[("differential", differential), ("clients", |_| clients::run(None))];
 
 /// Runs every step; with a seed only the one that has seeds.
@@ -31,7 +31,7 @@ pub fn compat(options: Options) -> Result<()> {
 }
 
 /// The same requests to the real etcd and to ours.
-fn differential(options: Options) -> Result<()> {
+pub fn differential(options: Options) -> Result<()> {
     let real = real_etcd::fetch()?;
     // Optimised, with assertions, as the simulator is.
     shell::run(shell::cargo(&["build", "-q", "--profile", "checked", "-p", "etcd", "-p", "compat", "--bins"]))?;

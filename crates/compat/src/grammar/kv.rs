@@ -19,7 +19,6 @@ impl Grammar {
             range.limit = if self.one_in(10) { self.absurd() } else { self.chance.i64(0..5) };
         }
         if self.one_in(2) {
-            // Unknown numbers are refused since 3.5.5; see the table of what is excluded.
             (range.sort_order, range.sort_target) = (self.chance.i32(0..3), self.chance.i32(0..5));
         }
         if self.one_in(4) {
@@ -27,6 +26,16 @@ impl Grammar {
             range.max_mod_revision = self.bound();
             range.min_create_revision = self.bound();
             range.max_create_revision = self.bound();
+        }
+        range
+    }
+
+    /// Now and then in an order that is not known. Excluded: sort-option, so
+    /// only where nothing depends on it, and never with an unknown target.
+    pub(super) fn strange_range(&mut self) -> RangeRequest {
+        let mut range = self.range();
+        if self.one_in(40) {
+            range.sort_order = [3, -1, i32::MAX, i32::MIN][self.chance.usize(0..4)];
         }
         range
     }

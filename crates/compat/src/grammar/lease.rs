@@ -3,7 +3,7 @@
 
 use super::Grammar;
 use crate::request;
-use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest};
+use proto::etcdserverpb::{LeaseGrantRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest};
 
 /// Ids that clients choose.
 const IDS: i64 = 8;
@@ -34,7 +34,11 @@ impl Grammar {
     }
 
     pub(super) fn grant(&mut self) -> LeaseGrantRequest {
-        let id = if self.one_in(4) { 0 } else { self.chosen_lease() };
+        let mut id = if self.one_in(4) { 0 } else { self.chosen_lease() };
+        // Excluded: lease-ids-at-restart.
+        if self.lane.is_mixed() && !(0..i64::MAX).contains(&id) {
+            id = IDS + 1;
+        }
         let ttl = match self.chance.u32(0..10) {
             0 => 9_000_000_000,
             1 => [9_000_000_001, i64::MAX, i64::MAX - 1][self.chance.usize(0..3)],
@@ -53,8 +57,10 @@ impl Grammar {
         LeaseRevokeRequest { id: self.any_lease() }
     }
 
-    pub(super) fn keep_alive(&mut self) -> LeaseKeepAliveRequest {
-        LeaseKeepAliveRequest { id: self.any_lease() }
+    /// Several on one stream.
+    pub(super) fn keep_alives(&mut self) -> Vec<i64> {
+        let count = self.chance.usize(1..5);
+        (0..count).map(|_| self.any_lease()).collect()
     }
 
     pub(super) fn time_to_live(&mut self) -> LeaseTimeToLiveRequest {

@@ -6,6 +6,7 @@
 
 mod kv;
 mod lease;
+mod sweep;
 mod txn;
 mod watch;
 
@@ -29,35 +30,47 @@ const SHAKEN_EVERY: usize = 250;
 pub struct Grammar {
     lane: Lane,
     chance: Rng,
+    swept: usize,
 }
 
 /// The sequence of a lane.
 pub fn sequence(lane: Lane) -> Vec<Step> {
-    let mut grammar = Grammar { lane, chance: Rng::with_seed(lane.seed) };
-    let mut steps = Vec::with_capacity(lane.steps + READS);
-    let mut shaken = 0;
-    while steps.len() < lane.steps {
-        if lane.is_mixed() && steps.len() >= (shaken + 1) * SHAKEN_EVERY {
-            grammar.shake(shaken, &mut steps);
-            shaken += 1;
-        }
-        if grammar.one_in(4) {
-            for _ in 0..grammar.chance.usize(1..READS) {
-                let read = grammar.read();
-                grammar.ask(read, &mut steps);
-            }
-        } else {
-            let change = grammar.change();
-            grammar.ask(change, &mut steps);
-        }
-    }
-    steps.push(Step::Restart);
-    steps.push(Step::Ask(0, Request::ReadWatches));
-    steps.push(Step::SameEverywhere);
-    steps
+    Grammar::new(lane).write()
 }
 
 impl Grammar {
+    fn new(lane: Lane) -> Grammar {
+        Grammar { lane, chance: Rng::with_seed(lane.seed), swept: sweep::first(lane.seed) }
+    }
+
+    fn write(&mut self) -> Vec<Step> {
+        let (lane, grammar) = (self.lane, self);
+        let mut steps = Vec::with_capacity(lane.steps + READS);
+        let mut shaken = 0;
+        while steps.len() < lane.steps {
+            if lane.is_mixed() && steps.len() >= (shaken + 1) * SHAKEN_EVERY {
+                grammar.shake(shaken, &mut steps);
+                shaken += 1;
+            }
+            if grammar.one_in(4) {
+                for _ in 0..grammar.chance.usize(1..READS) {
+                    let read = grammar.read();
+                    grammar.ask(read, &mut steps);
+                }
+            } else {
+                let change = grammar.change();
+                grammar.ask(change, &mut steps);
+            }
+            if lane.limits.tight && grammar.one_in(200) {
+                grammar.fragments(&mut steps);
+            }
+        }
+        steps.push(Step::Restart);
+        steps.push(Step::Ask(0, Request::ReadWatches));
+        steps.push(Step::SameEverywhere);
+        steps
+    }
+
     fn ask(&mut self, request: Request, steps: &mut Vec<Step>) {
         let member = self.chance.usize(0..3);
         steps.push(Step::Ask(member, request));
@@ -75,7 +88,8 @@ impl Grammar {
 
     fn read(&mut self) -> Request {
         match self.chance.u32(0..100) {
-            0..70 => Request::Range(self.range()),
+            0..50 => Request::Range(self.sweep()),
+            50..70 => Request::Range(self.strange_range()),
             70..80 => Request::Txn(self.read_only_txn()),
             80..90 => Request::TimeToLive(self.time_to_live()),
             90..92 => Request::Leases,
@@ -91,10 +105,11 @@ impl Grammar {
             750..800 => Request::Grant(self.grant()),
             800..805 => Request::GrantAndRevoke(self.short_grant()),
             805..860 => Request::Revoke(self.revoke()),
-            860..890 => Request::KeepAlive(self.keep_alive()),
+            860..890 => Request::KeepAlive(self.keep_alives()),
             890..910 => Request::Compact(self.compact()),
             910..970 => self.watch(),
             970..975 => Request::ReadWatches,
+            975..980 => Request::Replay(self.replay()),
             _ => Request::Range(self.range()),
         }
     }
@@ -138,6 +153,12 @@ impl Grammar {
         if self.one_in(40) {
             return Bytes::from(vec![b'v'; self.chance.usize(100..3000)]);
         }
+        if self.lane.limits.tight && self.one_in(60) {
+            // Just let in, just refused, and more than a member reads.
+            let most = self.lane.limits.request_bytes;
+            let sizes = [most - 200, most + 1, most + (512 << 10) + 1_000];
+            return Bytes::from(vec![b'V'; sizes[self.chance.usize(0..sizes.len())]]);
+        }
         Bytes::from_static(VALUES[self.chance.usize(0..VALUES.len())])
     }
 
@@ -162,10 +183,15 @@ impl Grammar {
     /// A number of an enum with `known` values, now and then unknown.
     fn number(&mut self, known: i32) -> i32 {
         if self.one_in(50) {
-            return if self.chance.bool() { known + 1 } else { -1 };
+            return [known, known + 1, -1, i32::MAX, i32::MIN][self.chance.usize(0..5)];
         }
         self.chance.i32(0..known)
     }
+}
+
+/// Whether a range's order is one of the three.
+pub fn is_known_order(order: i32) -> bool {
+    (0..3).contains(&order)
 }
 
 /// The plainest read.

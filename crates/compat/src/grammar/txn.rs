@@ -10,18 +10,42 @@ use proto::etcdserverpb::{Compare, RangeRequest, RequestOp, TxnRequest};
 /// How deep transactions lie in each other.
 const DEEP: u32 = 3;
 
+/// Whether it deletes, at any depth, all from a key on: such a deletion is not
+/// compared with the keys that are put.
+fn deletes_without_end(txn: &TxnRequest) -> bool {
+    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
+        Some(Op::RequestDeleteRange(delete)) => delete.range_end[..] == *b"\0",
+        Some(Op::RequestTxn(nested)) => deletes_without_end(nested),
+        _ => false,
+    })
+}
+
+fn keep_nothing(txn: &mut TxnRequest) {
+    for op in txn.success.iter_mut().chain(&mut txn.failure) {
+        match &mut op.request {
+            Some(Op::RequestPut(put)) => (put.ignore_value, put.ignore_lease) = (false, false),
+            Some(Op::RequestTxn(nested)) => keep_nothing(nested),
+            _ => {}
+        }
+    }
+}
+
 impl Grammar {
     pub(super) fn txn(&mut self) -> TxnRequest {
         let mut txn = self.txn_at(0);
         if self.one_in(200) {
-            // Around max-txn-ops.
-            let many = self.chance.usize(126..131);
+            let most = self.lane.limits.txn_ops;
+            let many = self.chance.usize(most - 2..most + 3);
             let get = |_| Some(RequestOp { request: Some(Op::RequestRange(super::kv_of_a())) });
             match self.chance.u32(0..3) {
                 0 => txn.success = (0..many).filter_map(get).collect(),
                 1 => txn.failure = (0..many).filter_map(get).collect(),
                 _ => txn.compare = (0..many).map(|_| self.compare()).collect(),
             }
+        }
+        // Excluded: txn-keeps-deleted.
+        if deletes_without_end(&txn) {
+            keep_nothing(&mut txn);
         }
         txn
     }

@@ -1,10 +1,17 @@
 //! Watches: created, cancelled, asked how far they are, on a few streams.
 
-use super::Grammar;
-use crate::request::{self, Request};
+use super::{Grammar, KEYS};
+use crate::request::{self, Request, Step};
 use crate::watch::STREAMS;
+use bytes::Bytes;
 use proto::etcdserverpb::watch_request::RequestUnion;
-use proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest};
+use proto::etcdserverpb::{
+    DeleteRangeRequest, PutRequest, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest,
+};
+
+/// Of a value, so that a dozen of them make a response that is split. Far from
+/// what would depend on how long the ids of members are.
+const LARGE: usize = 50_000;
 
 impl Grammar {
     pub(super) fn watch(&mut self) -> Request {
@@ -36,6 +43,41 @@ impl Grammar {
             create.watch_id = self.watch_id();
         }
         create
+    }
+
+    /// The past of everything.
+    pub(super) fn replay(&mut self) -> WatchCreateRequest {
+        let start_revision = match self.chance.u32(0..4) {
+            0 => request::compacted(self.chance.i64(-1..3)),
+            _ => request::current(-self.chance.i64(0..40)),
+        };
+        WatchCreateRequest {
+            range_end: Bytes::from_static(b"\0"),
+            start_revision,
+            prev_kv: self.chance.bool(),
+            fragment: self.chance.bool(),
+            watch_id: self.chance.i64(0..3),
+            ..WatchCreateRequest::default()
+        }
+    }
+
+    /// So much history that its responses are split, and its telling in both
+    /// ways.
+    pub(super) fn fragments(&mut self, steps: &mut Vec<Step>) {
+        let count = self.chance.i64(8..25);
+        for _ in 0..count {
+            let key = Bytes::from_static(KEYS[self.chance.usize(0..KEYS.len())]);
+            let value = Bytes::from(vec![b'L'; LARGE]);
+            self.ask(Request::Put(PutRequest { key, value, ..PutRequest::default() }), steps);
+        }
+        for fragment in [true, false] {
+            let start_revision = request::current(1 - count);
+            let create = WatchCreateRequest { fragment, start_revision, ..self.replay() };
+            self.ask(Request::Replay(create), steps);
+        }
+        let all =
+            DeleteRangeRequest { key: b"\0".as_slice().into(), range_end: b"\0".as_slice().into(), prev_kv: false };
+        self.ask(Request::Delete(all), steps);
     }
 
     /// Negative ones are excluded: 3.6 changed the answer.

@@ -21,6 +21,8 @@ mod odd_sizes;
 mod refusals;
 mod requests;
 mod restarts;
+#[cfg(feature = "real-etcd")]
+mod since_3_5;
 mod stopping;
 mod strangers;
 mod watching;

@@ -1,15 +1,19 @@
 //! Members of the real etcd and ours form one cluster: every kind leads in
-//! turn, every request goes through every member, and the hash of the whole
-//! history is the same on all.
+//! turn and is killed while it leads, every request goes through every member,
+//! every watcher is told the same, and the hash of the history is the same on
+//! all at every revision that is looked at.
 
-use crate::harness::{self, Cluster};
-use client::Client;
+use crate::harness::{self, Cluster, PATIENCE};
+use crate::load::{Load, expect_all};
+use client::{Client, Watcher};
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
-    Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseTimeToLiveRequest, MemberListRequest, PutRequest,
-    RangeRequest, RequestOp, TxnRequest,
+    CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseTimeToLiveRequest, MemberListRequest,
+    PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest,
 };
+use proto::mvccpb::Event;
+use std::collections::BTreeSet;
 
 fn put(key: String, value: String, lease: i64) -> PutRequest {
     PutRequest { key: key.into(), value: value.into(), lease, ..PutRequest::default() }
@@ -69,6 +73,64 @@ async fn one_of_each(client: &Client, tag: &str, lease: i64) {
     }
 }
 
+/// One watcher of everything through each member, and what it was told.
+struct Witnesses(Vec<(Watcher, Vec<Event>)>);
+
+impl Witnesses {
+    fn of(clients: &[Client]) -> Witnesses {
+        let everything = WatchCreateRequest {
+            range_end: "\0".into(),
+            start_revision: 2,
+            prev_kv: true,
+            ..WatchCreateRequest::default()
+        };
+        Witnesses(clients.iter().map(|client| (client.watch(everything.clone()), Vec::new())).collect())
+    }
+
+    /// All were told the same up to this revision, and every revision.
+    async fn agree(&mut self, revision: i64) {
+        let last = |seen: &[Event]| seen.last().and_then(|event| event.kv.as_ref()).map_or(1, |kv| kv.mod_revision);
+        for (watcher, seen) in &mut self.0 {
+            while last(seen) < revision {
+                let response = tokio::time::timeout(PATIENCE, watcher.next()).await.expect("a response in time");
+                seen.extend(response.expect("the watch goes on").expect("the watch goes on").events);
+            }
+        }
+        let mut told: Vec<i64> = self.0[0].1.iter().flat_map(|event| &event.kv).map(|kv| kv.mod_revision).collect();
+        assert!(told.is_sorted());
+        told.dedup();
+        assert_eq!(told, (2..=revision).collect::<Vec<_>>());
+        for (number, (_, seen)) in self.0.iter().enumerate() {
+            assert!(seen == &self.0[0].1, "through {number} other events were told than through 0");
+        }
+    }
+}
+
+/// The present revision, once this member has applied it.
+async fn present(client: &Client) -> i64 {
+    let range = RangeRequest { key: "any".into(), count_only: true, ..RangeRequest::default() };
+    client.range(range).await.expect("a range").header.expect("a header").revision
+}
+
+/// All members have the same hash at each of these revisions, and the same leases.
+async fn agree_at(clients: &[Client], revisions: &[i64]) {
+    let mut leases = Vec::new();
+    for client in clients {
+        present(client).await;
+        let listed = client.lease_list().await.expect("a list");
+        leases.push(listed.leases.iter().map(|lease| lease.id).collect::<BTreeSet<_>>());
+    }
+    assert!(leases.iter().all(|listed| listed == &leases[0]), "{leases:?}");
+    for &revision in revisions {
+        let mut hashes = Vec::new();
+        for client in clients {
+            let hash = client.hash_kv(revision).await.expect("a hash");
+            hashes.push((hash.hash, hash.compact_revision));
+        }
+        assert!(hashes.iter().all(|hash| hash == &hashes[0]), "at {revision}: {hashes:?}");
+    }
+}
+
 /// `ours` of three members are ours, the others are the real etcd.
 async fn three(title: &str, ours: usize) {
     let _turn = harness::together().await;
@@ -77,6 +139,7 @@ async fn three(title: &str, ours: usize) {
     cluster.start_all();
     cluster.leader().await;
     let clients: Vec<Client> = cluster.members.iter().map(|member| member.client()).collect();
+    let mut witnesses = Witnesses::of(&clients);
     let mut lease = 100;
     for leader in 0..3 {
         let now = cluster.leader().await;
@@ -84,22 +147,44 @@ async fn three(title: &str, ours: usize) {
             clients[now].move_leader(cluster.id(leader).await).await.expect("leadership moves");
         }
         assert_eq!(cluster.leader().await, leader);
+        let mut checked = Vec::new();
         for (number, client) in clients.iter().enumerate() {
             lease += 1;
             one_of_each(client, &format!("led by {leader} through {number}"), lease).await;
+            checked.push(present(client).await);
+        }
+        witnesses.agree(*checked.last().expect("three")).await;
+        agree_at(&clients, &checked).await;
+        // Through each member once, some waiting for the rows to be gone.
+        for (number, client) in clients.iter().enumerate() {
+            let revision = checked[number] - 1;
+            client.compact(CompactionRequest { revision, physical: number != leader }).await.expect("a compaction");
+            agree_at(&clients, &[0, revision + 1, *checked.last().expect("three")]).await;
+        }
+        // This leader is lost, and nothing with it.
+        let load = Load::start(&cluster, &format!("after {leader}"), 2, &[0, 1, 2]);
+        load.goes_on(20).await;
+        cluster.members[leader].kill();
+        load.goes_on(50).await;
+        cluster.members[leader].start();
+        cluster.leader().await;
+        load.goes_on(20).await;
+        let acknowledged = load.stop().await;
+        for client in &clients {
+            expect_all(client, &format!("after {leader}"), &acknowledged).await;
         }
         cluster.same_everywhere().await;
+        let now = present(&clients[leader]).await;
+        witnesses.agree(now).await;
+        agree_at(&clients, &[0, checked[2] + 1, (checked[2] + now) / 2, now]).await;
     }
     // Everybody has everything, also after its own restart.
-    for number in 0..3 {
-        cluster.members[number].kill();
-        let other = cluster.others(number)[0];
-        cluster.leader().await;
-        clients[other].put(put(format!("without {number}"), String::new(), 0)).await.expect("two of three are enough");
-        cluster.members[number].start();
-        cluster.leader().await;
-    }
+    cluster.kill_all();
+    cluster.start_all();
+    cluster.leader().await;
     cluster.same_everywhere().await;
+    let now = present(&clients[0]).await;
+    agree_at(&clients, &[0, now - 1, now]).await;
 }
 
 #[tokio::test]
