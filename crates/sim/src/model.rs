@@ -179,8 +179,9 @@ impl Model {
         let more = found.len() > limit;
         found.truncate(limit);
         if request.keys_only {
-            // Keys without what hangs on them, as etcd 3.7 has it.
-            found.iter_mut().for_each(|kv| (kv.value, kv.lease) = (Bytes::new(), 0));
+            // Keys without what hangs on them, as etcd 3.7 has it; in order of value it reads the lease along.
+            let reads = request.sort_target() == SortTarget::Value;
+            found.iter_mut().for_each(|kv| (kv.value, kv.lease) = (Bytes::new(), if reads { kv.lease } else { 0 }));
         }
         Ok(RangeResponse { header: header(present), kvs: found, more, count })
     }
@@ -354,13 +355,9 @@ impl Model {
     }
 }
 
-/// Whether a transaction could put anything, in either branch.
+/// Whether a transaction could put anything, in either branch. etcd does not look into nested ones.
 fn puts(txn: &TxnRequest) -> bool {
-    txn.success.iter().chain(&txn.failure).any(|op| match &op.request {
-        Some(request_op::Request::RequestPut(_)) => true,
-        Some(request_op::Request::RequestTxn(nested)) => puts(nested),
-        _ => false,
-    })
+    txn.success.iter().chain(&txn.failure).any(|op| matches!(op.request, Some(request_op::Request::RequestPut(_))))
 }
 
 fn branch(txn: &TxnRequest, succeeded: bool) -> &[RequestOp] {

@@ -23,11 +23,21 @@ pub(crate) fn admit(alarms: &Alarms, command: &Command) -> Result<(), Refusal> {
     if alarms.any(AlarmKind::CORRUPT) && touches_keys(command) {
         return Err(Refusal::Corrupt);
     }
-    let grows = matches!(command, Command::Put(_) | Command::LeaseGrant(_)) || cost_bytes(command) > 0;
-    if alarms.any(AlarmKind::NO_SPACE) && grows {
+    if alarms.any(AlarmKind::NO_SPACE) && grows(command) {
         return Err(Refusal::NoSpace);
     }
     Ok(())
+}
+
+/// Whether an alarm for want of space refuses a command. Puts of nested txns pass: etcd does not see them here, and what
+/// is refused must be the same on all members of a mixed cluster.
+fn grows(command: &Command) -> bool {
+    let puts = |operation: &RequestOp| matches!(operation.request, Some(Request::RequestPut(_)));
+    match command {
+        Command::Put(_) | Command::LeaseGrant(_) => true,
+        Command::Txn(request) => request.success.iter().chain(&request.failure).any(puts),
+        _ => false,
+    }
 }
 
 fn touches_keys(command: &Command) -> bool {
@@ -43,7 +53,8 @@ fn touches_keys(command: &Command) -> bool {
     )
 }
 
-/// How much a command may add to the store, in bytes, as the quota counts.
+/// How much a command may add to the store, in bytes, as the quota counts: as etcd, and nested txns too, which would
+/// otherwise pass it by.
 pub(crate) fn cost_bytes(command: &Command) -> u64 {
     match command {
         Command::Put(request) => put_bytes(request),

@@ -40,7 +40,7 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Turns an alarm on. `None` (an empty answer) when it was on already or is
+    /// Turns an alarm on. `None` when nothing changes: it was on already or is
     /// of kind [`AlarmKind::NONE`].
     pub fn activate(&mut self, member: MemberId, kind: AlarmKind) -> Option<Alarm> {
         let alarm = Alarm { member, kind };

@@ -17,7 +17,7 @@ use proto::etcdserverpb as pb;
 use proto::etcdserverpb::alarm_request::AlarmAction;
 
 use crate::admit::{admit, cost_bytes};
-use crate::alarm::AlarmKind;
+use crate::alarm::{Alarm, AlarmKind};
 use crate::batch::Batch;
 use crate::command::{self, Command};
 use crate::event::{Applied, ClusterChange, LeaseChange, RosterChange};
@@ -267,16 +267,23 @@ impl<F: DiskFile> Work<'_, F> {
             Ok(AlarmAction::Get) => self.state.alarms.list(kind),
             Ok(action) => {
                 let alarms = Arc::make_mut(&mut self.state.alarms);
-                let changed = match action {
-                    AlarmAction::Activate => alarms.activate(request.member_id, kind),
-                    _ => alarms.deactivate(request.member_id, kind),
+                let (changed, named) = match action {
+                    // One that is on already is named too, one that is not on is not.
+                    AlarmAction::Activate => {
+                        let named = Some(Alarm { member: request.member_id, kind }).filter(|_| kind != AlarmKind::NONE);
+                        (alarms.activate(request.member_id, kind), named)
+                    }
+                    _ => {
+                        let changed = alarms.deactivate(request.member_id, kind);
+                        (changed, changed)
+                    }
                 };
                 if changed.is_some() {
                     self.applied.alarms_changed = true;
                     let alarms = &self.state.alarms;
                     self.batch.item(ItemKind::Alarms, |out| put_alarms(out, alarms));
                 }
-                changed.into_iter().collect()
+                named.into_iter().collect()
             }
             // etcd answers an action it does not know with nothing.
             Err(_) => Vec::new(),

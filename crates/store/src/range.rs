@@ -105,7 +105,7 @@ fn collect<F: DiskFile>(
             return Ok(true);
         }
         if let Some(version) = moment.version_at(head, at)? {
-            // A key without its value is all in memory: nothing has to be read.
+            // A key without its value and lease is all in memory: nothing has to be read, as in etcd 3.7.
             let kv = bare.then(|| bare_kv(key, &version));
             hits.push(Hit { version, kv });
             count += 1;

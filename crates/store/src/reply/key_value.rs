@@ -89,16 +89,15 @@ impl<'a> KeyValueRef<'a> {
     }
 }
 
-/// What a range with `keys_only` answers for a stored KeyValue: neither value nor
-/// lease (etcd 3.7; older versions kept the lease).
+/// What a range with `keys_only` answers for a KeyValue that it had to read: all but the value.
 ///
-/// Without a value and a lease the bytes are shared, otherwise copied.
+/// Without a value the bytes are shared, otherwise copied.
 pub fn without_value(kv: &Bytes) -> Result<Bytes, Malformed> {
     let fields = KeyValueRef::decode(kv)?;
-    if fields.value.is_empty() && fields.lease == 0 {
+    if fields.value.is_empty() {
         return Ok(kv.clone());
     }
-    Ok(KeyValueRef { value: &[], lease: 0, ..fields }.encode())
+    Ok(KeyValueRef { value: &[], ..fields }.encode())
 }
 
 fn varint(rest: &mut &[u8]) -> Result<i64, Malformed> {
@@ -144,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_only_leaves_value_and_lease_out() {
-        let bare = KeyValueRef { value: b"", lease: 0, ..sample() };
+    fn keys_only_leaves_the_value_out() {
+        let bare = KeyValueRef { value: b"", ..sample() };
         assert_eq!(without_value(&sample().encode()), Ok(bare.encode()));
         assert_eq!(without_value(&bare.encode()), Ok(bare.encode()));
     }

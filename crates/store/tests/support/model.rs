@@ -298,7 +298,10 @@ impl Model {
         if request.keys_only {
             for kv in &mut kvs {
                 kv.value = Bytes::new();
-                kv.lease = 0;
+                // In order of value the record is read, and what it says of the lease is told.
+                if request.sort_target != 4 {
+                    kv.lease = 0;
+                }
             }
         }
         if request.count_only {
