@@ -18,6 +18,7 @@ use crate::run::waiters::AllWaiters;
 use arc_swap::ArcSwap;
 use disk::OsDisk;
 use member::core::{Input, Proposal, Status, TurnedBack};
+use member::corruption::NOBODY_IN_PARTICULAR;
 use member::ids::{IdMaker, MemberId, RequestId};
 use prost::Message;
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use store::{Header, Refusal, Reply};
+use store::{AlarmKind, Header, Refusal, Reply};
 use tokio::sync::watch;
 
 /// A moment of this member's store.
@@ -124,6 +125,16 @@ impl Handle {
             revision,
             raft_term: self.status().term,
         }
+    }
+
+    /// Whether an alarm says that what this member holds is not what the others hold, or that nobody can say who is right.
+    pub fn is_corrupt(&self) -> bool {
+        let view = self.0.view.load();
+        let me = self.0.settings.member_id;
+        let concerns = |alarm: store::Alarm| {
+            alarm.kind == AlarmKind::CORRUPT && [me, NOBODY_IN_PARTICULAR].contains(&alarm.member)
+        };
+        !view.alarms().is_empty() && view.alarms().iter().any(concerns)
     }
 
     /// Core's numbers.

@@ -7,6 +7,7 @@
 //! The simulator's twin of this file is `sim/src/member.rs`; who changes one
 //! reads the other.
 
+mod chain_loop;
 mod core_loop;
 pub mod fail;
 pub mod hub_loop;
@@ -123,7 +124,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
             let _ = links.block_on(links_stopped);
         }),
     );
-    let (sync_fatal, synced_sender) = (fatal.clone(), store_sender.clone());
+    let (sync_fatal, synced_sender, chain_sender) = (fatal.clone(), store_sender.clone(), store_sender.clone());
     let below = core_loop::Below {
         log: log_sender,
         store: store_sender,
@@ -199,6 +200,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         alarm_raised: AtomicBool::new(false),
     });
     assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");
+    links_handle.spawn(chain_loop::drive(handle.clone(), chain_sender));
     Running {
         handle,
         links: links_handle,

@@ -129,6 +129,11 @@ pub fn install<D: Disk>(disk: &D, store: &mut Store<D>, meta: &SnapshotMeta) -> 
     sweep_snapshots(disk, meta.index)
 }
 
+/// The bytes of the file beside a snapshot: what came, and its CRC-32C in four bytes, little endian.
+pub fn seal_beside(beside: &[u8]) -> Vec<u8> {
+    [beside, &crc32c::crc32c(beside).to_le_bytes()].concat()
+}
+
 /// Nothing, if nothing came beside the snapshot.
 fn read_beside<D: Disk>(disk: &D, index: Index) -> Result<Vec<u8>, Fault> {
     let path = beside_path(index);
@@ -140,6 +145,13 @@ fn read_beside<D: Disk>(disk: &D, index: Index) -> Result<Vec<u8>, Fault> {
     let mut bytes = vec![0; file.len().map_err(fault)? as usize];
     let read = file.read_at(0, &mut bytes).map_err(fault)?;
     bytes.truncate(read);
+    let check = bytes.split_off(bytes.len().saturating_sub(4));
+    if check != crc32c::crc32c(&bytes).to_le_bytes() {
+        return Err(Fault::Mismatch(format!(
+            "{path} does not match its checksum, so the disk has changed it; \
+             this member must be removed and added anew"
+        )));
+    }
     Ok(bytes)
 }
 
@@ -155,15 +167,14 @@ fn open_snapshot<D: Disk>(disk: &D, index: Index) -> Result<Image<D::File>, Faul
 }
 
 /// Reads a received snapshot's file from end to end, before anything depends
-/// on it.
+/// on it. `beside` came with it, and tells what it must hold.
 ///
 /// # Errors
-/// When it is not a whole snapshot.
-pub fn check_image<D: Disk>(disk: &D, path: &str) -> Result<(), Fault> {
+/// When it is not a whole snapshot, or another one than was sent.
+pub fn check_image<D: Disk>(disk: &D, path: &str, beside: &[u8]) -> Result<(), Fault> {
     let fault = |source| Fault::Log { path: path.to_owned(), source };
     let file = disk.open(path, OpenMode::Read).map_err(fault)?;
-    store::snapshot::Reader::open(Image(file))?.rows(|_| Ok(()))?;
-    Ok(())
+    Ok(store::snapshot::check(Image(file), beside)?)
 }
 
 /// Removes received snapshots up to `index`; they are of no use any more.

@@ -27,6 +27,7 @@
 
 pub mod boot;
 pub mod core;
+pub mod corruption;
 pub mod fault;
 pub mod hub;
 pub mod ids;

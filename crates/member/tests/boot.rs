@@ -248,9 +248,14 @@ fn what_came_beside_a_snapshot_is_installed_with_it() {
     let members = format!(r#"{{"members":{{"Children":{{{},{}}}}}}}"#, attributes(id), attributes(0xabcd));
     let store = format!(r#"{{"Root":{{"Children":{{"0":{{"Children":{members}}}}}}}}}"#);
     let file = disk.open(&boot::beside_path(index), OpenMode::Create).unwrap();
-    file.write_at(0, &[store.as_bytes()]).unwrap();
+    let sealed = boot::seal_beside(store.as_bytes());
+    file.write_at(0, &[&sealed]).unwrap();
     file.sync().unwrap();
     disk.sync_dir(dirs::SNAPSHOTS).unwrap();
+    file.write_at(7, &[b"X"]).unwrap();
+    let words = refusal(&disk);
+    assert!(words.contains(".snap.v2 does not match its checksum"), "{words}");
+    file.write_at(7, &[&sealed[7..8]]).unwrap();
     for _ in 0..2 {
         let view = open(&disk).store.view();
         let member = view.roster().get(id).unwrap();

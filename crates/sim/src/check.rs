@@ -2,6 +2,7 @@
 
 pub mod agree;
 pub mod answers;
+pub mod chain;
 pub mod lease;
 pub mod reads;
 pub mod watch;

@@ -16,6 +16,7 @@ use prost::Message as _;
 use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
+use store::chain::Link;
 use store::{ClusterChange, Entry, EntryKind, LeaseChange, Refusal, Reply, Settings, Store, View};
 
 /// How the members of a run keep house. Small numbers, so that members fall
@@ -80,6 +81,8 @@ pub struct Member {
     habits: Habits,
     /// A mutant's: acknowledged and not written.
     unwritten: Vec<Append>,
+    /// The next value that is put comes to be another one here.
+    pub spoils_next: bool,
 }
 
 /// What a member's clocks say at its birth.
@@ -91,6 +94,15 @@ pub struct Clocks {
     pub wall_ms: u64,
 }
 
+/// A snapshot on its way.
+#[derive(Debug)]
+pub struct Image {
+    /// etcd's database file.
+    pub bytes: Vec<u8>,
+    /// What the message brings beside it.
+    pub beside: Vec<u8>,
+}
+
 /// What the store has done with one batch.
 #[derive(Default)]
 pub struct Done {
@@ -98,6 +110,8 @@ pub struct Done {
     pub outcomes: Vec<(u64, Result<Reply, Refusal>)>,
     /// Leases granted and revoked.
     pub leases: Vec<LeaseChange>,
+    /// The hash chain after each entry.
+    pub links: Vec<(u64, Link)>,
 }
 
 impl Member {
@@ -132,6 +146,7 @@ impl Member {
             cluster_id: identity.cluster_id,
             segment_bytes: 32 << 10,
             resident_bytes: 16 << 10,
+            tells_links: true,
             ..Settings::default()
         };
         let Opened { core, log, mut store, .. } =
@@ -165,6 +180,7 @@ impl Member {
             before: store.view(),
             habits,
             unwritten: Vec::new(),
+            spoils_next: false,
             store,
         })
     }
@@ -225,6 +241,9 @@ impl Member {
             None => {}
             Some(Apply::Entries(mut entries)) => {
                 self.tamper(&mut entries);
+                if self.spoils_next {
+                    self.spoils_next = !entries.iter_mut().any(spoil);
+                }
                 let mut applied = self.store.apply(&entries, &|_| true)?;
                 let mut changes: Vec<_> = applied.roster.iter().filter_map(boot::raft_change).collect();
                 if self.breaks(Mutant::ForgetsChanges) && self.is_even() {
@@ -253,10 +272,11 @@ impl Member {
                     "nobody asks for a downgrade"
                 );
                 self.core.step(Input::Applied(Applied { index: applied.index, changes }));
-                done = Done { outcomes: applied.outcomes, leases: applied.leases };
+                done = Done { outcomes: applied.outcomes, leases: applied.leases, links: applied.links };
             }
             Some(Apply::Restore(meta)) => {
                 boot::install(&self.disk, &mut self.store, &meta)?;
+                done.links.push((meta.index, self.store.view().link()));
                 if !self.breaks(Mutant::RestoreUnpublished) {
                     self.publish();
                 }
@@ -306,7 +326,7 @@ impl Member {
         }
         let mut before = bytes::Bytes::new();
         for entry in entries.iter_mut().filter(|entry| entry.kind == EntryKind::Normal && !entry.data.is_empty()) {
-            let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
+            let request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
             let own = entry.data.clone();
             let seldom = entry.index.is_multiple_of(50);
             match self.habits.mutant {
@@ -316,14 +336,7 @@ impl Member {
                 Some(Mutant::SkipsGrant) if request.lease_grant.is_some() && entry.index % 5 == 0 => entry.data.clear(),
                 Some(Mutant::SkipsAlarm) if request.alarm.is_some() => entry.data.clear(),
                 Some(Mutant::FlipsBit) if seldom => {
-                    if let Some(put) = &mut request.put
-                        && !put.value.is_empty()
-                    {
-                        let mut value = put.value.to_vec();
-                        value[0] ^= 1;
-                        put.value = value.into();
-                        entry.data = request.encode_to_vec().into();
-                    }
+                    spoil(entry);
                 }
                 _ => {}
             }
@@ -364,22 +377,23 @@ impl Member {
     }
 
     /// The image of a snapshot to another member, and where it stands.
-    pub fn snapshot(&self) -> Result<(raft::SnapshotMeta, Vec<u8>), Fault> {
+    pub fn snapshot(&self) -> Result<(raft::SnapshotMeta, Image), Fault> {
         let view = self.store.view();
+        let plan = view.image()?;
         let mut image = Vec::new();
-        view.image()?
-            .write(&mut |bytes| {
-                image.extend_from_slice(bytes);
-                Ok(())
-            })
-            .map_err(|error| Fault::Mismatch(format!("writing to memory failed: {error}")))?;
+        plan.write(&mut |bytes| {
+            image.extend_from_slice(bytes);
+            Ok(())
+        })
+        .map_err(|error| Fault::Mismatch(format!("writing to memory failed: {error}")))?;
         let conf_state = boot::raft_conf_state(&view.conf_state());
         let index = view.applied() - u64::from(self.breaks(Mutant::SnapshotMisplaced));
-        Ok((raft::SnapshotMeta { index, term: view.term(), conf_state }, image))
+        let meta = raft::SnapshotMeta { index, term: view.term(), conf_state };
+        Ok((meta, Image { bytes: image, beside: plan.beside() }))
     }
 
     /// Stores a received snapshot under its name.
-    pub fn receive_snapshot(&self, index: u64, image: &[u8]) -> std::io::Result<()> {
+    pub fn receive_snapshot(&self, index: u64, image: &Image) -> std::io::Result<()> {
         use disk::{Disk, DiskFile, OpenMode};
         self.disk.create_dir(boot::dirs::SNAPSHOTS)?;
         let path = boot::snapshot_path(index);
@@ -388,12 +402,24 @@ impl Member {
             self.disk.remove(&part)?;
         }
         let file = self.disk.open(&part, OpenMode::Create)?;
-        for (number, chunk) in image.chunks(4_096).enumerate() {
+        for (number, chunk) in image.bytes.chunks(4_096).enumerate() {
             file.write_at(number as u64 * 4_096, &[chunk])?;
         }
         if !self.breaks(Mutant::SnapshotUnsynced) {
             file.sync()?;
         }
+        boot::check_image(&self.disk, &part, &image.beside).map_err(std::io::Error::other)?;
+        // Before the snapshot has its name: whoever finds that finds this too.
+        let (beside, beside_part) = (boot::beside_path(index), format!("{part}.beside"));
+        for old in [&beside, &beside_part] {
+            if self.disk.exists(old)? {
+                self.disk.remove(old)?;
+            }
+        }
+        let file = self.disk.open(&beside_part, OpenMode::Create)?;
+        file.write_at(0, &[&boot::seal_beside(&image.beside)])?;
+        file.sync()?;
+        self.disk.rename(&beside_part, &beside)?;
         self.disk.rename(&part, &path)?;
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)
     }
@@ -410,6 +436,20 @@ impl Member {
         }
         out
     }
+}
+
+/// Turns a bit in the value of a put; false for anything else.
+fn spoil(entry: &mut Entry) -> bool {
+    if entry.kind != EntryKind::Normal || entry.data.is_empty() {
+        return false;
+    }
+    let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
+    let Some(put) = request.put.as_mut().filter(|put| !put.value.is_empty()) else { return false };
+    let mut value = put.value.to_vec();
+    value[0] ^= 1;
+    put.value = value.into();
+    entry.data = request.encode_to_vec().into();
+    true
 }
 
 fn election_ms() -> u64 {

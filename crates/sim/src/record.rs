@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
 use std::collections::BTreeMap;
+use store::chain::Link;
 use store::{Entry, EntryKind, Refusal, Reply};
 
 /// Everything that the promises are about.
@@ -25,6 +26,8 @@ pub struct Record {
     pub leaders: BTreeMap<u64, u64>,
     /// When each lease was granted, or renewed, and its TTL: (at, seconds).
     pub leases: BTreeMap<i64, (u64, i64)>,
+    /// The hash chain after each entry, as the first member to apply it had it.
+    pub links: BTreeMap<u64, Link>,
     /// Counters for the figures.
     pub counts: Counts,
 }

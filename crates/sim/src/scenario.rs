@@ -18,6 +18,7 @@ pub mod leases_over_leaders;
 pub mod member_replaced;
 pub mod names_lost;
 pub mod negative_lease_ids;
+pub mod one_byte_differs;
 pub mod progress_under_load;
 pub mod read_after_pause;
 pub mod read_at_first_commit;

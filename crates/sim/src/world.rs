@@ -1,6 +1,7 @@
 //! The world: what happens next, to whom, until all is checked.
 
 mod clients;
+mod comparing;
 mod directed;
 mod operator;
 mod trouble;
@@ -10,7 +11,7 @@ use crate::chance::{Chances, between};
 use crate::check;
 use crate::faults::{Fault, Plan};
 use crate::load::Mix;
-use crate::member::{Habits, Member, TICK};
+use crate::member::{Habits, Image, Member, TICK};
 use crate::mutant::Mutant;
 use crate::net::{Net, Weather};
 use crate::record::{Counts, Record};
@@ -85,7 +86,7 @@ enum Event {
     Tick(usize, u32),
     Log(usize, u32),
     Store(usize, u32),
-    Deliver(usize, Box<Message>, Option<Rc<Vec<u8>>>),
+    Deliver(usize, Box<Message>, Option<Rc<Image>>),
     SnapshotSent(usize, u32, u64, bool),
     Restart(usize),
     Ask(usize),
@@ -96,6 +97,8 @@ enum Event {
     Fault,
     /// The operator looks at who belongs to the cluster.
     Operate,
+    /// A life of a member compares its hash chain with its neighbours'.
+    Compare(usize, u32),
     /// A link between two members changes, so many times more.
     Flap(usize, usize, u32),
     /// A full disk has room again.
@@ -156,6 +159,8 @@ pub struct World {
     pending: BTreeMap<(usize, u64), usize>,
     storm_ends: Micros,
     calm: bool,
+    /// The checker of chains does not look, so that the members must find out by themselves.
+    chains_unwatched: bool,
     record: Record,
     trace: Trace,
     outputs: Outputs,
@@ -219,6 +224,7 @@ impl World {
             pending: BTreeMap::new(),
             storm_ends: settings.storm,
             calm: false,
+            chains_unwatched: false,
             record: Record::default(),
             trace: Trace::new(settings.tell),
             outputs: Outputs::default(),
@@ -366,6 +372,7 @@ impl World {
             }
             Event::Fault => self.fault(),
             Event::Operate => self.operate(),
+            Event::Compare(slot, life) => self.compare(slot, life),
             Event::Flap(from, to, left) => self.flap(from, to, left),
             Event::Room(slot, life) => {
                 if self.life(slot, life).is_some() {
@@ -438,6 +445,9 @@ impl World {
             Ok(done) => done,
             Err(fault) => return self.failed(slot, &fault.to_string()),
         };
+        for (index, link) in done.links.iter().filter(|_| !self.chains_unwatched) {
+            check::chain::applied(&mut self.record, slot, *index, *link);
+        }
         for change in &done.leases {
             check::lease::changed(&mut self.record, now, change);
         }
@@ -447,7 +457,7 @@ impl World {
         self.settle(slot);
     }
 
-    fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Vec<u8>>>) {
+    fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Image>>) {
         if message.to != self.slots[slot].id {
             return; // For the member that had this place before.
         }
@@ -598,6 +608,7 @@ impl Event {
             | Event::Store(slot, _)
             | Event::Deliver(slot, ..)
             | Event::SnapshotSent(slot, ..)
+            | Event::Compare(slot, _)
             | Event::Credit(slot, ..) => Some(*slot),
             Event::Restart(_)
             | Event::Ask(_)

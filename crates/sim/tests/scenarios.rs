@@ -168,3 +168,13 @@ fn a_leader_whose_disk_stands_still_is_replaced() {
 fn a_connection_that_breaks_in_a_message_loses_no_more_than_that() {
     holds(scenario::broken_connections::run);
 }
+
+#[test]
+fn a_member_that_differs_in_one_byte_is_named_within_a_second() {
+    for members in [2, 3, 5] {
+        for seed in 0..6 {
+            let time = scenario::one_byte_differs::noticed_after(seed, members);
+            assert!(time <= 1_000_000, "seed {seed}, {members} members: {time} µs");
+        }
+    }
+}

@@ -30,7 +30,7 @@ use crate::reply::{
 };
 use crate::revlog::item::ItemKind;
 use crate::revlog::log::Log;
-use crate::revlog::{put_alarms, put_lease, put_lease_revoked, put_roster};
+use crate::revlog::{put_alarms, put_chain, put_lease, put_lease_revoked, put_roster};
 use crate::roster::legacy::LegacyChange;
 use crate::roster::{self, ChangeKind, Downgrade};
 use crate::state::State;
@@ -51,6 +51,10 @@ pub(crate) fn apply<D: Disk>(
     writer.rotate(state)?;
     let size_bytes = writer.size_in_use_bytes();
     let mut batch = writer.begin();
+    if std::mem::take(&mut state.chain.unwritten) {
+        batch.item(ItemKind::Chain, |out| put_chain(out, &state.chain));
+    }
+    let keys = state.chain.keys;
     let mut applied = Applied::default();
     let mut work =
         Work { settings, state, stats, log: writer.log(), batch: &mut batch, applied: &mut applied, size_bytes };
@@ -60,6 +64,11 @@ pub(crate) fn apply<D: Disk>(
         work.entry(entry, wanted)?;
         work.state.applied = entry.index;
         work.state.term = entry.term;
+        work.state.chain.keys = keys.wrapping_add(work.batch.sum());
+        let link = work.state.keep_link();
+        if work.settings.tells_links {
+            work.applied.links.push((entry.index, link));
+        }
     }
     let body = writer.write(&mut batch, state)?;
     stats.frames += 1;
@@ -224,6 +233,9 @@ impl<F: DiskFile> Work<'_, F> {
     fn grant(&mut self, request: &pb::LeaseGrantRequest) -> Result<Reply, Refusal> {
         let id = request.id;
         let ttl_seconds = self.state.leases.grant(id, request.ttl, self.settings.lease_seconds_min)?;
+        if let Some(lease) = self.state.leases.get(id) {
+            self.state.chain.lease_came(id, lease);
+        }
         self.batch.item(ItemKind::Lease, |out| put_lease(out, id, ttl_seconds, 0));
         self.applied.leases.push(LeaseChange::Granted { id, ttl_seconds });
         Ok(Reply::LeaseGrant(LeaseGrantReply { revision: self.state.revision, id, ttl_seconds }))
@@ -232,6 +244,9 @@ impl<F: DiskFile> Work<'_, F> {
     fn revoke(&mut self, id: i64) -> Outcome {
         if !self.state.leases.exists(id) {
             return Ok(Err(Refusal::LeaseNotFound));
+        }
+        if let Some(lease) = self.state.leases.get(id) {
+            self.state.chain.lease_goes(id, lease);
         }
         let keys: Vec<Bytes> = match self.state.leases.revoke(id) {
             Ok(keys) => keys,
@@ -251,10 +266,16 @@ impl<F: DiskFile> Work<'_, F> {
     fn checkpoint(&mut self, request: &pb::LeaseCheckpointRequest) -> Result<Reply, Refusal> {
         for checkpoint in &request.checkpoints {
             let (id, remaining_seconds) = (checkpoint.id, checkpoint.remaining_ttl);
-            if !self.state.leases.checkpoint(id, remaining_seconds) {
+            let State { leases, chain, .. } = &mut *self.state;
+            if let Some(lease) = leases.get(id) {
+                chain.lease_goes(id, lease);
+            }
+            if !leases.checkpoint(id, remaining_seconds) {
                 return Err(Refusal::LeaseNotFound);
             }
-            let ttl_seconds = self.state.leases.get(id).map_or(0, crate::lease::Lease::ttl_seconds);
+            let lease = leases.get(id);
+            lease.into_iter().for_each(|lease| chain.lease_came(id, lease));
+            let ttl_seconds = lease.map_or(0, crate::lease::Lease::ttl_seconds);
             self.batch.item(ItemKind::Lease, |out| put_lease(out, id, ttl_seconds, remaining_seconds));
             self.applied.leases.push(LeaseChange::Checkpointed { id, remaining_seconds });
         }
@@ -280,6 +301,7 @@ impl<F: DiskFile> Work<'_, F> {
                 };
                 if changed.is_some() {
                     self.applied.alarms_changed = true;
+                    self.state.chain.alarms_are(&self.state.alarms);
                     let alarms = &self.state.alarms;
                     self.batch.item(ItemKind::Alarms, |out| put_alarms(out, alarms));
                 }
@@ -300,6 +322,7 @@ impl<F: DiskFile> Work<'_, F> {
     fn note_roster(&mut self, entry: &Entry, change: ClusterChange) {
         let roster = &self.state.roster;
         self.batch.item(ItemKind::Roster, |out| put_roster(out, roster));
+        self.state.chain.roster_is(roster);
         self.applied.roster.push(RosterChange { index: entry.index, change });
     }
 

@@ -6,6 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::chain;
 use crate::event::{Event, EventKind, Events};
 use crate::keys::Place;
 use crate::reply::key_value::KeyValueRef;
@@ -36,6 +37,8 @@ pub(crate) struct Batch {
     /// Where the body will begin in the segment.
     offset: u64,
     changes: Vec<Written>,
+    /// What the changes add to the chain.
+    sum: u64,
 }
 
 impl Batch {
@@ -43,7 +46,7 @@ impl Batch {
     pub(crate) fn new(mut buffer: BytesMut, segment: u32, offset: u64) -> Batch {
         assert!(buffer.is_empty());
         buffer.resize(PRELUDE_BYTES, 0);
-        Batch { body: buffer, segment, offset, changes: Vec::new() }
+        Batch { body: buffer, segment, offset, changes: Vec::new(), sum: 0 }
     }
 
     /// Adds a change of a key and tells its place.
@@ -56,6 +59,7 @@ impl Batch {
     ) -> Place {
         let (start, size, kv_start) = encode_change(&mut self.body, tombstone, revision, previous, kv);
         let (end, created, key_bytes) = (start + size, kv.version == 1, kv.key.len());
+        self.sum = self.sum.wrapping_add(chain::change(tombstone, revision, &self.body[kv_start..]));
         self.changes.push(Written { tombstone, created, revision, previous, start, kv_start, end, key_bytes });
         place_of(self.segment, self.offset + start as u64, size, kv.lease != 0)
     }
@@ -77,6 +81,11 @@ impl Batch {
         let at = self.changes.binary_search_by_key(&revision, |change| change.revision).ok()?;
         let Written { start, end, .. } = self.changes[at];
         Record::new(Bytes::copy_from_slice(&self.body[start..end]))
+    }
+
+    /// What the changes so far add to the chain.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// Bytes of the body so far.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Link;
 use crate::ids::{Index, LeaseId, MemberId, RequestId, Term};
 use crate::refusal::Refusal;
 use crate::reply::Reply;
@@ -113,4 +114,6 @@ pub struct Applied {
     pub roster: Vec<RosterChange>,
     /// Whether the set of active alarms is another one than before.
     pub alarms_changed: bool,
+    /// The hash chain after each entry, if [`Settings::tells_links`](crate::Settings::tells_links).
+    pub links: Vec<(Index, Link)>,
 }

@@ -20,6 +20,7 @@
 //! change of an entry nothing may fail, except the disk, and that is a [`Fault`] which ends the process.
 
 pub mod alarm;
+pub mod chain;
 pub mod check;
 pub mod fault;
 pub mod hash;

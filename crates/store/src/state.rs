@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::alarm::Alarms;
+use crate::chain::{Chain, Link};
 use crate::ids::{Index, Term};
 use crate::keys::Keys;
 use crate::lease::Leases;
@@ -27,9 +28,22 @@ pub(crate) struct State {
     pub(crate) compacted: i64,
     pub(crate) applied: Index,
     pub(crate) term: Term,
+    pub(crate) chain: Chain,
 }
 
 impl State {
+    /// The hash chain after the last entry.
+    pub(crate) fn link(&self) -> Link {
+        self.chain.link(self.revision, self.compacted)
+    }
+
+    /// Keeps the link after the last entry, to be told to neighbours.
+    pub(crate) fn keep_link(&mut self) -> Link {
+        let link = self.link();
+        self.chain.keep(self.applied, link);
+        link
+    }
+
     pub(crate) fn new() -> State {
         State {
             keys: Keys::new(),
@@ -40,6 +54,7 @@ impl State {
             compacted: NEVER_COMPACTED,
             applied: 0,
             term: 0,
+            chain: Chain::default(),
         }
     }
 }

@@ -10,14 +10,13 @@ use bytes::Bytes;
 use disk::Disk;
 use proto::raftpb::ConfState;
 
+use crate::chain::{self, Chain, Link};
 use crate::compact::Housework;
 use crate::event::Applied;
 use crate::fault::Fault;
 use crate::ids::{Index, MemberId, RequestId, Term};
-use crate::keys::Keys;
 use crate::refusal::Refusal;
 use crate::revlog::{self, Installer, Layout, Writer};
-use crate::roster::legacy::LegacyChange;
 use crate::snapshot;
 use crate::state::State;
 use crate::view::View;
@@ -63,6 +62,8 @@ pub struct Settings {
     pub lease_seconds_min: i64,
     /// `--max-learners`.
     pub learners_max: usize,
+    /// Tell the hash chain after every entry ([`Applied::links`]); for checkers.
+    pub tells_links: bool,
 }
 
 impl Default for Settings {
@@ -76,6 +77,7 @@ impl Default for Settings {
             resident_bytes: 64 << 20,
             lease_seconds_min: 2,
             learners_max: 1,
+            tells_links: false,
         }
     }
 }
@@ -149,7 +151,8 @@ impl<D: Disk> Store<D> {
 
     /// Makes a new, empty store, durable when this returns: revision 1, nothing applied.
     pub fn create(disk: D, dir: &str, settings: Settings) -> Result<Store<D>, Fault> {
-        let state = State::new();
+        let mut state = State::new();
+        state.chain = Chain::of(&state, chain::GENESIS, 0, 0);
         let writer = Writer::create(layout(disk, dir, &settings), &state)?;
         Ok(Store::new(settings, writer, state))
     }
@@ -157,7 +160,8 @@ impl<D: Disk> Store<D> {
     /// Opens the store in a directory. What a crash has torn off the end is cut: the store is then at an earlier entry,
     /// never one before what [`Store::sync`] had returned.
     pub fn open(disk: D, dir: &str, settings: Settings) -> Result<Store<D>, Fault> {
-        let (writer, state) = revlog::open(layout(disk, dir, &settings))?;
+        let (writer, mut state) = revlog::open(layout(disk, dir, &settings))?;
+        state.keep_link();
         Ok(Store::new(settings, writer, state))
     }
 
@@ -250,27 +254,24 @@ impl<D: Disk> Store<D> {
                 return Err(fault);
             }
         };
-        let mut roster = facts.roster;
-        let known = Arc::make_mut(&mut roster);
-        known.set_conf_state(conf_state);
-        for change in crate::roster::legacy::attributes_in_store(beside) {
-            if let LegacyChange::Attributes { id, name, client_urls } = change {
-                known.set_attributes(id, name, client_urls);
+        let state = snapshot::state(facts, index, term, Some(conf_state), beside);
+        let chain = match snapshot::chain(&state, installer.sum(), beside) {
+            Ok(chain) => chain,
+            Err(fault) => {
+                installer.give_up();
+                return Err(fault);
             }
-        }
-        let state = State {
-            keys: Keys::new(),
-            leases: facts.leases,
-            roster,
-            alarms: facts.alarms,
-            revision: facts.revision,
-            compacted: facts.compacted,
-            applied: index,
-            term,
         };
         self.housework.begin_anew(state.compacted, &self.writer);
-        (self.writer, self.state) = installer.finish(state, &self.writer)?;
+        (self.writer, self.state) = installer.finish(state, chain, &self.writer)?;
+        self.state.keep_link();
         Ok(())
+    }
+
+    /// Goes on with the hash chain of a neighbour: its base, and its chain after an entry. False, and nothing happens, when
+    /// that entry is long past here, or when all but the keys differs there.
+    pub fn adopt_chain(&mut self, base: u64, index: Index, there: Link) -> bool {
+        self.state.chain.adopt(base, index, there)
     }
 
     /// Finds out what compactions have dropped and gives the room back, in steps of about so many bytes read. Returns how

@@ -13,6 +13,7 @@ use proto::etcdserverpb::{RangeRequest, TxnRequest};
 use proto::raftpb::ConfState;
 
 use crate::alarm::Alarms;
+use crate::chain::{Carried, Link, Report};
 use crate::fault::Fault;
 use crate::hash::KvHash;
 use crate::history::History;
@@ -24,7 +25,7 @@ use crate::records::{Record, Records, Survival};
 use crate::refusal::Refusal;
 use crate::reply::{Header, RangeReply, TxnReply};
 use crate::revlog::log::Log;
-use crate::roster::Roster;
+use crate::roster::{Roster, legacy};
 use crate::snapshot::{self, Facts};
 use crate::state::State;
 use crate::store::{ReadError, Settings};
@@ -57,6 +58,15 @@ impl<D: Disk> ImagePlan<D> {
     /// The moment it is of.
     pub fn view(&self) -> &View<D> {
         &self.view
+    }
+
+    /// What goes beside the image to another member: the version 2 store that etcd expects, and in it, where etcd does not
+    /// look, what the receiver needs to go on with the hash chain.
+    pub fn beside(&self) -> Vec<u8> {
+        let chain = &self.view.inner.state.chain;
+        let dropped = chain.keys.wrapping_sub(self.plan.sum());
+        let carried = Carried { base: chain.base, dropped, link: self.view.link() };
+        legacy::store_with(self.view.roster(), Some(carried))
     }
 
     /// Writes the image from its first byte to its last.
@@ -143,6 +153,16 @@ impl<D: Disk> View<D> {
             revision: self.revision(),
             raft_term: self.term(),
         }
+    }
+
+    /// The hash chain, as it is told to neighbours.
+    pub fn chain(&self) -> Report {
+        self.inner.state.chain.report()
+    }
+
+    /// The hash chain after the last entry.
+    pub fn link(&self) -> Link {
+        self.inner.state.link()
     }
 
     /// Answers a range, with all its options. Its shape has been checked ([`crate::check::range`]).

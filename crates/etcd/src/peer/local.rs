@@ -40,6 +40,10 @@ pub trait Local: Send + Sync + 'static {
     }
     /// The hash of keys up to a revision (0: the present one). The error is for the caller's eyes. May block.
     fn hash_kv(&self, revision: i64) -> Result<HashKv, String>;
+    /// The hash chain of this member, encoded. None: it has none to compare.
+    fn chain(&self) -> Option<Vec<u8>> {
+        None
+    }
     /// Renews a lease, as leader. The TTL in seconds.
     fn keep_alive(&self, id: i64) -> BoxFuture<Result<i64, LeaseError>>;
     /// How long a lease has left, as leader.

@@ -13,6 +13,7 @@
 //! `line` the connection behind it, [`remote`]
 //! one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of it, `server` what it asks of us.
 
+mod chain;
 mod chunks;
 mod client;
 pub mod frame;
@@ -217,6 +218,11 @@ impl Peers {
     /// Answers members until the future is dropped, which closes every connection.
     pub async fn serve(self, listener: tokio::net::TcpListener) {
         server::serve(self, listener).await;
+    }
+
+    /// The hash chains of the other members: of those that answer in time, and know what that is.
+    pub async fn chains(&self, patience: Duration) -> BTreeMap<u64, store::chain::Report> {
+        chain::ask_all(&self.inner, patience).await
     }
 
     /// Renews a lease at the leader. The TTL in seconds; 0: there is no such lease.

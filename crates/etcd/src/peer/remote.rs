@@ -16,6 +16,7 @@ use std::time::Instant;
 use raft::{Message, MessageKind};
 use tokio::task::AbortHandle;
 
+use super::chain::ChainLane;
 use super::client::Lane;
 use super::frame::StreamKind;
 use super::line::Line;
@@ -50,6 +51,8 @@ pub(super) struct Remote {
     active: Mutex<Active>,
     /// A snapshot is on its way.
     pub snapshot_under_way: AtomicBool,
+    /// Where its hash chain is asked for.
+    pub chain: tokio::sync::Mutex<ChainLane>,
     /// Idle connections for requests.
     pub lanes: Mutex<Vec<Lane>>,
     pub counters: Counters,
@@ -92,6 +95,7 @@ impl Remote {
             pipeline,
             active: Mutex::new(Active::default()),
             snapshot_under_way: AtomicBool::new(false),
+            chain: tokio::sync::Mutex::default(),
             lanes: Mutex::new(Vec::new()),
             counters: Counters::default(),
             tasks: Mutex::new(Vec::new()),

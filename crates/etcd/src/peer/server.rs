@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::chain;
 use super::client::set;
 use super::frame::{Decoder, FRAME_BYTES_MAX, Received, StreamKind};
 use super::io::Timed;
@@ -103,6 +104,7 @@ async fn answer(peers: &Peers, line: &Arc<Line>, request: Request<Incoming>) -> 
         "/leases/internal" => (Method::POST, Path::LeasesInternal),
         "/version" => (Method::GET, Path::Version),
         "/downgrade/enabled" => (Method::GET, Path::Downgrade),
+        chain::PATH => (Method::GET, Path::Chain),
         other if other.starts_with("/raft/stream/") => (Method::GET, Path::Stream),
         _ => return text(StatusCode::NOT_FOUND, "404 page not found"),
     };
@@ -122,6 +124,7 @@ async fn answer(peers: &Peers, line: &Arc<Line>, request: Request<Incoming>) -> 
             Path::LeasesInternal => leases_internal(inner, request).await,
             Path::Version => json(version::json(inner.local.cluster_version().as_deref())),
             Path::Downgrade => plain(inner.local.downgrade_enabled().to_string()),
+            Path::Chain => own_chain(inner, request.headers()),
         }
     };
     set(answer.headers_mut(), "x-etcd-cluster-id", &hex(inner.identity.cluster_id));
@@ -139,6 +142,7 @@ enum Path {
     LeasesInternal,
     Version,
     Downgrade,
+    Chain,
 }
 
 // ── raft ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -393,6 +397,17 @@ async fn hash_kv(inner: &Inner, request: Request<Incoming>) -> Answer {
             }
             json(body.to_string())
         }
+    }
+}
+
+/// The hash chain, for members of this cluster.
+fn own_chain(inner: &Inner, headers: &HeaderMap) -> Answer {
+    if let Err(reason) = compatible(inner, headers) {
+        return text(StatusCode::PRECONDITION_FAILED, reason);
+    }
+    match inner.local.chain() {
+        Some(chain) => with_type(StatusCode::OK, "application/octet-stream", chain),
+        None => text(StatusCode::NOT_FOUND, "404 page not found"),
     }
 }
 

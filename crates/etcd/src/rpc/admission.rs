@@ -3,13 +3,14 @@
 //! Stopping; not ready (no cluster version yet); learner; the client's API version, which is only counted; a client
 //! that insists on a leader. None of it looks at what a call asks, save that a learner takes serializable ranges.
 
-use super::answer::status_of;
+use super::answer::{refused, status_of};
 use crate::grpc::{Code, Metadata, Status};
 use crate::handle::{Handle, Unavailable};
 use crate::metrics;
 use member::core::Status as Numbers;
 use proto::etcdserverpb::RangeRequest;
 use std::sync::atomic::{AtomicBool, Ordering};
+use store::Refusal;
 
 pub(super) struct Admission {
     handle: Handle,
@@ -35,6 +36,17 @@ impl Admission {
     /// A learner takes a range if it may be stale.
     pub(super) fn check_range(&self, metadata: &Metadata, request: &RangeRequest) -> Result<(), Status> {
         self.decide(metadata, request.serializable)
+    }
+
+    /// Who is named by a CORRUPT alarm, or when nobody in particular is, serves nothing that keys or leases are in. What an
+    /// operator needs goes on. (Writes are refused by everybody while there is such an alarm: that is the log's doing.)
+    pub(super) fn check_sound(&self, path: &str) -> Result<(), Status> {
+        let serves =
+            ["/etcdserverpb.KV/", "/etcdserverpb.Watch/", "/etcdserverpb.Lease/", "/v3lockpb.", "/v3electionpb."];
+        if self.handle.is_corrupt() && serves.iter().any(|service| path.starts_with(service)) {
+            return Err(refused(Refusal::Corrupt));
+        }
+        Ok(())
     }
 
     /// Counts the version a client says it speaks.

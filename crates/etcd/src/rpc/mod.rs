@@ -50,6 +50,7 @@ impl Router {
     async fn answer(&self, path: &'static str, metadata: &Metadata, message: Bytes) -> Result<Bytes, Status> {
         let handle = &self.handle;
         self.admission.check_api_version(metadata, false)?;
+        self.admission.check_sound(path)?;
         // A range is the one call that a learner may or may not take, so it is decoded before the question.
         if path == path::RANGE {
             let request = decode(message)?;
@@ -97,6 +98,7 @@ impl Router {
         let handle = &self.handle;
         self.admission.check_api_version(metadata, true)?;
         self.admission.check(metadata, path == path::SNAPSHOT)?;
+        self.admission.check_sound(path)?;
         let served = async {
             match path {
                 path::WATCH => watch::watch(handle, messages).await,

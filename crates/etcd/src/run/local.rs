@@ -62,7 +62,7 @@ impl Local for LocalMember {
         };
         Ok(SnapshotBody {
             meta,
-            data: store::roster::legacy::store_with(view.roster()).into(),
+            data: plan.beside().into(),
             size_bytes: plan.size_bytes(),
             write: Box::new(move |sink| plan.write(sink).map_err(io::Error::other)),
         })
@@ -104,6 +104,10 @@ impl Local for LocalMember {
             hash_revision: hash.hash_revision,
             revision: view.revision(),
         })
+    }
+
+    fn chain(&self) -> Option<Vec<u8>> {
+        Some(self.view.load().chain().encode())
     }
 
     fn keep_alive(&self, id: i64) -> BoxFuture<Result<i64, LeaseError>> {
@@ -155,7 +159,7 @@ impl SnapshotSink for SnapshotFile {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         self.file.sync()?;
         // Once raft stands on it there is no way back.
-        boot::check_image(&self.disk, &self.part).map_err(io::Error::other)?;
+        boot::check_image(&self.disk, &self.part, &self.beside).map_err(io::Error::other)?;
         self.keep_beside()?;
         self.disk.rename(&self.part, &self.path)?;
         self.whole = true;
@@ -177,7 +181,7 @@ impl SnapshotFile {
             self.disk.remove(&part)?;
         }
         let file = self.disk.open(&part, OpenMode::Create)?;
-        file.write_at(0, &[&self.beside])?;
+        file.write_at(0, &[&boot::seal_beside(&self.beside)])?;
         file.sync()?;
         self.disk.rename(&part, &self.beside_path)
     }

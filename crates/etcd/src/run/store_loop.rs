@@ -9,6 +9,7 @@ use super::waiters::AllWaiters;
 use arc_swap::ArcSwap;
 use disk::{DiskFile, OsDisk, OsFile};
 use member::core::{Applied, Apply, Input};
+use member::corruption::Adoption;
 use member::ids::{Index, RequestId};
 use member::{Fault, boot};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub enum StoreJob {
     Apply(Apply),
     /// This much of the revision log is durable.
     Synced(Sync),
+    /// Go on with the hash chain of a neighbour.
+    Adopt(Adoption),
     /// Core has gone.
     End,
 }
@@ -102,6 +105,13 @@ pub fn drive(mut store: Store<OsDisk>, jobs: &Receiver<StoreJob>, around: Around
             Ok(StoreJob::Apply(Apply::Restore(meta))) => restore(&mut store, &meta, &around),
             Ok(StoreJob::Synced((file, index, length))) => {
                 store.note_synced(&file, index, length);
+                Ok(())
+            }
+            Ok(StoreJob::Adopt(Adoption { base, index, link })) => {
+                if store.adopt_chain(base, index, link) {
+                    tracing::info!(index, base = %format!("{base:x}"), "goes on with the hash chain of the others");
+                    around.view.store(Arc::new(store.view()));
+                }
                 Ok(())
             }
             Err(RecvTimeoutError::Timeout) if around.owes_commits.load(Ordering::Relaxed) => {

@@ -10,6 +10,7 @@ mod load;
 mod raw;
 
 mod catch_up;
+mod corruption;
 mod damage;
 mod full_disk;
 mod leader_loss;

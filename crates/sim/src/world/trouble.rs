@@ -2,6 +2,7 @@
 
 use super::{Event, World};
 use crate::chance::between;
+use crate::check;
 use crate::faults::Fault;
 use crate::member::{Clocks, Member};
 use disk::SimFaults;
@@ -60,10 +61,13 @@ impl World {
         let seed = self.chances.births.u64(..);
         match Member::open(place.disk.clone(), identity, start, seed, clocks, self.habits) {
             Ok(member) => {
+                let held = member.present();
+                check::chain::applied(&mut self.record, slot, held.applied(), held.link());
                 place.alive = Some(Box::new(member));
                 let (life, first) = (place.life, self.now + place.tick);
                 self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
                 self.at(first, Event::Tick(slot, life));
+                self.at(first, Event::Compare(slot, life));
                 self.settle(slot);
             }
             Err(fault) => self.failed(slot, &fault.to_string()),

@@ -3,10 +3,11 @@
 //! A segment begins with all of them (a checkpoint), so that replaying needs older segments for their keys only. After
 //! that a lease is written when it changes; the roster and the alarms, which are small and seldom change, as a whole.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::item::{Item, ItemKind, encode_item, put_bytes, put_varint, take_bytes, take_varint};
 use crate::alarm::{AlarmKind, Alarms};
+use crate::chain::{self, Chain};
 use crate::ids::LeaseId;
 use crate::lease::Leases;
 use crate::roster::{self, Roster};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 /// Writes everything that is not a key. `base` is the first segment of the log that still counts.
 pub(crate) fn encode_state(out: &mut BytesMut, state: &State, base: u64) {
     encode_item(out, ItemKind::Base, |out| put_varint(out, base));
+    encode_item(out, ItemKind::Chain, |out| put_chain(out, &state.chain));
     for (id, lease) in state.leases.iter() {
         encode_item(out, ItemKind::Lease, |out| {
             put_lease(out, id, lease.ttl_seconds(), lease.remaining_seconds());
@@ -30,6 +32,19 @@ pub(crate) fn put_lease(out: &mut BytesMut, id: LeaseId, ttl_seconds: i64, remai
     out.put_i64_le(id);
     put_varint(out, ttl_seconds as u64);
     put_varint(out, remaining_seconds as u64);
+}
+
+/// The body of [`ItemKind::Chain`]: version, base, offset.
+pub(crate) fn put_chain(out: &mut BytesMut, chain: &Chain) {
+    out.put_u8(chain::VERSION);
+    out.put_u64_le(chain.base);
+    out.put_u64_le(chain.offset);
+}
+
+/// Base and offset, if this version has made them.
+pub(super) fn take_chain(mut body: &[u8]) -> Option<(u64, u64)> {
+    let whole = body.len() == 17 && body.get_u8() == chain::VERSION;
+    whole.then(|| (body.get_u64_le(), body.get_u64_le()))
 }
 
 /// The body of [`ItemKind::LeaseRevoked`].
@@ -71,7 +86,9 @@ pub(crate) fn replay_item(state: &mut State, item: &Item<'_>) -> Result<(), Stri
             state.roster = Arc::new(roster);
             Some(())
         }
-        ItemKind::Base | ItemKind::Origin | ItemKind::Put | ItemKind::Delete => Some(()),
+        ItemKind::Base | ItemKind::Origin | ItemKind::Put | ItemKind::Delete | ItemKind::Dropped | ItemKind::Chain => {
+            Some(())
+        }
     };
     told.ok_or_else(|| format!("an item of kind {:?} cannot be read", item.kind))
 }

@@ -13,6 +13,7 @@ use super::part::Part;
 use super::replay::remove;
 use super::segment::Segment;
 use super::writer::{Layout, Writer};
+use crate::chain::Chain;
 use crate::fault::Fault;
 use crate::keys::{Head, Keys};
 use crate::records::Record;
@@ -70,6 +71,11 @@ impl<D: Disk> Installer<D> {
         Ok(())
     }
 
+    /// What the rows so far add to the hash chain.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sealed.iter().fold(self.part.sum(), |sum, segment| sum.wrapping_add(segment.sum))
+    }
+
     fn next_part(&mut self) -> Result<(), Fault> {
         let name = Name::of(self.name.last + 1);
         let path = name.path(&self.layout.dir);
@@ -85,15 +91,17 @@ impl<D: Disk> Installer<D> {
         Ok(())
     }
 
-    /// Makes the new log count, and removes the old one. `state` has everything but the keys.
-    pub(crate) fn finish(self, mut state: State, old: &Writer<D>) -> Result<(Writer<D>, State), Fault> {
+    /// Makes the new log count, and removes the old one. `state` has everything but the keys; `chain` is what came with the
+    /// rows about the hash chain.
+    pub(crate) fn finish(self, mut state: State, chain: Chain, old: &Writer<D>) -> Result<(Writer<D>, State), Fault> {
         let Installer { layout, base, part, name, mut names, mut sealed, next_id, keys } = self;
         let last = part.finish()?;
-        let chain = last.chain;
+        let chain_seed = last.chain;
         sealed.push(Arc::new(last));
         names.push(name);
         state.keys = keys;
-        let writer = Writer::behind(layout, base, name.last + 1, chain, next_id, names, sealed, &state)?;
+        state.chain = chain;
+        let writer = Writer::behind(layout, base, name.last + 1, chain_seed, next_id, names, sealed, &state)?;
         old.remove_files()?;
         Ok((writer, state))
     }

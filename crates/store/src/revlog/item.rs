@@ -49,12 +49,18 @@ pub(crate) enum ItemKind {
     Origin = 7,
     /// In a checkpoint: the first segment that counts; what is older was replaced by a snapshot.
     Base = 8,
+    /// What the records that a sweep has left out of this segment add to the hash chain.
+    Dropped = 9,
+    /// Where the hash chain starts: version, base, offset.
+    Chain = 10,
 }
 
 impl ItemKind {
     fn from_number(number: u32) -> Option<ItemKind> {
         use ItemKind::*;
-        [Put, Delete, Lease, LeaseRevoked, Roster, Alarms, Origin, Base].into_iter().find(|kind| *kind as u32 == number)
+        [Put, Delete, Lease, LeaseRevoked, Roster, Alarms, Origin, Base, Dropped, Chain]
+            .into_iter()
+            .find(|kind| *kind as u32 == number)
     }
 
     pub(crate) fn is_change_of_key(self) -> bool {

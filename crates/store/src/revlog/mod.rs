@@ -31,7 +31,7 @@ mod sweep;
 pub(crate) mod walk;
 mod writer;
 
-pub(crate) use checkpoint::{put_alarms, put_lease, put_lease_revoked, put_roster};
+pub(crate) use checkpoint::{put_alarms, put_chain, put_lease, put_lease_revoked, put_roster};
 pub(crate) use install::Installer;
 pub(crate) use replay::{exists, open};
 pub(crate) use sweep::Sweep;

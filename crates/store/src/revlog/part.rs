@@ -5,15 +5,16 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use disk::segment::FRAME_HEADER_BYTES;
 use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
 
 use super::growing::Growing;
-use super::item::{ItemKind, PRELUDE_BYTES, Prelude, encode_change, encode_item, put_varint};
+use super::item::{Change, ItemKind, PRELUDE_BYTES, Prelude, encode_change, encode_item, put_varint};
 use super::log::place_of;
 use super::segment::{Mark, Segment, note};
 use super::writer::{FRAME_PART, append};
+use crate::chain;
 use crate::fault::Fault;
 use crate::keys::Place;
 use crate::reply::key_value::KeyValueRef;
@@ -46,6 +47,8 @@ pub(super) struct Part<D: Disk> {
     /// Revisions, where their items begin in the body, and how long they are.
     waiting: Vec<(Revision, usize, usize)>,
     record_bytes: u64,
+    /// What its records add to the hash chain, and what was left out.
+    sum: u64,
     span: Option<(Revision, Revision)>,
     marks: Growing<Mark>,
 }
@@ -71,6 +74,7 @@ impl<D: Disk> Part<D> {
             body: BytesMut::new(),
             waiting: Vec::new(),
             record_bytes: 0,
+            sum: 0,
             span: None,
             marks: Growing::new(),
         };
@@ -98,14 +102,28 @@ impl<D: Disk> Part<D> {
         kv: &KeyValueRef<'_>,
     ) -> Result<Place, Fault> {
         let offset = self.segment.len() + FRAME_HEADER_BYTES;
-        let (start, size, _) = encode_change(&mut self.body, tombstone, revision, previous, kv);
+        let (start, size, kv_start) = encode_change(&mut self.body, tombstone, revision, previous, kv);
+        self.sum = self.sum.wrapping_add(chain::change(tombstone, revision, &self.body[kv_start..]));
         self.waiting.push((revision, start, size));
         self.flush_if(FRAME_BYTES)?;
         Ok(place_of(self.id, offset + start as u64, size, kv.lease != 0))
     }
 
+    /// What the records so far add to the hash chain.
+    pub(super) fn sum(&self) -> u64 {
+        self.sum
+    }
+
+    /// Says what the records that were left out add to the hash chain. Once, and behind all that were not.
+    pub(super) fn dropped(&mut self, sum: u64) {
+        encode_item(&mut self.body, ItemKind::Dropped, |out| out.put_u64_le(sum));
+        self.sum = self.sum.wrapping_add(sum);
+    }
+
     /// Adds the item of a change as it was written before.
-    pub(super) fn copy(&mut self, revision: Revision, item: &[u8]) -> Result<(), Fault> {
+    pub(super) fn copy(&mut self, change: &Change<'_>, item: &[u8]) -> Result<(), Fault> {
+        let revision = change.revision;
+        self.sum = self.sum.wrapping_add(chain::change(change.tombstone, revision, change.kv));
         self.waiting.push((revision, self.body.len(), item.len()));
         self.body.extend_from_slice(item);
         self.flush_if(FRAME_BYTES)
@@ -139,6 +157,7 @@ impl<D: Disk> Part<D> {
             span: self.span,
             marks: self.marks,
             record_bytes: self.record_bytes,
+            sum: self.sum,
             chain_seed: self.chain_seed,
             chain: self.origin.map_or(self.segment.chain(), |origin| origin.chain),
             cleaned: self.origin.map_or(crate::state::NEVER_COMPACTED, |origin| origin.cleaned),

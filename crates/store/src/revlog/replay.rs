@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use disk::{Disk, Ending, Frame, LogKind, SegmentHeader, SegmentReader, SegmentWriter, Standing, Tail};
 
-use super::checkpoint::replay_item;
+use super::checkpoint::{replay_item, take_chain};
 use super::growing::Growing;
 use super::item::{Change, Item, ItemKind, PRELUDE_BYTES, Prelude, take_varint};
 use super::ledger::Ledger;
@@ -20,6 +20,7 @@ use super::name::{Name, TEMPORARY};
 use super::resident::Resident;
 use super::segment::Segment;
 use super::writer::{FRAME_CHANGES, FRAME_CHECKPOINT, FRAME_PART, Layout, Writer};
+use crate::chain::{self, Chain};
 use crate::fault::Fault;
 use crate::ids::LeaseId;
 use crate::keys::Head;
@@ -70,6 +71,9 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
         compacted: ending.prelude.compacted,
         last_change: Revision::default(),
         at_end: false,
+        sum: 0,
+        chain: None,
+        complete: ending.base == 1,
     };
     let mut sealed = Vec::with_capacity(names.len());
     let mut expected = None;
@@ -189,6 +193,12 @@ struct Replay {
     last_change: Revision,
     /// Whether this is the last segment, whose other items count too.
     at_end: bool,
+    /// What all segments add to the hash chain.
+    sum: u64,
+    /// Base and offset of the chain, as the last segment says.
+    chain: Option<(u64, u64)>,
+    /// Whether every change there ever was is in the sum.
+    complete: bool,
 }
 
 impl Replay {
@@ -211,19 +221,31 @@ impl Replay {
             return Err(Fault::corrupt(&path, 0, format!("segment {sequence} is missing before this one")));
         }
         reader.expect_header(SegmentHeader { kind: LogKind::REVISIONS, sequence: name.last, chain_seed })?;
-        let mut segment =
-            Replayed { id, path: &path, span: None, marks: Growing::new(), record_bytes: 0, origin: None };
+        let mut segment = Replayed {
+            id,
+            path: &path,
+            span: None,
+            marks: Growing::new(),
+            record_bytes: 0,
+            sum: 0,
+            dropped: None,
+            origin: None,
+        };
         while let Some(frame) = reader.next()? {
             self.frame(&frame, &mut segment)?;
         }
         let tail = reader.tail();
         assert!(reader.ending() == Some(Ending::Clean) || standing == Standing::Last);
-        let Replayed { span, marks, record_bytes, origin, .. } = segment;
+        let Replayed { span, marks, record_bytes, sum, dropped, origin, .. } = segment;
+        // A sweep of an older version did not say what it has left out.
+        self.complete &= origin.is_none() || dropped.is_some();
+        let sum = sum.wrapping_add(dropped.unwrap_or_default());
+        self.sum = self.sum.wrapping_add(sum);
         let (chain, cleaned) = origin.unwrap_or((tail.chain, crate::state::NEVER_COMPACTED));
         let file = Arc::new(reader.into_file());
         let len = tail.offset;
         let segment =
-            Segment { id, path: path.into(), file, len, span, marks, record_bytes, chain_seed, chain, cleaned };
+            Segment { id, path: path.into(), file, len, span, marks, record_bytes, sum, chain_seed, chain, cleaned };
         Ok((segment, chain, tail))
     }
 
@@ -262,6 +284,7 @@ impl Replay {
                     return Err(said(at, format!("revision {:?} is of the future", change.revision)));
                 }
                 self.change(&change, segment.id, at, item.size);
+                segment.sum = segment.sum.wrapping_add(chain::change(change.tombstone, change.revision, change.kv));
                 segment.note(change.revision, at, item.size, frame_end);
             } else if item.kind.is_change_of_key() {
                 return Err(said(at, "a change of a key that cannot be read".into()));
@@ -272,6 +295,13 @@ impl Replay {
                     return Err(said(at, "an origin that cannot be read".into()));
                 };
                 segment.origin = Some((chain as u32, cleaned as i64));
+            } else if item.kind == ItemKind::Dropped {
+                let Ok(dropped) = item.body.try_into() else {
+                    return Err(said(at, "what was left out cannot be read".into()));
+                };
+                segment.dropped = Some(u64::from_le_bytes(dropped));
+            } else if item.kind == ItemKind::Chain && self.at_end {
+                self.chain = take_chain(item.body);
             } else if self.at_end {
                 replay_item(&mut self.state, &item).map_err(|what| said(at, what))?;
             }
@@ -319,6 +349,14 @@ impl Replay {
             // A lease that ended took its keys along; one that is not known (an old snapshot) is ignored, as in etcd.
             self.state.leases.attach(*lease, key);
         }
+        let (base, offset) = match self.chain {
+            Some(known) => known,
+            None if self.complete => (chain::GENESIS, 0),
+            None => (Chain::foreign(self.state.applied, self.sum), 0),
+        };
+        let keys = self.sum.wrapping_add(offset);
+        self.state.chain = Chain::of(&self.state, base, offset, keys);
+        self.state.chain.unwritten = self.chain.is_none();
         Ok((self.state, self.dead))
     }
 }
@@ -330,6 +368,10 @@ struct Replayed<'a> {
     span: Option<(Revision, Revision)>,
     marks: Growing<super::segment::Mark>,
     record_bytes: u64,
+    /// What its records add to the hash chain.
+    sum: u64,
+    /// What a sweep has left out of it.
+    dropped: Option<u64>,
     /// In a rewritten segment: the chain value before the rewriting, and what it is cleaned to.
     origin: Option<(u32, i64)>,
 }

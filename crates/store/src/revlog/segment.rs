@@ -35,6 +35,8 @@ pub(crate) struct Segment<F> {
     pub(crate) marks: Growing<Mark>,
     /// Bytes of the changes of keys in it, dead or alive; all else is frames and what only counted for a while.
     pub(crate) record_bytes: u64,
+    /// What its records, and those a sweep has left out of it, add to the hash chain.
+    pub(crate) sum: u64,
     /// The chain value it starts from.
     pub(crate) chain_seed: u32,
     /// The chain value its successor starts from; 0 as long as it has none.
@@ -53,6 +55,7 @@ impl<F> Clone for Segment<F> {
             span: self.span,
             marks: self.marks.clone(),
             record_bytes: self.record_bytes,
+            sum: self.sum,
             chain_seed: self.chain_seed,
             chain: self.chain,
             cleaned: self.cleaned,

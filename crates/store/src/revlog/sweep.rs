@@ -55,6 +55,8 @@ pub(crate) struct Sweep<D: Disk> {
     compacted: i64,
     /// Whether all records have been looked at.
     read: bool,
+    /// What the run adds to the hash chain.
+    sum: u64,
 }
 
 impl<D: Disk> Sweep<D> {
@@ -86,8 +88,9 @@ impl<D: Disk> Sweep<D> {
         let walk = writer.log.walk_in(first, start, READ_BYTES);
         let survival = Survival::new(state.compacted);
         let compacted = state.compacted;
-        let sweep = Sweep { first, last, name, replaced, part, walk, survival, droppable, compacted, read: false };
-        Ok(Some(sweep))
+        let sum = sealed[first..=last].iter().fold(0u64, |sum, segment| sum.wrapping_add(segment.sum));
+        let read = false;
+        Ok(Some(Sweep { first, last, name, replaced, part, walk, survival, droppable, compacted, read, sum }))
     }
 
     /// Goes on for about so many bytes. Returns how many were looked at, and whether the run is read to its end.
@@ -114,7 +117,7 @@ impl<D: Disk> Sweep<D> {
             let kept = self.survival.survives(&moment, record)?
                 || (change.tombstone && main < self.compacted && main > self.droppable);
             if kept {
-                self.part.copy(change.revision, record.item())?;
+                self.part.copy(&change, record.item())?;
             }
         }
         self.part.sync_some()?;
@@ -124,7 +127,9 @@ impl<D: Disk> Sweep<D> {
     /// Puts the new segment in the place of the old ones. Returns how many bytes that gives back.
     pub(crate) fn finish(self, writer: &mut Writer<D>) -> Result<u64, Fault> {
         assert!(self.read, "a run is rewritten as a whole");
-        let Sweep { first, last, name, replaced, part, .. } = self;
+        let Sweep { first, last, name, replaced, mut part, sum, .. } = self;
+        // What the records that are not kept have added to the chain stays in it.
+        part.dropped(sum.wrapping_sub(part.sum()));
         let (disk, dir) = (writer.layout.disk.clone(), writer.layout.dir.clone());
         let path = name.path(&dir);
         let temporary = part.path().to_owned();

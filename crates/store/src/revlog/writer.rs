@@ -163,6 +163,7 @@ impl<D: Disk> Writer<D> {
         assert_eq!(offset, batch.offset(), "a frame lies where its batch was told it would");
         let active = &mut self.log.active;
         active.len = self.segment.len();
+        active.sum = active.sum.wrapping_add(batch.sum());
         for (revision, at, size) in batch.revisions() {
             active.note(revision, at, size, active.len);
         }
@@ -291,6 +292,7 @@ fn begin_segment<D: Disk>(
         span: None,
         marks: Growing::new(),
         record_bytes: 0,
+        sum: 0,
         chain_seed,
         chain: 0,
         cleaned: crate::state::NEVER_COMPACTED,

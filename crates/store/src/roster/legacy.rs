@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::Roster;
 use super::json::Malformed;
+use crate::chain::{Carried, Link, VERSION};
 use crate::ids::{MemberId, RequestId};
 
 /// What a v2 request changes.
@@ -76,8 +77,9 @@ pub fn attributes_in_store(data: &[u8]) -> Vec<LegacyChange> {
 }
 
 /// The v2 store that a member up to 3.7 expects in a raft snapshot's data: one that finds none there ends itself. It holds
-/// what is known of the cluster's members, and no keys.
-pub fn store_with(roster: &Roster) -> Vec<u8> {
+/// what is known of the cluster's members, and no keys. `chain` is a field of its own, which etcd skips as it skips every
+/// field it does not know.
+pub fn store_with(roster: &Roster, chain: Option<Carried>) -> Vec<u8> {
     let members = roster.members().map(|member| {
         let path = format!("/0/members/{:x}", member.id);
         let mut raft = json!({ "peerURLs": member.peer_urls });
@@ -100,7 +102,24 @@ pub fn store_with(roster: &Roster) -> Vec<u8> {
         cluster.push(("version".to_owned(), file("/0/version", version)));
     }
     let top = [("0".to_owned(), directory("/0", cluster)), ("1".to_owned(), directory("/1", []))];
-    json!({ "Root": directory("/", top), "CurrentIndex": 0, "CurrentVersion": 2 }).to_string().into_bytes()
+    let mut store = json!({ "Root": directory("/", top), "CurrentIndex": 0, "CurrentVersion": 2 });
+    if let Some(Carried { base, dropped, link: Link { keys, rest } }) = chain {
+        store[CHAIN] = format!("{VERSION}:{base:016x}:{dropped:016x}:{keys:016x}:{rest:016x}").into();
+    }
+    store.to_string().into_bytes()
+}
+
+/// The field of the hash chain: version, and in hexadecimal base, what no row adds to it, and the chain itself.
+const CHAIN: &str = "QuorateChain";
+
+/// What a member of ours that sent a snapshot says of its hash chain. None: an etcd sent it, or another version of ours.
+pub fn chain_in_store(data: &[u8]) -> Option<Carried> {
+    let store = serde_json::from_slice::<Value>(data).ok()?;
+    let mut parts = store.get(CHAIN)?.as_str()?.split(':');
+    let version: u8 = parts.next()?.parse().ok()?;
+    let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+    let carried = Carried { base: number()?, dropped: number()?, link: Link { keys: number()?, rest: number()? } };
+    (version == VERSION).then_some(carried)
 }
 
 /// A file of the v2 store.
@@ -205,7 +224,10 @@ mod tests {
         };
         let members = [member(0x1f, "m1"), member(0x2f, "")];
         let roster = Roster::restore(members, [7], Some("3.5.0".to_owned()), None, Default::default());
-        let store = store_with(&roster);
+        let chain = Carried { base: 5, dropped: u64::MAX, link: Link { keys: 1 << 63, rest: 9 } };
+        let store = store_with(&roster, Some(chain));
+        assert_eq!(chain_in_store(&store), Some(chain));
+        assert_eq!(chain_in_store(&store_with(&roster, None)), None);
         let one = LegacyChange::Attributes { id: 0x1f, name: "m1".into(), client_urls: vec!["http://a:2379".into()] };
         assert_eq!(attributes_in_store(&store), [one]);
         let read: Value = serde_json::from_slice(&store).unwrap();

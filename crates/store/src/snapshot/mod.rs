@@ -31,10 +31,19 @@ mod write;
 
 use std::sync::Arc;
 
+use proto::raftpb::ConfState;
+
 use crate::alarm::Alarms;
+use crate::chain::{Carried, Chain};
+use crate::fault::Fault;
 use crate::ids::{Index, Term};
+use crate::keys::Keys;
 use crate::lease::Leases;
+use crate::records::Record;
+use crate::reply::key_value::KeyValueRef;
 use crate::roster::Roster;
+use crate::roster::legacy::{self, LegacyChange};
+use crate::state::State;
 
 pub use read::Reader;
 pub use write::{Plan, WriteError, hash, storage_version};
@@ -82,6 +91,56 @@ pub(crate) mod name {
     pub(crate) const SCHEDULED_COMPACT: &[u8] = b"scheduledCompactRev";
     pub(crate) const STORAGE_VERSION: &[u8] = b"storageVersion";
     pub(crate) const TERM: &[u8] = b"term";
+}
+
+/// The state that an image leads to, but for its keys. `beside`: what came with it.
+pub(crate) fn state(facts: Facts, applied: Index, term: Term, conf_state: Option<ConfState>, beside: &[u8]) -> State {
+    let Facts { revision, compacted, leases, mut roster, alarms, .. } = facts;
+    let known = Arc::make_mut(&mut roster);
+    if let Some(conf_state) = conf_state {
+        known.set_conf_state(conf_state);
+    }
+    for change in legacy::attributes_in_store(beside) {
+        if let LegacyChange::Attributes { id, name, client_urls } = change {
+            known.set_attributes(id, name, client_urls);
+        }
+    }
+    let (keys, chain) = (Keys::new(), Chain::default());
+    State { keys, leases, roster, alarms, revision, compacted, applied, term, chain }
+}
+
+/// The hash chain of such a state, whose rows add `sum` to it.
+///
+/// # Errors
+/// [`Fault::Image`] when the sender says that it is another one: the image has changed on its way.
+pub(crate) fn chain(state: &State, sum: u64, beside: &[u8]) -> Result<Chain, Fault> {
+    let Some(Carried { base, dropped, link }) = legacy::chain_in_store(beside) else {
+        return Ok(Chain::of(state, Chain::foreign(state.applied, sum), 0, sum));
+    };
+    let chain = Chain::of(state, base, dropped, sum.wrapping_add(dropped));
+    let here = chain.link(state.revision, state.compacted);
+    if here != link {
+        let part = if here.keys == link.keys { "what is beside the keys" } else { "the keys" };
+        return Err(Fault::Image(format!("{part} have another hash than the sender says: it is damaged")));
+    }
+    Ok(chain)
+}
+
+/// Reads an image from end to end, and compares it with what its sender says of it in `beside`.
+///
+/// # Errors
+/// [`Fault::Image`] when it is none, or not the one that was sent.
+pub fn check<S: bolt::ReadAt>(source: S, beside: &[u8]) -> Result<(), Fault> {
+    let mut sum = 0u64;
+    let facts = Reader::open(source)?.rows(|row| {
+        let Record { revision, tombstone, key, kv } = row;
+        // A deletion has its key alone, whatever the writer of the image has put beside it.
+        let kv = if tombstone { KeyValueRef { key: &key, ..KeyValueRef::default() }.encode() } else { kv };
+        sum = sum.wrapping_add(crate::chain::change(tombstone, revision, &kv));
+        Ok(())
+    })?;
+    let (applied, term) = (facts.applied, facts.term);
+    chain(&state(facts, applied, term, None, beside), sum, beside).map(|_| ())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use prost::Message;
 use proto::{etcdserverpb, leasepb};
 
 use super::{Facts, name};
+use crate::chain;
 use crate::fault::Fault;
 use crate::hash::{ROW_KEY_LENGTH, append_pair, row_key};
 use crate::ids::MemberId;
@@ -43,6 +44,8 @@ impl From<bolt::Error> for WriteError {
 pub struct Plan {
     facts: Facts,
     pages: bolt::Plan,
+    /// What the rows add to the hash chain.
+    sum: u64,
 }
 
 impl Plan {
@@ -50,11 +53,22 @@ impl Plan {
     /// dropped.
     pub fn new(facts: Facts, rows: impl IntoIterator<Item = Result<Record, Fault>>) -> Result<Plan, Fault> {
         let mut planner = bolt::Planner::new();
+        let mut sum = 0u64;
+        let rows = rows.into_iter().inspect(|row| {
+            if let Ok(Record { revision, tombstone, kv, .. }) = row {
+                sum = sum.wrapping_add(chain::change(*tombstone, *revision, kv));
+            }
+        });
         match walk(&facts, rows, &mut planner) {
-            Ok(()) => Ok(Plan { facts, pages: planner.finish() }),
+            Ok(()) => Ok(Plan { facts, pages: planner.finish(), sum }),
             Err(WriteError::Fault(fault)) => Err(fault),
             Err(WriteError::Sink(error)) => unreachable!("planning writes nothing, so not {error}"),
         }
+    }
+
+    /// What the rows add to the hash chain.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// Bytes of the whole image.

@@ -1,0 +1,63 @@
+//! Comparing the hash chains of the members, twice a second; the rules are `member/src/corruption.rs`.
+//!
+//! A member that differs gets the alarm CORRUPT through the log, as etcd raises it: from then on every member refuses
+//! writes, and the one that is named refuses reads as well (`rpc/answer.rs`).
+
+use super::store_loop::StoreJob;
+use crate::handle::Handle;
+use member::corruption::{Known, Verdict, judge};
+use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use store::{Alarm, AlarmKind};
+
+/// From one comparison to the next.
+const EVERY: Duration = Duration::from_millis(500);
+/// Who does not answer within this is left out.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Runs until the member stops.
+pub async fn drive(handle: Handle, store: Sender<StoreJob>) {
+    let mut due = tokio::time::interval(EVERY);
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while !handle.is_stopping() {
+        due.tick().await;
+        let mut reports = handle.peers().chains(PATIENCE).await;
+        if reports.is_empty() {
+            continue;
+        }
+        let me = handle.settings().member_id;
+        let view = handle.view();
+        reports.insert(me, view.chain());
+        let members = view.roster().members().len();
+        let verdict = judge(Known { me, leader: handle.status().leader, members, reports: &reports });
+        if let Some(adoption) = verdict.adopt
+            && store.send(StoreJob::Adopt(adoption)).is_err()
+        {
+            return;
+        }
+        raise(&handle, &verdict).await;
+    }
+}
+
+/// Raises the alarm of whoever is named and has none yet.
+async fn raise(handle: &Handle, verdict: &Verdict) {
+    for &member in &verdict.corrupt {
+        let alarm = Alarm { member, kind: AlarmKind::CORRUPT };
+        if handle.view().alarms().iter().any(|active| active == alarm) {
+            continue;
+        }
+        tracing::error!(
+            "member-id" = %format!("{member:x}"),
+            index = verdict.index,
+            "what this member holds differs from what the majority holds; a member id of 0 means that nobody can say which"
+        );
+        if verdict.speaks {
+            let alarm = AlarmRequest { action: 1, member_id: member, alarm: AlarmKind::CORRUPT.0 };
+            let raise = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
+            if let Err(error) = handle.propose(raise).await {
+                tracing::warn!(error = %error, "the alarm is not raised yet; it is tried again");
+            }
+        }
+    }
+}

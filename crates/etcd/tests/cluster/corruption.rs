@@ -1,0 +1,118 @@
+//! A member that holds something else than the others is named, gets etcd's alarm, and stops serving: by itself, without a
+//! flag and without a restart.
+
+use crate::harness::{self, Cluster};
+use client::Client;
+use disk::{OsDisk, SegmentReader, SegmentWriter, Standing};
+use proto::etcdserverpb::{AlarmMember, PutRequest, RangeRequest};
+use std::path::Path;
+
+/// Where the items of a frame of the revision log begin.
+const PRELUDE_BYTES: usize = 36;
+
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes(bytes[..4].try_into().expect("four bytes"))
+}
+
+/// Turns `old` into `new`, which is as long, in one item of a revision log, and makes every checksum fit again: the disk
+/// has lied so well that nobody can see it by looking at this member alone.
+fn forge(path: &Path, old: &[u8], new: &[u8]) {
+    let (directory, name) = (path.parent().expect("a directory"), path.file_name().expect("a name").to_string_lossy());
+    let disk = OsDisk::new(directory).expect("the directory is there");
+    let mut reader = SegmentReader::open(&disk, &name, Standing::Last).expect("a segment");
+    let mut writer = SegmentWriter::create(&disk, "forged", reader.header()).expect("a segment like it");
+    let mut forged = 0;
+    while let Some(frame) = reader.next().expect("whole frames") {
+        let mut body = frame.body.to_vec();
+        let mut at = if frame.kind == 0 { body.len() } else { PRELUDE_BYTES };
+        while at < body.len() {
+            let size = (number(&body[at + 4..]) >> 4) as usize;
+            let item = &mut body[at..at + size];
+            if let Some(place) = item.windows(old.len()).position(|part| part == old) {
+                item[place..place + new.len()].copy_from_slice(new);
+                let check = crc32c::crc32c(&item[4..]).to_le_bytes();
+                item[..4].copy_from_slice(&check);
+                forged += 1;
+            }
+            at += size;
+        }
+        writer.append(&[(frame.kind, &[&body])]).expect("room");
+    }
+    writer.sync().expect("a disk that syncs");
+    assert_eq!(forged, 1, "one item is forged");
+    std::fs::rename(directory.join("forged"), path).expect("it takes the place");
+}
+
+/// The revision log of a member, as long as it is one segment.
+fn revisions(cluster: &Cluster, member: usize) -> std::path::PathBuf {
+    let entries = std::fs::read_dir(cluster.members[member].data.join("member/store")).expect("a store");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    assert_eq!(paths.len(), 1, "{paths:?}");
+    paths.pop().expect("one")
+}
+
+async fn alarms(client: &Client) -> Vec<AlarmMember> {
+    client.alarm_list().await.map(|response| response.alarms).unwrap_or_default()
+}
+
+fn get(serializable: bool) -> RangeRequest {
+    RangeRequest { key: "held/7".into(), serializable, ..RangeRequest::default() }
+}
+
+async fn refused(what: &str, answer: Result<(), client::Error>) {
+    let words = answer.expect_err(what).to_string();
+    assert!(words.contains("etcdserver: corrupt cluster"), "{what}: {words}");
+}
+
+/// A cluster of so many that was killed, and in which member 1 then came to hold another value.
+async fn forged(title: &str, members: u16) -> Cluster {
+    let mut cluster = Cluster::start(title, members, &[]).await;
+    let client = cluster.client();
+    for count in 0..20 {
+        let value = format!("as it was written {count}");
+        client
+            .put(PutRequest { key: format!("held/{count}").into(), value: value.into(), ..Default::default() })
+            .await
+            .expect("a put");
+    }
+    cluster.same_everywhere().await;
+    cluster.kill_all();
+    forge(&revisions(&cluster, 1), b"as it was written 7", b"as it was mangled 7");
+    cluster.start_all();
+    cluster.leader().await;
+    cluster
+}
+
+#[tokio::test]
+async fn a_member_that_differs_is_named_and_stops_serving() {
+    let _turn = harness::together().await;
+    let cluster = forged("differs", 3).await;
+    let (sound, wrong) = (cluster.client_of(&[0]), cluster.client_of(&[1]));
+    let named = AlarmMember { member_id: cluster.id(1).await, alarm: 2 };
+    harness::until("the member is named", async || (alarms(&sound).await == [named]).then_some(())).await;
+    harness::until("it knows itself", async || wrong.range(get(true)).await.is_err().then_some(())).await;
+    for serializable in [true, false] {
+        refused("a read of the one that differs", wrong.range(get(serializable)).await.map(|_| ())).await;
+        let read = sound.range(get(serializable)).await.expect("the others go on to be read, as in etcd");
+        assert_eq!(read.kvs[0].value, "as it was written 7");
+    }
+    let put = PutRequest { key: "more".into(), value: "x".into(), ..Default::default() };
+    for client in [&sound, &wrong] {
+        refused("a write anywhere, as in etcd", client.put(put.clone()).await.map(|_| ())).await;
+    }
+    let said = cluster.members[0].said() + &cluster.members[1].said() + &cluster.members[2].said();
+    assert!(said.contains("differs from what the majority holds"), "the logs say why");
+}
+
+#[tokio::test]
+async fn two_that_differ_both_stop_serving() {
+    let _turn = harness::together().await;
+    let cluster = forged("two-differ", 2).await;
+    let clients = [cluster.client_of(&[0]), cluster.client_of(&[1])];
+    let nobody = AlarmMember { member_id: 0, alarm: 2 };
+    harness::until("an alarm without a name", async || (alarms(&clients[0]).await == [nobody]).then_some(())).await;
+    for client in &clients {
+        harness::until("it stops", async || client.range(get(true)).await.is_err().then_some(())).await;
+        refused("a read", client.range(get(true)).await.map(|_| ())).await;
+    }
+}

@@ -1,0 +1,25 @@
+//! etcd #13766 and all its kin: a member came to hold something else, and nobody noticed for months.
+//!
+//! Here the others know within a second, and it is named.
+
+use super::{SECOND, busy};
+use crate::load::Mix;
+
+/// The time, in microseconds, from the moment one of `members` applies another byte until every member knows its alarm.
+pub fn noticed_after(seed: u64, members: usize) -> u64 {
+    let (mut world, leader) = busy(seed, members);
+    let mix = Mix { deletes: 0, txns: 0, compactions: 0, grants: 0, keep_alives: 0, ..Mix::default() };
+    world.clients_ask(mix, SECOND / 100, None);
+    world.go_on(SECOND);
+    let wrong = (leader + seed as usize) % members;
+    world.corrupt_next(wrong);
+    let expected = if members > 2 { vec![Some(wrong)] } else { vec![None] };
+    for step in 1..=300 {
+        world.go_on(SECOND / 100);
+        if (0..members).all(|slot| world.named_corrupt(slot) == expected) {
+            return step * SECOND / 100;
+        }
+        assert!(world.named_corrupt(leader).iter().all(|named| expected.contains(named)), "the wrong one is named");
+    }
+    panic!("nobody noticed within three seconds that member {wrong} of {members} differs");
+}

@@ -1,0 +1,76 @@
+//! Comparing hash chains, as `etcd/src/run/chain_loop.rs` does between processes.
+
+use super::{Event, Micros, SECOND, World};
+use member::core::{Input, Proposal};
+use member::corruption::{Known, judge};
+use prost::Message as _;
+use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader};
+use std::collections::BTreeMap;
+use store::{Alarm, AlarmKind};
+
+/// From one comparison of a member to its next.
+const EVERY: Micros = SECOND / 2;
+
+impl World {
+    pub(super) fn compare(&mut self, slot: usize, life: u32) {
+        let Some(member) = self.life(slot, life) else { return };
+        let view = member.view();
+        let leader = member.core.status().leader;
+        let me = self.slots[slot].id;
+        let mut reports = BTreeMap::from([(me, view.chain())]);
+        for (other, place) in self.slots.iter().enumerate() {
+            let reached = !self.net.is_cut(slot, other) && !self.net.is_cut(other, slot);
+            if let Some(neighbour) = &place.alive
+                && reached
+                && place.paused_until <= self.now
+            {
+                reports.insert(place.id, neighbour.view().chain());
+            }
+        }
+        let members = view.roster().members().len();
+        let verdict = judge(Known { me, leader, members, reports: &reports });
+        assert!(verdict.adopt.is_none(), "all snapshots here are from members that have seen everything");
+        // Without a mutant nobody ever differs, and a false alarm would stop a whole cluster.
+        let may_differ = self.habits.mutant.is_some() || self.chains_unwatched;
+        assert!(
+            may_differ || verdict.corrupt.is_empty(),
+            "m{slot} believes {:?} corrupt: {reports:?}",
+            verdict.corrupt
+        );
+        self.at(self.now + EVERY, Event::Compare(slot, life));
+        for member_id in verdict.corrupt {
+            let alarm = Alarm { member: member_id, kind: AlarmKind::CORRUPT };
+            if verdict.speaks && !view.alarms().iter().any(|active| active == alarm) {
+                self.raise(slot, member_id);
+            }
+        }
+    }
+
+    fn raise(&mut self, slot: usize, member_id: u64) {
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        let id = member.ids.next_id();
+        let request = InternalRaftRequest {
+            header: Some(RequestHeader { id, ..RequestHeader::default() }),
+            alarm: Some(AlarmRequest { action: 1, member_id, alarm: AlarmKind::CORRUPT.0 }),
+            ..InternalRaftRequest::default()
+        };
+        let data = request.encode_to_vec().into();
+        member.core.step(Input::Propose(Proposal { id, data, only_in: None }));
+        self.settle(slot);
+    }
+
+    /// Members alone look after their chains from now on, and one of them puts another byte into the next value it applies.
+    pub fn corrupt_next(&mut self, slot: usize) {
+        self.chains_unwatched = true;
+        if let Some(member) = self.slots[slot].alive.as_mut() {
+            member.spoils_next = true;
+        }
+    }
+
+    /// Whose CORRUPT alarms a member knows, by place; `None` stands for nobody in particular.
+    pub fn named_corrupt(&self, slot: usize) -> Vec<Option<usize>> {
+        let Some(member) = &self.slots[slot].alive else { return Vec::new() };
+        let place = |id: u64| self.slots.iter().position(|slot| slot.id == id);
+        member.view().alarms().list(AlarmKind::CORRUPT).iter().map(|alarm| place(alarm.member)).collect()
+    }
+}
