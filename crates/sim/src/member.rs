@@ -139,7 +139,7 @@ impl Member {
             catch_up_entries: habits.catch_up_entries,
             read_retry_ticks: 5,
             hold_ticks: 70,
-            birth: wall_ms,
+            born_ms: wall_ms,
         };
         let settings = Settings {
             member_id: identity.member_id,
@@ -301,10 +301,6 @@ impl Member {
             self.synced = if self.breaks(Mutant::LogForgetsEarly) { applied } else { self.store.sync()? };
             self.core.step(Input::Synced(self.synced));
             self.store.sweep(1 << 20)?;
-        }
-        // Written when there is much, when it is to be synced, or when there is time: now and then.
-        if self.store_jobs.is_empty() && applied.is_multiple_of(3) {
-            self.store.flush()?;
         }
         if self.store_jobs.is_empty() && self.core.owes_commits() {
             self.core.step(Input::TellCommits);

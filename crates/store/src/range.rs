@@ -10,7 +10,7 @@ use proto::etcdserverpb::RangeRequest;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 
 use crate::fault::Fault;
-use crate::keys::{Head, KeyRange};
+use crate::keys::{Head, KeyRange, Keys};
 use crate::moment::{Moment, Version};
 use crate::refusal::Refusal;
 use crate::reply::RangeReply;
@@ -82,6 +82,19 @@ fn count<F: DiskFile>(moment: &Moment<'_, F>, keys: KeyRange<'_>, at: i64) -> Re
         count += i64::from(moment.existed_at(&head, at)?);
     }
     Ok(count)
+}
+
+/// The live key of a range that was created last before main revision `before`, and when that was. Reads no record.
+pub(crate) fn created_before(tree: &Keys, keys: KeyRange<'_>, before: i64) -> Option<(Bytes, i64)> {
+    let mut newest: Option<(Bytes, i64)> = None;
+    let mut scan = tree.scan(keys);
+    while let Some((key, head)) = scan.next() {
+        let is_newer = newest.as_ref().is_none_or(|(_, created)| head.created > *created);
+        if !head.is_tombstone() && head.created < before && is_newer {
+            newest = Some((Bytes::copy_from_slice(key), head.created));
+        }
+    }
+    newest
 }
 
 /// The first `enough` keys of the range at main revision `at`, and how many there are in all.

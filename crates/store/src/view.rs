@@ -189,6 +189,18 @@ impl<D: Disk> View<D> {
         self.inner.state.keys.count_live(keys)
     }
 
+    /// The main revision that created the present life of a key; `None` if it does not exist.
+    pub fn created(&self, key: &[u8]) -> Option<i64> {
+        let head = self.inner.state.keys.get(key)?;
+        (!head.is_tombstone()).then_some(head.created)
+    }
+
+    /// The key of a range that was created last before main revision `before`, and when that was. Takes time with the
+    /// number of keys in the range, deleted ones too, and no memory.
+    pub fn created_before(&self, keys: KeyRange<'_>, before: i64) -> Option<(Bytes, i64)> {
+        range::created_before(&self.inner.state.keys, keys, before)
+    }
+
     /// The events of the main revisions in `from..=upto`, ascending. Complete only if `from` is not below the compacted
     /// revision: the caller has checked that.
     pub fn history(&self, from: i64, upto: i64) -> History<D> {

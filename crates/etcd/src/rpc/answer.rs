@@ -1,7 +1,7 @@
 //! What all services do alike: decode, ask the log, put failures into words, keep long work off the edge's threads.
 
 use crate::grpc::{Code, Status};
-use crate::handle::{Error, Handle};
+use crate::handle::{Error, Handle, Unavailable};
 use crate::metrics;
 use bytes::Bytes;
 use prost::Message;
@@ -37,21 +37,31 @@ pub(super) fn propose(
     handle: &Handle,
     request: InternalRaftRequest,
 ) -> impl Future<Output = Result<Bytes, Status>> + Send + '_ {
-    let proposed = Box::pin(handle.propose(request));
+    let proposed = commanded(handle, request);
     async move {
-        let _pending = metrics::Pending::begin();
-        let reply = proposed.await.map_err(|error| {
-            if !matches!(error, Error::Refused(_)) {
-                metrics::proposal_failed();
-            }
-            status_of(&error)
-        })?;
+        let reply = proposed.await.map_err(|error| status_of(&error))?;
         // The reply has the revision that belongs to it; what has none gets the present one.
         let header = handle.header(match &reply {
             Reply::Members(_) | Reply::MemberAdd(_) => 0,
             _ => handle.view().revision(),
         });
         Ok(reply.encode(&header).into())
+    }
+}
+
+/// Puts a command into the log; what came of it.
+pub(super) fn commanded(
+    handle: &Handle,
+    request: InternalRaftRequest,
+) -> impl Future<Output = Result<Reply, Error>> + Send + '_ {
+    let proposed = Box::pin(handle.propose(request));
+    async move {
+        let _pending = metrics::Pending::begin();
+        let outcome = proposed.await;
+        if let Err(Error::Unavailable(_) | Error::Other(_)) = outcome {
+            metrics::proposal_failed();
+        }
+        outcome
     }
 }
 
@@ -70,6 +80,15 @@ pub(super) fn status_of(error: &Error) -> Status {
         Cow::Owned(text) => text,
     };
     Status::new(Code::from_number(error.code()), message)
+}
+
+/// An error as the services say it that etcd's server builds on its own client: the words are kept, the code is lost.
+/// Only of a member that stops the code tells the client to go elsewhere.
+pub(super) fn uncoded(error: &Error) -> Status {
+    match error {
+        Error::Unavailable(Unavailable::Stopped) => status_of(error),
+        _ => Status::new(Code::Unknown, error.message().into_owned()),
+    }
 }
 
 /// A refusal in gRPC's terms.

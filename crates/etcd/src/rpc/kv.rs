@@ -12,9 +12,10 @@ use proto::etcdserverpb::{
 use std::time::Instant;
 use store::check;
 use store::keys::KeyRange;
+use store::{RangeReply, ReadError};
 
 /// A range that may return more keys than this is read on a thread of its own, so that the edge goes on meanwhile.
-const KEYS_INLINE_MAX: usize = 1000;
+pub(super) const KEYS_INLINE_MAX: usize = 1000;
 /// How etcd labels a range in its metrics.
 const RANGE: &str = "Range";
 
@@ -52,6 +53,11 @@ async fn range_untimed(handle: &Handle, request: RangeRequest) -> Result<Bytes, 
     }
     let handle = handle.clone();
     blocking(move || read(&handle, &view, &request)).await
+}
+
+/// What a View has, for other services.
+pub(super) async fn look(view: View, request: RangeRequest) -> Result<RangeReply, ReadError> {
+    if is_long(&view, &request) { blocking(move || view.range(&request)).await } else { view.range(&request) }
 }
 
 fn read(handle: &Handle, view: &View, request: &RangeRequest) -> Result<Bytes, Status> {

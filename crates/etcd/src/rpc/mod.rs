@@ -10,10 +10,13 @@
 mod admission;
 mod answer;
 mod cluster;
+mod election;
 mod health;
 mod kv;
 mod lease;
+mod lock;
 mod maintenance;
+mod queue;
 mod streams;
 mod watch;
 mod watch_wire;
@@ -83,6 +86,12 @@ impl Router {
             path::HASH => Box::pin(maintenance::hash(handle)),
             path::HASH_KV => Box::pin(maintenance::hash_kv(handle, decode(message)?)),
             path::MOVE_LEADER => Box::pin(maintenance::move_leader(handle, decode(message)?)),
+            path::LOCK => Box::pin(lock::lock(handle, decode(message)?)),
+            path::UNLOCK => Box::pin(lock::unlock(handle, decode(message)?)),
+            path::ELECTION_CAMPAIGN => Box::pin(election::campaign(handle, decode(message)?)),
+            path::ELECTION_PROCLAIM => Box::pin(election::proclaim(handle, decode(message)?)),
+            path::ELECTION_LEADER => Box::pin(election::leader(handle, decode(message)?)),
+            path::ELECTION_RESIGN => Box::pin(election::resign(handle, decode(message)?)),
             path::HEALTH_CHECK => Box::pin(ready(health::check(&decode(message)?))),
             path::HEALTH_LIST => Box::pin(ready(Ok(encoded(&health::list())))),
             _ => return Err(not_yet(path)),
@@ -103,6 +112,7 @@ impl Router {
             match path {
                 path::WATCH => watch::watch(handle, messages).await,
                 path::LEASE_KEEP_ALIVE => lease::keep_alive(handle, messages).await,
+                path::ELECTION_OBSERVE => Box::pin(election::observe(handle, messages)).await,
                 path::HEALTH_WATCH => health::watch(messages).await,
                 _ => Err(not_yet(path)),
             }

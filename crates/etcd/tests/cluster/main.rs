@@ -12,9 +12,14 @@ mod raw;
 mod catch_up;
 mod corruption;
 mod damage;
+#[cfg(feature = "real-etcd")]
+mod fenced;
 mod full_disk;
 mod leader_loss;
 mod leases;
+mod locks;
+#[cfg(feature = "real-etcd")]
+mod locks_compared;
 mod majority;
 #[cfg(feature = "real-etcd")]
 mod mixed;

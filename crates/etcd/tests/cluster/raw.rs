@@ -7,7 +7,7 @@ use prost::Message;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 /// A connection to this member, made with the first call.
@@ -21,9 +21,31 @@ where
     M: Message + 'static,
     R: Message + Default + 'static,
 {
+    request(channel, path, Request::new(message)).await
+}
+
+/// As [`unary`], with metadata of its own.
+pub async fn request<M, R>(channel: &Channel, path: &'static str, request: Request<M>) -> Result<R, Status>
+where
+    M: Message + 'static,
+    R: Message + Default + 'static,
+{
     let mut grpc = Grpc::new(channel.clone());
     grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
     let codec = ProstCodec::<M, R>::default();
-    let response = grpc.unary(Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    let response = grpc.unary(request, PathAndQuery::from_static(path), codec).await?;
+    Ok(response.into_inner())
+}
+
+/// One request, any number of responses.
+pub async fn stream<M, R>(channel: &Channel, path: &'static str, message: M) -> Result<Streaming<R>, Status>
+where
+    M: Message + 'static,
+    R: Message + Default + 'static,
+{
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
+    let codec = ProstCodec::<M, R>::default();
+    let response = grpc.server_streaming(Request::new(message), PathAndQuery::from_static(path), codec).await?;
     Ok(response.into_inner())
 }

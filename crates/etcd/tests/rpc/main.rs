@@ -6,4 +6,5 @@ mod member;
 
 mod kv;
 mod others;
+mod waiters;
 mod watch;

@@ -52,6 +52,14 @@ impl Member {
         }
     }
 
+    /// What the process holds in memory.
+    pub fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kib: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
+    }
+
     pub async fn client(&self) -> Client {
         Client::new(self.connect().await.unwrap()).await
     }
