@@ -60,7 +60,7 @@ pub use records::{Record, Records};
 pub use refusal::Refusal;
 pub use reply::{
     AlarmReply, DeleteRangeReply, Header, LeaseGrantReply, MemberAddReply, MembersReply, OpReply, PlainReply, PutReply,
-    RangeReply, Reply, TxnReply,
+    RangePart, RangeReply, Reply, TxnReply,
 };
 pub use revision::Revision;
 pub use roster::{Change, ChangeKind, Roster};

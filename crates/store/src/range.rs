@@ -13,8 +13,8 @@ use crate::fault::Fault;
 use crate::keys::{Head, KeyRange, Keys};
 use crate::moment::{Moment, Version};
 use crate::refusal::Refusal;
-use crate::reply::RangeReply;
 use crate::reply::key_value::KeyValueRef;
+use crate::reply::{RangePart, RangeReply};
 use crate::store::ReadError;
 
 /// A key that belongs to the answer, as far as it is known.
@@ -27,13 +27,7 @@ struct Hit {
 /// Answers a range. The shape of the request has been checked.
 pub(crate) fn range<F: DiskFile>(moment: &Moment<'_, F>, request: &RangeRequest) -> Result<RangeReply, ReadError> {
     let revision = moment.revision;
-    let at = if request.revision <= 0 { revision } else { request.revision };
-    if at > revision {
-        return Err(Refusal::FutureRev.into());
-    }
-    if at < moment.compacted {
-        return Err(Refusal::Compacted.into());
-    }
+    let at = asked_for(moment, request)?;
     let keys = KeyRange::from_wire(&request.key, &request.range_end);
     if request.count_only {
         let count = count(moment, keys, at)?;
@@ -69,6 +63,42 @@ pub(crate) fn range<F: DiskFile>(moment: &Moment<'_, F>, request: &RangeRequest)
         kvs.push(if request.keys_only { without_value(&kv)? } else { kv });
     }
     Ok(RangeReply { revision, kvs, more, count })
+}
+
+/// The revision that a range is of.
+fn asked_for<F>(moment: &Moment<'_, F>, request: &RangeRequest) -> Result<i64, Refusal> {
+    match request.revision {
+        at if at > moment.revision => Err(Refusal::FutureRev),
+        at if at <= 0 => Ok(moment.revision),
+        at if at < moment.compacted => Err(Refusal::Compacted),
+        at => Ok(at),
+    }
+}
+
+/// Keys of a range in their order, from `from` on, until there are `keys_max` of them or they have reached `bytes_max`;
+/// and where the rest begins. Neither order nor filters nor limit of the request are looked at.
+pub(crate) fn part<F: DiskFile>(
+    moment: &Moment<'_, F>,
+    request: &RangeRequest,
+    from: &[u8],
+    keys_max: usize,
+    bytes_max: usize,
+) -> Result<RangePart, ReadError> {
+    let at = asked_for(moment, request)?;
+    let mut part = RangePart::default();
+    let mut bytes = 0;
+    let mut scan = moment.keys.scan(KeyRange::from_wire(from, &request.range_end));
+    while let Some((key, head)) = scan.next() {
+        if part.kvs.len() >= keys_max || bytes >= bytes_max {
+            part.rest = Some(Bytes::copy_from_slice(key));
+            break;
+        }
+        let Some(version) = moment.version_at(&head, at)? else { continue };
+        let kv = if request.keys_only { bare_kv(key, &version) } else { moment.read(&version)?.kv() };
+        bytes += kv.len();
+        part.kvs.push(kv);
+    }
+    Ok(part)
 }
 
 /// How many keys of the range existed at main revision `at`.

@@ -23,7 +23,7 @@ use crate::lease::Lease;
 use crate::moment::Moment;
 use crate::records::{Record, Records, Survival};
 use crate::refusal::Refusal;
-use crate::reply::{Header, RangeReply, TxnReply};
+use crate::reply::{Header, RangePart, RangeReply, TxnReply};
 use crate::revlog::log::Log;
 use crate::roster::{Roster, legacy};
 use crate::snapshot::{self, Facts};
@@ -168,6 +168,19 @@ impl<D: Disk> View<D> {
     /// Answers a range, with all its options. Its shape has been checked ([`crate::check::range`]).
     pub fn range(&self, request: &RangeRequest) -> Result<RangeReply, ReadError> {
         range::range(&self.moment(), request)
+    }
+
+    /// Some keys of a range, from `from` on, which begins as the request's key and goes on as the last part says. A part
+    /// ends with the key that makes it `bytes_max` long, or after `keys_max` keys. Its shape has been checked; order,
+    /// filters and limit are not looked at.
+    pub fn range_part(
+        &self,
+        request: &RangeRequest,
+        from: &[u8],
+        keys_max: usize,
+        bytes_max: usize,
+    ) -> Result<RangePart, ReadError> {
+        range::part(&self.moment(), request, from, keys_max, bytes_max)
     }
 
     /// Answers a txn that only reads ([`crate::check::is_read_only`]). Its shape has been checked.

@@ -17,6 +17,7 @@ mod lease;
 mod lock;
 mod maintenance;
 mod queue;
+mod range_stream;
 mod streams;
 mod watch;
 mod watch_wire;
@@ -112,6 +113,7 @@ impl Router {
             match path {
                 path::WATCH => watch::watch(handle, messages).await,
                 path::LEASE_KEEP_ALIVE => lease::keep_alive(handle, messages).await,
+                path::RANGE_STREAM => Box::pin(range_stream::range_stream(handle, messages)).await,
                 path::ELECTION_OBSERVE => Box::pin(election::observe(handle, messages)).await,
                 path::HEALTH_WATCH => health::watch(messages).await,
                 _ => Err(not_yet(path)),

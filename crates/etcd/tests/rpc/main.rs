@@ -6,5 +6,6 @@ mod member;
 
 mod kv;
 mod others;
+mod range_stream;
 mod waiters;
 mod watch;

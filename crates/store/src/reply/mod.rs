@@ -84,6 +84,15 @@ pub struct RangeReply {
     pub count: i64,
 }
 
+/// Some of what a range answers, in the order of keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangePart {
+    /// Encoded KeyValues.
+    pub kvs: Vec<Bytes>,
+    /// The key with which the rest begins, if there may be one.
+    pub rest: Option<Bytes>,
+}
+
 /// `PutResponse`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PutReply {
