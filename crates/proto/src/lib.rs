@@ -103,3 +103,9 @@ pub mod snappb {
 pub mod health {
     include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
 }
+
+/// gRPC's standard reflection service, package `grpc.reflection.v1` (`reflection.proto`); `v1alpha` has the same messages.
+#[allow(clippy::all, missing_docs)]
+pub mod reflection {
+    include!(concat!(env!("OUT_DIR"), "/grpc.reflection.v1.rs"));
+}

@@ -1,4 +1,4 @@
-//! The fifty-two RPCs a member answers, as constants.
+//! The RPCs a member answers, etcd's fifty-two and reflection's two, as constants.
 //!
 //! [`path`] holds the HTTP/2 `:path` of each one, for match arms; [`METHODS`]
 //! is the same list as values, for whatever wants to walk over it. The JSON
@@ -155,6 +155,11 @@ pub mod path {
     pub const HEALTH_LIST: &str = "/grpc.health.v1.Health/List";
     /// `grpc.health.v1.Health.Watch`
     pub const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+    /// `grpc.reflection.v1.ServerReflection.ServerReflectionInfo`
+    pub const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    /// `grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo`
+    pub const REFLECTION_V1ALPHA: &str = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 }
 
 const KV: &str = "etcdserverpb.KV";
@@ -166,9 +171,11 @@ const AUTH: &str = "etcdserverpb.Auth";
 const LOCK: &str = "v3lockpb.Lock";
 const ELECTION: &str = "v3electionpb.Election";
 const HEALTH: &str = "grpc.health.v1.Health";
+const REFLECTION: &str = "grpc.reflection.v1.ServerReflection";
+const REFLECTION_V1ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
 
 /// Every RPC, in the order of the protocol files: etcd's own six services, then
-/// lock, election and health.
+/// lock, election, health and reflection.
 pub const METHODS: &[Method] = &[
     Method::unary(KV, "Range", path::RANGE),
     Method::server_stream(KV, "RangeStream", path::RANGE_STREAM),
@@ -222,4 +229,6 @@ pub const METHODS: &[Method] = &[
     Method::unary(HEALTH, "Check", path::HEALTH_CHECK),
     Method::unary(HEALTH, "List", path::HEALTH_LIST),
     Method::server_stream(HEALTH, "Watch", path::HEALTH_WATCH),
+    Method::bidi(REFLECTION, "ServerReflectionInfo", path::REFLECTION),
+    Method::bidi(REFLECTION_V1ALPHA, "ServerReflectionInfo", path::REFLECTION_V1ALPHA),
 ];

@@ -18,6 +18,7 @@ mod lock;
 mod maintenance;
 mod queue;
 mod range_stream;
+mod reflection;
 mod streams;
 mod watch;
 mod watch_wire;
@@ -115,6 +116,7 @@ impl Router {
                 path::LEASE_KEEP_ALIVE => lease::keep_alive(handle, messages).await,
                 path::RANGE_STREAM => Box::pin(range_stream::range_stream(handle, messages)).await,
                 path::ELECTION_OBSERVE => Box::pin(election::observe(handle, messages)).await,
+                path::REFLECTION | path::REFLECTION_V1ALPHA => reflection::reflect(messages).await,
                 path::HEALTH_WATCH => health::watch(messages).await,
                 _ => Err(not_yet(path)),
             }

@@ -7,5 +7,6 @@ mod member;
 mod kv;
 mod others;
 mod range_stream;
+mod reflection;
 mod waiters;
 mod watch;
