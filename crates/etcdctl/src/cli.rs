@@ -49,7 +49,7 @@ pub const GROUPS: &[Group] = &[
             cmd::absent::DOWNGRADE,
         ],
     },
-    Group { title: "Concurrency commands", verbs: &[cmd::absent::LOCK, cmd::absent::ELECT] },
+    Group { title: "Concurrency commands", verbs: &[cmd::lock::VERB, cmd::elect::VERB] },
     Group { title: "Authentication commands", verbs: &[cmd::absent::AUTH, cmd::absent::USER, cmd::absent::ROLE] },
     Group {
         title: "Utility commands",

@@ -6,19 +6,37 @@ use std::fmt::Display;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Anything that has no code of its own.
-    Error = 1,
+    Error,
     /// No client could be made, or a lease command got no answer.
-    BadConnection = 2,
+    BadConnection,
     /// What was typed at a prompt cannot be understood.
-    InvalidInput = 3,
+    InvalidInput,
     /// A value, or an output format, that is not supported.
-    BadFeature = 4,
+    BadFeature,
     /// Ended by the other side.
-    Interrupted = 5,
+    Interrupted,
     /// Reading or writing failed here.
-    Io = 6,
+    Io,
     /// Arguments that cannot be understood.
-    BadArguments = 128,
+    BadArguments,
+    /// The code of the program that was run.
+    Program(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Error => 1,
+            Exit::BadConnection => 2,
+            Exit::InvalidInput => 3,
+            Exit::BadFeature => 4,
+            Exit::Interrupted => 5,
+            Exit::Io => 6,
+            Exit::BadArguments => 128,
+            Exit::Program(code) => code,
+        }
+    }
 }
 
 /// A failed command: its exit code, and what is said about it.

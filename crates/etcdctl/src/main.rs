@@ -37,7 +37,7 @@ fn main() -> ExitCode {
             if let Some(text) = &failure.text {
                 eprintln!("Error: {text}");
             }
-            ExitCode::from(failure.exit as u8)
+            ExitCode::from(failure.exit.code())
         }
     }
 }

@@ -20,10 +20,6 @@ pub const DOWNGRADE: Verb = Verb::new("downgrade <TARGET_VERSION>", "Downgrade r
     absent("enable <TARGET_VERSION>", "Start a downgrade action to cluster"),
     absent("cancel", "Cancel the ongoing downgrade action to cluster"),
 ]);
-/// `lock`
-pub const LOCK: Verb = absent("lock <lockname> [exec-command arg1 arg2 ...]", "Acquires a named lock");
-/// `elect`
-pub const ELECT: Verb = absent("elect <election-name> [proposal]", "Observes and participates in leader election");
 /// `auth`
 pub const AUTH: Verb = Verb::new("auth <enable or disable>", "Enable or disable authentication").verbs(&[
     absent("enable", "Enables authentication"),

@@ -9,13 +9,16 @@ pub mod alarm;
 pub mod compaction;
 pub mod completion;
 pub mod del;
+pub mod elect;
 pub mod endpoint;
 pub mod get;
 pub mod lease;
+pub mod lock;
 pub mod member;
 pub mod move_leader;
 pub mod options;
 pub mod put;
+pub mod turn;
 pub mod txn;
 pub mod version;
 pub mod watch;
@@ -49,6 +52,8 @@ pub async fn run(path: &[&'static Verb], matches: &ArgMatches) -> Result<()> {
         ["endpoint", "hashkv"] => endpoint::hash_kv(matches).await,
         ["alarm", "list"] => alarm::list(matches).await,
         ["move-leader"] => move_leader::run(matches).await,
+        ["lock"] => lock::run(matches).await,
+        ["elect"] => elect::run(matches).await,
         ["completion"] => completion::run(matches),
         ["version"] => version::run(),
         ["options"] => options::run(),

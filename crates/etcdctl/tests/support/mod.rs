@@ -201,3 +201,74 @@ pub fn run_until(binary: &PathBuf, endpoint: &str, arguments: &[&str], input: &s
     drop(stdin);
     text.join("\n")
 }
+
+/// An etcdctl that does not end by itself.
+pub struct Running {
+    child: Child,
+    written: std::sync::mpsc::Receiver<String>,
+    /// Lines read so far.
+    seen: Vec<String>,
+}
+
+impl Running {
+    pub fn start(binary: &PathBuf, endpoint: &str, line: &str) -> Running {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let mut child = command(binary, endpoint, &arguments).stdin(Stdio::null()).spawn().expect("etcdctl starts");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (writer, written) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // Ends when the child does.
+            for line in stdout.lines().map_while(Result::ok) {
+                if writer.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Running { child, written, seen: Vec::new() }
+    }
+
+    /// Waits for the next line of output.
+    pub fn line(&mut self) -> String {
+        let line = self.written.recv_timeout(LINE_PATIENCE).expect("a line in time");
+        self.seen.push(line.clone());
+        line
+    }
+
+    /// Tells it to stop, as Ctrl-C does, and waits for its end.
+    pub fn stop(self) -> Outcome {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("there is a kill").success());
+        self.end()
+    }
+
+    /// Waits for its end; all that it has written.
+    pub fn end(mut self) -> Outcome {
+        let mut stderr = String::new();
+        self.child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("text");
+        let status = self.child.wait().expect("etcdctl ends");
+        self.seen.extend(self.written.iter());
+        let said: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("{\"level\"")).collect();
+        Outcome { stdout: self.seen.join("\n").into_bytes(), stderr: said.join("\n"), exit: status.code() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to end.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Waits until there are so many keys below a prefix; which.
+pub fn until_keys(endpoint: &str, prefix: &str, count: usize) -> Vec<String> {
+    for _ in 0..READY_TRIES_MAX {
+        let found = run(&ours(), endpoint, &["get", prefix, "--prefix", "--keys-only"], "").text();
+        let keys: Vec<String> = found.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        if keys.len() == count {
+            return keys;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("there are never {count} keys below {prefix}");
+}
