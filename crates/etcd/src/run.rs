@@ -46,8 +46,8 @@ pub struct Birth {
     pub snapshot_count: u64,
     /// `--watch-progress-notify-interval`
     pub watch_progress_interval: Duration,
-    /// Wall-clock milliseconds since 1970, for ids.
-    pub born_ms: u64,
+    /// What ids begin with: another number at each start.
+    pub birth: u64,
 }
 
 /// A member that runs.
@@ -77,7 +77,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let fatal = fail::Fatal::new(stopping.clone());
     let first_view = store.view();
     let view = Arc::new(ArcSwap::from_pointee(first_view.clone()));
-    let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.born_ms)));
+    let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.birth)));
     let (status_sender, status) = watch::channel(Arc::new(core.status()));
     let numbers = Arc::new(ArcSwap::from_pointee(core.status()));
     let owes_commits = Arc::new(AtomicBool::new(false));

@@ -28,9 +28,9 @@ pub struct Config {
     pub read_retry_ticks: u32,
     /// Ticks that a proposal may wait for a leader.
     pub hold_ticks: u32,
-    /// Wall-clock milliseconds since 1970 at start: read rounds of two lives
+    /// Another number at each start, drawn by chance: read rounds of two lives
     /// never share a number.
-    pub born_ms: u64,
+    pub birth: u64,
 }
 
 /// What Core may be told.
@@ -212,7 +212,7 @@ impl Core {
         let raft = Raft::new(config.raft, restored);
         let conf_state = raft.conf_state();
         Core {
-            reads: reads::Reads::new(IdMaker::new(config.raft.id, config.born_ms), config.read_retry_ticks),
+            reads: reads::Reads::new(IdMaker::new(config.raft.id, config.birth), config.read_retry_ticks),
             proposals: proposals::Held::default(),
             conf_state,
             leader: 0,

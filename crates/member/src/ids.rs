@@ -13,10 +13,12 @@ pub type ReadId = u64;
 
 /// Makes ids that this member never makes twice, across restarts too.
 ///
-/// The upper 16 bits come from the member's id, the next 40 from the time of
-/// birth in milliseconds, the rest counts; it runs over into the time bits,
-/// which is safe as long as fewer than 256 ids a millisecond are made on
-/// average over the life of the process. This is the layout that etcd uses.
+/// The upper 16 bits come from the member's id, the next 40 from the birth,
+/// the rest counts and runs over into the bits of the birth. etcd takes the
+/// wall clock in milliseconds as the birth; a clock that reads the same at
+/// two starts makes ids twice there, and an answer can reach another request.
+/// Drawn by chance, a life of a thousand million ids meets an earlier one of
+/// that length once in more than a hundred thousand starts.
 #[derive(Debug)]
 pub struct IdMaker {
     prefix: u64,
@@ -24,9 +26,10 @@ pub struct IdMaker {
 }
 
 impl IdMaker {
-    /// `born_ms`: wall-clock milliseconds since 1970 at start.
-    pub fn new(member: MemberId, born_ms: u64) -> IdMaker {
-        IdMaker { prefix: (member & 0xffff) << 48, suffix: (born_ms & ((1 << 40) - 1)) << 8 }
+    /// `birth`: a number that no earlier life of this member had; its lower
+    /// 40 bits count.
+    pub fn new(member: MemberId, birth: u64) -> IdMaker {
+        IdMaker { prefix: (member & 0xffff) << 48, suffix: (birth & ((1 << 40) - 1)) << 8 }
     }
 
     /// The next id.

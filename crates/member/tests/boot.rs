@@ -24,7 +24,7 @@ fn config() -> Config {
         catch_up_entries: 10,
         read_retry_ticks: 5,
         hold_ticks: 70,
-        born_ms: 1,
+        birth: 1,
     }
 }
 

@@ -139,7 +139,7 @@ impl Member {
             catch_up_entries: habits.catch_up_entries,
             read_retry_ticks: 5,
             hold_ticks: 70,
-            born_ms: wall_ms,
+            birth: wall_ms,
         };
         let settings = Settings {
             member_id: identity.member_id,

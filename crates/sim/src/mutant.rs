@@ -48,7 +48,7 @@ pub enum Mutant {
     RepeatsEntry,
     /// A renewal of a lease that has ended is answered (etcd #20615).
     RenewsTheDead,
-    /// Every life begins at the same wall-clock time, so ids come again.
+    /// Every life has the same birth, so ids come again.
     WallStandsStill,
     /// One member does not tell raft of changes of the configuration.
     ForgetsChanges,

@@ -12,8 +12,10 @@ use crate::{real_etcd, shell};
 use anyhow::{Context, Result, bail};
 use cluster::Cluster;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -117,22 +119,8 @@ fn against(title: &str, binary: &Path, mut program: Command) -> Result<()> {
     let directory = shell::target().join("clients").join(title.replace(' ', "-"));
     let cluster = Cluster::start(&directory, binary)?;
     let log = directory.join("program.log");
-    let output = File::create(&log)?;
     program.env("COMPAT_ENDPOINTS", cluster.endpoints()).env("COMPAT_PIDS", cluster.pids());
-    program.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-    let mut child = program.spawn().with_context(|| format!("cannot start {program:?}"))?;
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break Some(status);
-        }
-        if Instant::now() > deadline {
-            child.kill()?;
-            child.wait()?;
-            break None;
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
+    let status = to_its_end(program, &log)?;
     drop(cluster);
     let said = fs::read_to_string(&log).unwrap_or_default();
     match status {
@@ -142,6 +130,35 @@ fn against(title: &str, binary: &Path, mut program: Command) -> Result<()> {
         }
         Some(status) => bail!("{status}; it said:\n{}members' logs: {}", indent(&said), directory.display()),
         None => bail!("not done after {PATIENCE:?}; it said:\n{}members' logs: {}", indent(&said), directory.display()),
+    }
+}
+
+/// Runs a program with its output in `log`; none if it took too long and was
+/// ended. Its output is a pipe, and the pipe's end is its end.
+fn to_its_end(mut program: Command, log: &Path) -> Result<Option<ExitStatus>> {
+    let mut file = File::create(log)?;
+    let (mut said, says) = io::pipe()?;
+    program.stdin(Stdio::null()).stdout(says.try_clone()?).stderr(says);
+    let mut child = program.spawn().with_context(|| format!("cannot start {program:?}"))?;
+    // The command holds the pipe's other end too; only the child may.
+    drop(program);
+    let (tell, ended) = mpsc::channel();
+    let copier = thread::spawn(move || {
+        let copied = io::copy(&mut said, &mut file);
+        // Nobody listens any more once the patience is over.
+        let _ = tell.send(copied);
+    });
+    match ended.recv_timeout(PATIENCE) {
+        Ok(copied) => {
+            copied.with_context(|| format!("cannot write {}", log.display()))?;
+            copier.join().expect("copying does not panic");
+            Ok(Some(child.wait()?))
+        }
+        Err(_) => {
+            child.kill()?;
+            child.wait()?;
+            Ok(None)
+        }
     }
 }
 

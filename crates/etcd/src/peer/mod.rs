@@ -9,9 +9,9 @@
 //! unreachable), let appends hold up heartbeats (they have streams of their own), believe a length before the bytes are
 //! here, or look inside an entry.
 //!
-//! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream,
-//! `line` the connection behind it, [`remote`]
-//! one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of it, `server` what it asks of us.
+//! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream, `line` the
+//! connection behind it, [`remote`] one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of
+//! it, `server` what it asks of us.
 
 mod chain;
 mod chunks;

@@ -11,7 +11,8 @@
 //! reaches the disk and the wire without waking a thread. Whoever comes
 //! meanwhile leaves its work and goes. What has gathered during that round is
 //! handed to Core's own thread, so nobody is held for longer than
-//! [`ROUNDS_IN_PASSING`]; under load that thread works alone and every round takes all that waits.
+//! [`ROUNDS_IN_PASSING`]; under load that thread works alone and every round
+//! takes all that waits.
 
 use super::core_loop::Driver;
 use member::core::{Applied, Input, Proposal};

@@ -18,7 +18,7 @@ pub fn config(id: u64) -> Config {
         catch_up_entries: CATCH_UP,
         read_retry_ticks: RETRY_TICKS,
         hold_ticks: HOLD_TICKS,
-        born_ms: 1_000,
+        birth: 1_000,
     }
 }
 
