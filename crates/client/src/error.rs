@@ -80,7 +80,9 @@ impl Error {
     /// [`Error::Deadline`] whoever noticed first, the member or this side.
     pub(crate) fn from_transport(status: &tonic::Status, deadline: Option<Instant>) -> Self {
         let over = deadline.is_some_and(|at| Instant::now() >= at);
-        if over && matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled) {
+        // A member that saw the end of a proposal's time says so with the code Unknown.
+        let told = status.message() == "context deadline exceeded";
+        if over && (told || matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)) {
             return Error::Deadline { cause: None };
         }
         Error::Status(Status { code: right_code(status), message: status.message().to_owned() })
@@ -201,9 +203,11 @@ mod tests {
     #[test]
     fn the_deadline_has_one_face() {
         let over = Some(Instant::now());
-        for status in
-            [tonic::Status::deadline_exceeded("context deadline exceeded"), tonic::Status::cancelled("Timeout expired")]
-        {
+        for status in [
+            tonic::Status::deadline_exceeded("context deadline exceeded"),
+            tonic::Status::unknown("context deadline exceeded"),
+            tonic::Status::cancelled("Timeout expired"),
+        ] {
             let error = Error::from_transport(&status, over);
             assert_eq!(error, Error::Deadline { cause: None });
         }
