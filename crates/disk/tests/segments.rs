@@ -255,6 +255,44 @@ fn a_full_disk_takes_nothing_and_the_writer_goes_on_when_there_is_space() {
 }
 
 #[test]
+fn what_is_staged_has_its_place_and_is_written_with_what_follows() {
+    let disk = quiet_disk();
+    let mut writer = SegmentWriter::create(&disk, PATH, HEADER).unwrap();
+    let before = disk.operations();
+    assert_eq!(writer.stage(&[(1, &[b"alpha"])]), [32 + 24]);
+    assert_eq!(writer.stage(&[(1, &[b"beta"]), (2, &[b"gamma"])]), [32 + 24 + 5 + 24, 32 + 24 + 5 + 24 + 4 + 24]);
+    assert_eq!((writer.written(), disk.operations()), (32, before));
+    assert_eq!(writer.append(&[(1, &[b"delta"])]).unwrap(), [writer.len() - 5]);
+    assert_eq!(writer.written(), writer.len());
+    writer.stage(&[(1, &[b"last"])]);
+    writer.sync().unwrap();
+    let (frames, ending, tail) = read(&disk, Standing::Last).unwrap();
+    let words = [&b"alpha"[..], b"beta", b"gamma", b"delta", b"last"];
+    assert_eq!(bodies(&frames), words.map(<[u8]>::to_vec));
+    assert_eq!((ending, tail.chain), (Ending::Clean, writer.chain()));
+}
+
+#[test]
+fn what_is_staged_stays_so_while_the_disk_is_full() {
+    let disk = quiet_disk();
+    let mut writer = SegmentWriter::create(&disk, PATH, HEADER).unwrap();
+    writer.append(&[(1, &[b"before"])]).unwrap();
+    disk.set_faults(SimFaults { capacity_bytes: Some(2000), ..SimFaults::default() });
+    writer.stage(&[(1, &[&[1; 5000]])]);
+    let (len, written) = (writer.len(), writer.written());
+    for _ in 0..2 {
+        assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!((writer.len(), writer.written()), (len, written));
+    }
+    writer.stage(&[(1, &[b"more"])]);
+    disk.set_faults(SimFaults::default());
+    writer.flush().unwrap();
+    let (frames, ending, _) = read(&disk, Standing::Last).unwrap();
+    assert_eq!(bodies(&frames), [b"before".to_vec(), vec![1; 5000], b"more".to_vec()]);
+    assert_eq!(ending, Ending::Clean);
+}
+
+#[test]
 fn after_a_failed_sync_or_write_the_writer_refuses_everything() {
     for faults in
         [SimFaults { sync_error: 1.0, ..SimFaults::default() }, SimFaults { write_error: 1.0, ..SimFaults::default() }]

@@ -15,7 +15,9 @@ pub mod inbox;
 pub mod keeper_loop;
 mod local;
 mod log_loop;
+mod owed;
 mod remarks;
+mod store_door;
 mod store_loop;
 pub mod waiters;
 
@@ -80,11 +82,11 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.birth)));
     let (status_sender, status) = watch::channel(Arc::new(core.status()));
     let numbers = Arc::new(ArcSwap::from_pointee(core.status()));
-    let owes_commits = Arc::new(AtomicBool::new(false));
+    let owed = Arc::new(owed::Owed::default());
+    let store_door = Arc::new(store_door::StoreDoor::new(owed.clone()));
     let open_streams = Arc::new(AtomicUsize::new(0));
     let (roster_changed, roster_changes) = watch::channel(0);
     let (log_sender, log_jobs) = mpsc::channel();
-    let (store_sender, store_jobs) = mpsc::channel();
     let (sync_sender, sync_jobs) = mpsc::channel();
     let (hub_sender, hub_inputs) = mpsc::channel();
     let (keeper_sender, keeper_inputs) = mpsc::channel();
@@ -124,14 +126,14 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
             let _ = links.block_on(links_stopped);
         }),
     );
-    let (sync_fatal, synced_sender, chain_sender) = (fatal.clone(), store_sender.clone(), store_sender.clone());
+    let (sync_fatal, sync_door, chain_door) = (fatal.clone(), store_door.clone(), store_door.clone());
     let below = core_loop::Below {
         log: log_sender,
-        store: store_sender,
+        store: store_door.clone(),
         keeper: keeper_sender.clone(),
         peers: peers.clone(),
         waiters: waiters.clone(),
-        owes_commits: owes_commits.clone(),
+        owed: owed.clone(),
         numbers: numbers.clone(),
         status: status_sender,
     };
@@ -140,7 +142,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let core_inbox = inbox.clone();
     spawn("core", Box::new(move || core_loop::drive(&core_inbox, tick)));
 
-    spawn("sync", Box::new(move || store_loop::drive_syncs(&sync_jobs, &synced_sender, &sync_fatal)));
+    spawn("sync", Box::new(move || store_loop::drive_syncs(&sync_jobs, &sync_door, &sync_fatal)));
 
     let (log_inbox, log_fatal) = (inbox.clone(), fatal.clone());
     spawn("log", Box::new(move || log_loop::drive(log, log_jobs, log_inbox, log_fatal)));
@@ -153,14 +155,15 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         streams: open_streams.clone(),
         keeper: keeper_sender.clone(),
         inbox: inbox.clone(),
-        owes_commits,
         roster_changed,
         fatal: fatal.clone(),
         syncs: sync_sender,
         sync_every: birth.snapshot_count.max(1),
         own_ids: identity.member_id & 0xffff,
     };
-    spawn("store", Box::new(move || store_loop::drive(store, &store_jobs, around)));
+    store_door.open(store_loop::Worker::new(store, around));
+    let store_inbox = inbox.clone();
+    spawn("store", Box::new(move || store_loop::drive(&store_door, &store_inbox, &owed)));
 
     let hub_settings = hub::Settings {
         progress_interval_ms: birth.watch_progress_interval.as_millis() as u64,
@@ -200,7 +203,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         alarm_raised: AtomicBool::new(false),
     });
     assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");
-    links_handle.spawn(chain_loop::drive(handle.clone(), chain_sender));
+    links_handle.spawn(chain_loop::drive(handle.clone(), chain_door));
     Running {
         handle,
         links: links_handle,

@@ -80,6 +80,7 @@ fn run(opened: &mut Opened<SimDisk>) -> Result<(), Fault> {
         for apply in outputs.applies {
             let Apply::Entries(entries) = apply else { panic!("nobody sends a snapshot") };
             let applied = opened.store.apply(&entries, &|_| true)?;
+            opened.store.flush()?;
             let changes = applied.roster.iter().filter_map(boot::raft_change).collect();
             opened.core.step(Input::Applied(member::core::Applied { index: applied.index, changes }));
         }

@@ -302,6 +302,10 @@ impl Member {
             self.core.step(Input::Synced(self.synced));
             self.store.sweep(1 << 20)?;
         }
+        // Written when there is much, when it is to be synced, or when there is time: now and then.
+        if self.store_jobs.is_empty() && applied.is_multiple_of(3) {
+            self.store.flush()?;
+        }
         if self.store_jobs.is_empty() && self.core.owes_commits() {
             self.core.step(Input::TellCommits);
         }

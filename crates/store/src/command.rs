@@ -12,6 +12,7 @@ use proto::membershippb as mb;
 
 use crate::ids::RequestId;
 use crate::roster::legacy::{self, LegacyChange};
+use crate::store::{Entry, EntryKind};
 
 /// A request of the log.
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub(crate) enum Command {
 const LEGACY_ID: u32 = 1;
 const LEGACY_V2: u32 = 2;
 const HEADER: u32 = 100;
+/// The field of a put; in a put its key, and the last field that asks for nothing from before.
+const PUT: u32 = 4;
+const PUT_KEY: u32 = 1;
+const PUT_LEASE: u32 = 3;
 
 /// Reads the data of a normal entry that is not empty: who waits for it and what it asks for, or what is wrong.
 pub(crate) fn decode(data: &Bytes) -> Result<(RequestId, Command), String> {
@@ -68,6 +73,54 @@ pub(crate) fn decode(data: &Bytes) -> Result<(RequestId, Command), String> {
     let Some((field, body)) = request else { return Err("no request".into()) };
     let id = if id == 0 { legacy_id } else { id };
     Ok((id, command(field, body)?))
+}
+
+/// How many entries, and bytes of them, are carried out briefly.
+const BRIEF_ENTRIES: usize = 4;
+const BRIEF_BYTES: usize = 16 << 10;
+
+/// Whether carrying these out takes no longer than a few puts do and looks at no value from before: entries that say
+/// nothing, and plain puts of keys for which `blind` says that what they hold now does not matter. Only the shape is
+/// looked at; what cannot be read is not brief.
+pub(crate) fn are_brief(entries: &[Entry], blind: impl Fn(&[u8]) -> bool) -> bool {
+    entries.len() <= BRIEF_ENTRIES
+        && entries.iter().map(|entry| entry.data.len()).sum::<usize>() <= BRIEF_BYTES
+        && entries.iter().all(|entry| entry.kind == EntryKind::Normal && is_brief(&entry.data, &blind).unwrap_or(false))
+}
+
+fn is_brief(mut data: &[u8], blind: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    while !data.is_empty() {
+        let (field, body) = take_field(&mut data)?;
+        if field != HEADER && !(field == PUT && plain_put(body).is_some_and(&blind)) {
+            return Some(false);
+        }
+    }
+    Some(true)
+}
+
+/// The key of a put without prev_kv, ignore_value and ignore_lease.
+fn plain_put(mut put: &[u8]) -> Option<&[u8]> {
+    let mut key = &[][..];
+    while !put.is_empty() {
+        match decode_key(&mut &put[..]).ok()? {
+            (PUT_KEY, _) => key = take_field(&mut put)?.1,
+            (field, wire_type) if field <= PUT_LEASE => {
+                decode_key(&mut put).ok()?;
+                skip_field(wire_type, field, &mut put, Default::default()).ok()?;
+            }
+            _ => return None,
+        }
+    }
+    Some(key)
+}
+
+/// Takes a field off the front that has a length; `None` for any other.
+fn take_field<'a>(data: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
+    let (field, WireType::LengthDelimited) = decode_key(data).ok()? else { return None };
+    let length = usize::try_from(decode_varint(data).ok()?).ok()?;
+    let (body, behind) = data.split_at_checked(length)?;
+    *data = behind;
+    Some((field, body))
 }
 
 fn malformed() -> String {
@@ -174,6 +227,35 @@ mod tests {
         let (id, command) = decode(&data.into()).unwrap();
         assert_eq!(id, 0xbcee_a204_6224_4304);
         assert!(matches!(command, Command::Legacy(LegacyChange::ClusterVersion(version)) if version == "3.5.0"));
+    }
+
+    #[test]
+    fn plain_puts_are_brief() {
+        let entry = |data: Bytes| Entry { index: 1, term: 1, kind: EntryKind::Normal, data };
+        let put = |put: pb::PutRequest| {
+            let key = Bytes::from_static(b"key");
+            entry(with_header(pb::InternalRaftRequest {
+                put: Some(pb::PutRequest { key, ..put }),
+                ..Default::default()
+            }))
+        };
+        let plain = put(pb::PutRequest { value: Bytes::from_static(b"v"), lease: -1, ..Default::default() });
+        let empty = entry(Bytes::new());
+        let is_key = |key: &[u8]| key == b"key";
+        assert!(are_brief(&[plain.clone(), empty.clone()], is_key));
+        assert!(!are_brief(std::slice::from_ref(&plain), |_| false));
+        assert!(!are_brief(&vec![plain.clone(); BRIEF_ENTRIES + 1], is_key));
+        for long in [
+            put(pb::PutRequest { prev_kv: true, ..Default::default() }),
+            put(pb::PutRequest { ignore_value: true, ..Default::default() }),
+            put(pb::PutRequest { ignore_lease: true, ..Default::default() }),
+            put(pb::PutRequest { value: vec![0; BRIEF_BYTES].into(), ..Default::default() }),
+            entry(with_header(pb::InternalRaftRequest { txn: Some(Default::default()), ..Default::default() })),
+            entry(Bytes::from_static(b"\x22\x7f")),
+            Entry { kind: EntryKind::ConfChange, ..empty },
+        ] {
+            assert!(!are_brief(&[plain.clone(), long], is_key));
+        }
     }
 
     #[test]

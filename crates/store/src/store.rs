@@ -16,10 +16,14 @@ use crate::event::Applied;
 use crate::fault::Fault;
 use crate::ids::{Index, MemberId, RequestId, Term};
 use crate::refusal::Refusal;
+use crate::revlog::log::is_leased;
 use crate::revlog::{self, Installer, Layout, Writer};
 use crate::snapshot;
 use crate::state::State;
 use crate::view::View;
+
+/// What a brief entry adds to the revision log beside its own bytes, at most.
+const BRIEF_FRAME_BYTES: u64 = 256;
 
 /// What kind of entry it is (`raftpb.EntryType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +180,23 @@ impl<D: Disk> Store<D> {
         self.writer.room.waits = Some(wait);
     }
 
+    /// Writes what applying has only staged, for a sync to come. Nobody waits for that: what a crash loses here is in the
+    /// replicated log still, as long as that is not told otherwise by [`Store::durable`].
+    pub fn flush(&mut self) -> Result<(), Fault> {
+        self.writer.flush()
+    }
+
+    /// Whether applying this waits for nothing and takes no longer than a few puts do: no disk is read or written.
+    pub fn is_brief(&self, entries: &[Entry]) -> bool {
+        // A key with a lease leaves it, and only its record says which it is.
+        let blind = |key: &[u8]| self.state.keys.get(key).is_none_or(|head| !is_leased(head.place));
+        crate::command::are_brief(entries, blind)
+            && !self.writer.wants_rotation()
+            && !self
+                .writer
+                .has_much_staged(entries.iter().map(|entry| entry.data.len() as u64 + BRIEF_FRAME_BYTES).sum())
+    }
+
     /// Makes all that is applied durable. Returns the last entry that is.
     pub fn sync(&mut self) -> Result<Index, Fault> {
         self.writer.sync()
@@ -183,11 +204,11 @@ impl<D: Disk> Store<D> {
 
     /// For a sync elsewhere, so that applying need not wait for it: the file, the entry that a sync begun now makes durable,
     /// and the length to give back to [`Store::note_synced`]. What is older than the file is durable already.
-    pub fn to_sync(&self) -> (Arc<D::File>, Index, u64) {
-        self.writer.to_sync()
+    pub fn begin_sync(&mut self) -> Result<(Arc<D::File>, Index, u64), Fault> {
+        self.writer.begin_sync()
     }
 
-    /// Takes note of a sync that was done elsewhere, with what [`Store::to_sync`] gave.
+    /// Takes note of a sync that was done elsewhere, with what [`Store::begin_sync`] gave.
     pub fn note_synced(&mut self, file: &Arc<D::File>, index: Index, len: u64) {
         self.writer.note_synced(file, index, len);
     }
@@ -213,8 +234,8 @@ impl<D: Disk> Store<D> {
         )
     }
 
-    /// Applies committed entries in order; they follow what is applied already. One frame of the revision log is written
-    /// for all of them, and not synced. Publish the [`View`] before the answers.
+    /// Applies committed entries in order; they follow what is applied already. One frame of the revision log is made of all
+    /// of them, and staged: it is written when much is staged, or by [`Store::flush`] or [`Store::sync`]. Publish the [`View`] before the answers.
     ///
     /// Answers are built only for requests that `wanted` accepts; effects never depend on it.
     ///

@@ -49,6 +49,9 @@ fn story(seed: u64, steps: u64) -> (u64, u64) {
         if chance.one_in(20) {
             kept.push((view, model.clone()));
         }
+        if chance.one_in(5) {
+            store.flush().unwrap();
+        }
         if chance.one_in(10) {
             store.sweep(1 + chance.below(50_000)).unwrap();
         }

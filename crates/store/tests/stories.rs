@@ -446,3 +446,33 @@ fn no_row_is_as_old_as_a_negative_revision() {
     apply(&mut store, compact(3)).unwrap();
     assert_eq!(store.view().hash_kv(i64::MIN).unwrap().hash, none, "and none is compacted");
 }
+
+/// Whoever passes by may apply what is brief: it must not wait for a disk, whatever is in memory of what was before.
+#[test]
+fn what_is_brief_touches_no_disk() {
+    let disk = disk();
+    let mut chance = Chance::new(5);
+    let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
+    apply_all(&mut store, vec![grant(7, 60)]);
+    let mut brief = 0;
+    for index in 2..2_000 {
+        let lease = if chance.one_in(5) { 7 } else { 0 };
+        let value = "v".repeat(chance.below(300) as usize);
+        let put = pb::PutRequest {
+            key: format!("k{}", chance.below(50)).into_bytes().into(),
+            value: value.into_bytes().into(),
+            lease,
+            ..Default::default()
+        };
+        let entries = [entry(index, pb::InternalRaftRequest { put: Some(put), ..request() })];
+        let is_brief = store.is_brief(&entries);
+        let before = disk.operations();
+        store.apply(&entries, &|_| true).unwrap();
+        brief += u64::from(is_brief);
+        assert!(!is_brief || disk.operations() == before, "entry {index} went to the disk");
+        if chance.one_in(100) {
+            store.flush().unwrap();
+        }
+    }
+    assert!(brief > 1_000, "{brief} were brief");
+}

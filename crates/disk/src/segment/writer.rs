@@ -1,8 +1,9 @@
 //! Appends frames to a segment.
 //!
-//! One batch is one write. The writer keeps the rule that makes crashes readable: before it writes behind something that
-//! may be torn, it has cut it and synced the cut, so that whatever stands behind the durable part was either written
-//! whole, or reads as zeros sector by sector.
+//! One batch is one write. Who need not have it on the disk at once stages several, which have their places, and writes
+//! them together. The writer keeps the rule that makes crashes readable: before it writes behind something that may be
+//! torn, it has cut it and synced the cut, so that whatever stands behind the durable part was either written whole, or
+//! reads as zeros sector by sector.
 //!
 //! It never retries a failed sync and never goes on after a failed write, except when the disk was full and what was
 //! half written could be taken back durably.
@@ -31,12 +32,14 @@ pub struct SegmentWriter<F: DiskFile> {
     file: Arc<F>,
     header: SegmentHeader,
     salt: u32,
+    /// Of what was appended or staged.
     len: u64,
     chain: u32,
     synced: u64,
     /// Why nothing more may be written.
     broken: Option<&'static str>,
-    buffer: Vec<u8>,
+    /// What is staged: the bytes of the segment from [`SegmentWriter::written`] on.
+    staged: Vec<u8>,
 }
 
 impl<F: DiskFile> SegmentWriter<F> {
@@ -55,7 +58,7 @@ impl<F: DiskFile> SegmentWriter<F> {
             chain: header.chain_seed,
             synced: HEADER_BYTES,
             broken: None,
-            buffer: Vec::new(),
+            staged: Vec::new(),
         })
     }
 
@@ -86,7 +89,7 @@ impl<F: DiskFile> SegmentWriter<F> {
             chain: tail.chain,
             synced: tail.offset,
             broken: None,
-            buffer: Vec::new(),
+            staged: Vec::new(),
         })
     }
 
@@ -104,6 +107,41 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.append_any(frames)
     }
 
+    /// Appends frames in memory only, and like [`SegmentWriter::append`] tells where each body begins: they have their
+    /// place in the file and in the chain, and [`SegmentWriter::flush`] or anything else that writes or syncs the segment
+    /// writes them.
+    ///
+    /// # Panics
+    /// As [`SegmentWriter::append`].
+    pub fn stage(&mut self, frames: &[(u8, &[&[u8]])]) -> Vec<u64> {
+        for (kind, _) in frames {
+            assert!(*kind != MARK_KIND, "frame kind 0 is reserved");
+        }
+        self.stage_any(frames)
+    }
+
+    /// Writes what is staged. When the disk is full (`StorageFull`) it stays staged and this may be called again; after
+    /// any other error the writer refuses everything.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        self.check_whole()?;
+        if let Err(error) = self.file.write_at(self.written(), &[&self.staged]) {
+            self.broken = Some("an earlier write to this segment failed");
+            let full = error.kind() == io::ErrorKind::StorageFull;
+            if full && self.take_back().is_ok() {
+                self.broken = None;
+            }
+            return Err(error);
+        }
+        if self.staged.capacity() > BUFFER_BYTES_KEPT {
+            self.staged = Vec::new();
+        }
+        self.staged.clear();
+        Ok(())
+    }
+
     /// Sets room aside for `bytes` in all; what is not used is cut off by [`SegmentWriter::seal`] or when the segment is
     /// resumed. Only a help: where it cannot be had, the segment grows as it is written.
     pub fn allocate(&mut self, bytes: u64) {
@@ -113,6 +151,7 @@ impl<F: DiskFile> SegmentWriter<F> {
 
     /// Cuts off what was set aside and makes everything durable: a successor may be made.
     pub fn seal(&mut self) -> io::Result<()> {
+        self.flush()?;
         self.check_whole()?;
         self.file.truncate(self.len)?;
         self.sync_file()
@@ -120,6 +159,7 @@ impl<F: DiskFile> SegmentWriter<F> {
 
     /// Makes everything appended durable.
     pub fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
         self.check_whole()?;
         if self.synced == self.len {
             return Ok(());
@@ -138,7 +178,7 @@ impl<F: DiskFile> SegmentWriter<F> {
 
     /// Takes note that the first `len` bytes were made durable by a sync of [`SegmentWriter::file`] elsewhere.
     pub fn note_synced(&mut self, len: u64) {
-        assert!(len <= self.len, "durable, but not written");
+        assert!(len <= self.written(), "durable, but not written");
         self.synced = self.synced.max(len);
     }
 
@@ -150,9 +190,14 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.sync()
     }
 
-    /// Bytes in the segment, header included.
+    /// Bytes in the segment, header and what is staged included.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Bytes in the file.
+    pub fn written(&self) -> u64 {
+        self.len - self.staged.len() as u64
     }
 
     /// Whether the segment has no frame.
@@ -181,30 +226,29 @@ impl<F: DiskFile> SegmentWriter<F> {
     }
 
     fn append_any(&mut self, frames: &[(u8, &[&[u8]])]) -> io::Result<Vec<u64>> {
+        self.flush()?;
         self.check_whole()?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let mut offsets = Vec::with_capacity(frames.len());
-        let mut chain = self.chain;
-        for (kind, parts) in frames {
-            let at = self.len + buffer.len() as u64;
-            chain = self.encode_frame(chain, at, *kind, parts, &mut buffer);
-            offsets.push(at + FRAME_HEADER_BYTES);
-        }
-        if let Err(error) = self.file.write_at(self.len, &[&buffer]) {
-            self.broken = Some("an earlier write to this segment failed");
-            let full = error.kind() == io::ErrorKind::StorageFull;
-            if full && self.take_back().is_ok() {
-                self.broken = None;
-            }
+        let (len, chain) = (self.len, self.chain);
+        let offsets = self.stage_any(frames);
+        if let Err(error) = self.flush() {
+            (self.len, self.chain) = (len, chain);
+            self.staged.clear();
             return Err(error);
         }
-        self.len += buffer.len() as u64;
-        self.chain = chain;
-        if buffer.capacity() <= BUFFER_BYTES_KEPT {
-            self.buffer = buffer;
-        }
         Ok(offsets)
+    }
+
+    fn stage_any(&mut self, frames: &[(u8, &[&[u8]])]) -> Vec<u64> {
+        let mut buffer = std::mem::take(&mut self.staged);
+        let mut offsets = Vec::with_capacity(frames.len());
+        for (kind, parts) in frames {
+            let (at, before) = (self.len, buffer.len());
+            self.chain = self.encode_frame(self.chain, at, *kind, parts, &mut buffer);
+            self.len += (buffer.len() - before) as u64;
+            offsets.push(at + FRAME_HEADER_BYTES);
+        }
+        self.staged = buffer;
+        offsets
     }
 
     /// Adds one frame to `buffer`; returns its chain value.
@@ -238,7 +282,7 @@ impl<F: DiskFile> SegmentWriter<F> {
 
     /// Takes back what a failed write may have left behind the end.
     fn take_back(&self) -> io::Result<()> {
-        self.file.truncate(self.len)?;
+        self.file.truncate(self.written())?;
         self.file.sync()
     }
 

@@ -3,11 +3,12 @@
 //! A member that differs gets the alarm CORRUPT through the log, as etcd raises it: from then on every member refuses
 //! writes, and the one that is named refuses reads as well (`rpc/answer.rs`).
 
+use super::store_door::StoreDoor;
 use super::store_loop::StoreJob;
 use crate::handle::Handle;
 use member::corruption::{Known, Verdict, judge};
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Alarm, AlarmKind};
 
@@ -17,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Runs until the member stops.
-pub async fn drive(handle: Handle, store: Sender<StoreJob>) {
+pub async fn drive(handle: Handle, store: Arc<StoreDoor>) {
     let mut due = tokio::time::interval(EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !handle.is_stopping() {
@@ -32,7 +33,7 @@ pub async fn drive(handle: Handle, store: Sender<StoreJob>) {
         let members = view.roster().members().len();
         let verdict = judge(Known { me, leader: handle.status().leader, members, reports: &reports });
         if let Some(adoption) = verdict.adopt
-            && store.send(StoreJob::Adopt(adoption)).is_err()
+            && store.put(StoreJob::Adopt(adoption)).is_err()
         {
             return;
         }

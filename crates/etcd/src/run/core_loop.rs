@@ -5,14 +5,15 @@
 use super::inbox::{Inbox, Turn, Waiting};
 use super::keeper_loop::KeeperInput;
 use super::log_loop::LogJob;
+use super::owed::Owed;
 use super::remarks::Remarks;
+use super::store_door::StoreDoor;
 use super::store_loop::StoreJob;
 use super::waiters::AllWaiters;
 use crate::peer::Peers;
 use arc_swap::ArcSwap;
 use member::core::{Core, Input, Outputs, Status};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -20,12 +21,12 @@ use tokio::sync::watch;
 /// Where Core's outputs go.
 pub struct Below {
     pub log: Sender<LogJob>,
-    pub store: Sender<StoreJob>,
+    pub store: Arc<StoreDoor>,
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
     pub waiters: Arc<AllWaiters>,
-    /// Others have not heard of a commit yet; Store's loop looks after it.
-    pub owes_commits: Arc<AtomicBool>,
+    /// Others have not heard of a commit yet; Store's thread looks after it.
+    pub owed: Arc<Owed>,
     /// The present numbers.
     pub numbers: Arc<ArcSwap<Status>>,
     /// Told only when leader, role or term change: whoever listens is woken.
@@ -34,9 +35,8 @@ pub struct Below {
 
 impl Drop for Below {
     fn drop(&mut self) {
-        // The syncs of the revision log hold an end of Store's queue too, so
-        // it does not close by itself. A store that has gone needs no telling.
-        let _ = self.store.send(StoreJob::End);
+        // A store that has gone needs no telling.
+        let _ = self.store.put(StoreJob::End);
     }
 }
 
@@ -77,7 +77,7 @@ impl Driver {
         taken.requests.drain(..).for_each(|input| core.step(input));
         core.take(outputs);
         self.remarks.on_strange(&mut outputs.strange, Instant::now());
-        self.below.owes_commits.store(core.owes_commits(), Ordering::Relaxed);
+        self.below.owed.note(core.owes_commits());
         self.show();
         hand_on(&mut self.outputs, &self.below)
     }
@@ -131,16 +131,17 @@ pub fn drive(inbox: &Inbox, tick: Duration) {
 /// False when a loop below has gone: the member is stopping.
 fn hand_on(outputs: &mut Outputs, below: &Below) -> bool {
     let mut alive = true;
-    // The own log is only woken; then this thread writes to the sockets of
-    // others, whose disks write while ours does.
+    // Others first: what they write has the longer way, and the own log's
+    // thread, once woken, may take the processor from this one.
+    if !outputs.messages.is_empty() {
+        below.peers.send(&mut outputs.messages);
+    }
     if !outputs.appends.is_empty() {
         alive &= below.log.send(LogJob::Append(std::mem::take(&mut outputs.appends))).is_ok();
     }
+    // Others are served first: what is brief is applied here.
     for apply in outputs.applies.drain(..) {
-        alive &= below.store.send(StoreJob::Apply(apply)).is_ok();
-    }
-    if !outputs.messages.is_empty() {
-        below.peers.send(&mut outputs.messages);
+        alive &= below.store.pass(StoreJob::Apply(apply)).is_ok();
     }
     if let Some(index) = outputs.release.take() {
         alive &= below.log.send(LogJob::Release(index)).is_ok();

@@ -1,10 +1,12 @@
-//! The loop that drives Store: apply, publish, tell, answer, and tell Core, in
-//! that order.
+//! What drives Store: apply, publish, tell, answer, and tell Core, in that
+//! order; and the thread that does what cannot be done in passing.
 
 use super::fail::{Fatal, Which};
 use super::hub_loop::HubInput;
 use super::inbox::Inbox;
 use super::keeper_loop::KeeperInput;
+use super::owed::Owed;
+use super::store_door::{StoreDoor, Turn};
 use super::waiters::AllWaiters;
 use arc_swap::ArcSwap;
 use disk::{DiskFile, OsDisk, OsFile};
@@ -13,8 +15,8 @@ use member::corruption::Adoption;
 use member::ids::{Index, RequestId};
 use member::{Fault, boot};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 use store::{Store, View};
 
@@ -35,18 +37,18 @@ pub enum StoreJob {
 }
 
 /// Runs syncs so that applying need not wait for them. Ends with the store.
-pub fn drive_syncs(jobs: &Receiver<Sync>, done: &Sender<StoreJob>, fatal: &Fatal) {
+pub fn drive_syncs(jobs: &Receiver<Sync>, done: &StoreDoor, fatal: &Fatal) {
     while let Ok(job) = jobs.recv() {
         if let Err(source) = job.0.sync() {
             return fatal.stop(&Fault::Log { path: boot::dirs::STORE.to_owned(), source });
         }
-        if done.send(StoreJob::Synced(job)).is_err() {
+        if done.put(StoreJob::Synced(job)).is_err() {
             return;
         }
     }
 }
 
-/// What the loop reaches.
+/// What Store's work reaches.
 pub struct Around {
     pub disk: OsDisk,
     pub view: Arc<ArcSwap<View<OsDisk>>>,
@@ -56,8 +58,6 @@ pub struct Around {
     pub streams: Arc<AtomicUsize>,
     pub keeper: Sender<KeeperInput>,
     pub inbox: Arc<Inbox>,
-    /// Others have not heard of a commit yet.
-    pub owes_commits: Arc<AtomicBool>,
     pub roster_changed: tokio::sync::watch::Sender<u64>,
     pub fatal: Fatal,
     pub syncs: Sender<Sync>,
@@ -72,79 +72,158 @@ pub struct Around {
 const SWEEP_BYTES: u64 = 512 << 10;
 /// Time between two goes of the sweep, if nothing else comes.
 const SWEEP_PAUSE: Duration = Duration::from_millis(2);
-/// When nothing else is committed for so long, others hear of what is: else the
-/// next entries tell them.
-const TELL_COMMITS: Duration = Duration::from_micros(500);
-/// How long the loop waits for work when there is no sweeping to do.
-const IDLE: Duration = Duration::from_secs(1);
+/// What is staged is written so often, if it is not so much that it is written
+/// at once.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of entries after which the revision log is made durable, whatever
 /// their number.
 const SYNC_BYTES: u64 = 32 << 20;
 
-/// Runs until Core has gone.
-pub fn drive(mut store: Store<OsDisk>, jobs: &Receiver<StoreJob>, around: Around) {
-    let (mut asked, _) = store.applied();
-    let mut told = asked;
-    let mut bytes = 0;
-    let full = around.fatal.clone();
-    store.wait_when_full(Box::new(move || {
-        full.wait(Which::Revisions);
-        true
-    }));
-    loop {
-        let patience = match () {
-            () if around.owes_commits.load(Ordering::Relaxed) => TELL_COMMITS,
-            () if store.wants_sweep() => SWEEP_PAUSE,
-            () => IDLE,
-        };
-        let worked = match jobs.recv_timeout(patience) {
-            Ok(StoreJob::Apply(Apply::Entries(entries))) => {
-                bytes += entries.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
-                apply(&mut store, &entries, &around)
+/// Store and all that its work needs. The door sees to it that one thread at a
+/// time has it.
+pub struct Worker {
+    store: Store<OsDisk>,
+    around: Around,
+    /// Entries up to here are durable in the revision log or on the way.
+    asked: Index,
+    /// Core knows that entries up to here are.
+    told: Index,
+    /// Bytes of entries since `asked`.
+    bytes: u64,
+}
+
+impl Worker {
+    pub fn new(mut store: Store<OsDisk>, around: Around) -> Worker {
+        let (asked, _) = store.applied();
+        let full = around.fatal.clone();
+        store.wait_when_full(Box::new(move || {
+            full.wait(Which::Revisions);
+            true
+        }));
+        Worker { store, around, asked, told: asked, bytes: 0 }
+    }
+
+    /// Does a job that waits for nothing; gives any other back.
+    pub fn briefly(&mut self, job: StoreJob) -> Option<StoreJob> {
+        match &job {
+            StoreJob::Apply(Apply::Entries(entries))
+                if self.store.is_brief(entries) && !self.syncs_after(entries.len() as u64) =>
+            {
+                self.work(job);
+                None
             }
-            Ok(StoreJob::Apply(Apply::Restore(meta))) => restore(&mut store, &meta, &around),
-            Ok(StoreJob::Synced((file, index, length))) => {
+            _ => Some(job),
+        }
+    }
+
+    /// Does a job. A fault ends the process.
+    fn work(&mut self, job: StoreJob) {
+        let Worker { store, around, bytes, .. } = self;
+        let worked = match job {
+            StoreJob::Apply(Apply::Entries(entries)) => {
+                *bytes += entries.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
+                apply(store, &entries, around)
+            }
+            StoreJob::Apply(Apply::Restore(meta)) => restore(store, &meta, around),
+            StoreJob::Synced((file, index, length)) => {
                 store.note_synced(&file, index, length);
                 Ok(())
             }
-            Ok(StoreJob::Adopt(Adoption { base, index, link })) => {
+            StoreJob::Adopt(Adoption { base, index, link }) => {
                 if store.adopt_chain(base, index, link) {
                     tracing::info!(index, base = %format!("{base:x}"), "goes on with the hash chain of the others");
                     around.view.store(Arc::new(store.view()));
                 }
                 Ok(())
             }
-            Err(RecvTimeoutError::Timeout) if around.owes_commits.load(Ordering::Relaxed) => {
-                around.inbox.number(Input::TellCommits);
-                Ok(())
-            }
-            // Space is given back while nothing else is to be done.
-            Err(RecvTimeoutError::Timeout) if store.wants_sweep() => {
-                store.sweep(SWEEP_BYTES).map(|_| ()).map_err(Fault::from)
-            }
-            Err(RecvTimeoutError::Timeout) => Ok(()),
-            Ok(StoreJob::End) | Err(RecvTimeoutError::Disconnected) => break,
+            StoreJob::End => Ok(()),
         };
-        if let Err(fault) = worked {
-            return around.fatal.stop(&fault);
-        }
-        let durable = store.durable();
-        if durable > told {
-            // The write-ahead log may forget what is durable here.
-            told = durable;
-            around.inbox.number_in_passing(Input::Synced(durable));
-            tracing::debug!(index = durable, "saved snapshot");
-        }
-        let (applied, _) = store.applied();
-        if applied >= asked + around.sync_every || bytes >= SYNC_BYTES {
-            (asked, bytes) = (applied, 0);
-            if around.syncs.send(store.to_sync()).is_err() {
-                return;
-            }
+        if let Err(fault) = worked.and_then(|()| self.look_after_syncs()) {
+            self.around.fatal.stop(&fault);
         }
     }
-    if let Err(fault) = store.sync() {
-        around.fatal.stop(&fault.into());
+
+    /// Whether a sync of the revision log is due once so many entries more are
+    /// applied.
+    fn syncs_after(&self, more: u64) -> bool {
+        let (applied, _) = self.store.applied();
+        applied + more >= self.asked + self.around.sync_every || self.bytes >= SYNC_BYTES
+    }
+
+    fn look_after_syncs(&mut self) -> Result<(), Fault> {
+        let durable = self.store.durable();
+        if durable > self.told {
+            // The write-ahead log may forget what is durable here.
+            self.told = durable;
+            self.around.inbox.number_in_passing(Input::Synced(durable));
+            tracing::debug!(index = durable, "saved snapshot");
+        }
+        if self.syncs_after(0) {
+            let sync = self.store.begin_sync()?;
+            (self.asked, self.bytes) = (sync.1, 0);
+            // Its thread goes only when this one has.
+            let _ = self.around.syncs.send(sync);
+        }
+        Ok(())
+    }
+
+    /// Writes what is staged.
+    fn flush(&mut self) {
+        match self.store.flush() {
+            Ok(()) => self.around.fatal.written(Which::Revisions),
+            Err(fault) => self.around.fatal.stop(&fault.into()),
+        }
+    }
+
+    /// Gives space back, a little at a time, while nothing else is to be done.
+    fn sweep(&mut self) {
+        if self.store.wants_sweep()
+            && let Err(fault) = self.store.sweep(SWEEP_BYTES)
+        {
+            self.around.fatal.stop(&fault.into());
+        }
+    }
+
+    /// How long the thread may wait for work.
+    fn patience(&self) -> Duration {
+        if self.store.wants_sweep() { SWEEP_PAUSE } else { FLUSH_EVERY }
+    }
+}
+
+/// Store's own thread. Runs until Core has gone.
+pub fn drive(door: &StoreDoor, inbox: &Inbox, owed: &Owed) {
+    let mut patience = FLUSH_EVERY;
+    let (mut flushed, mut swept) = (Instant::now(), Instant::now());
+    loop {
+        let turn = door.wait(owed.patience(patience));
+        let end = matches!(turn, Turn::Job(StoreJob::End));
+        if let Some(worker) = door.worker().as_mut() {
+            match turn {
+                Turn::Job(job) => worker.work(job),
+                // Others wait for the processor too; and the thread is woken for other ends.
+                Turn::Idle if swept.elapsed() >= SWEEP_PAUSE => {
+                    worker.sweep();
+                    swept = Instant::now();
+                }
+                Turn::Idle => {}
+            }
+            if flushed.elapsed() >= FLUSH_EVERY {
+                worker.flush();
+                flushed = Instant::now();
+            }
+            patience = worker.patience();
+        }
+        door.done();
+        if owed.is_due() {
+            inbox.number(Input::TellCommits);
+        }
+        if end {
+            break;
+        }
+    }
+    let Some(mut worker) = door.close() else { return };
+    if let Err(fault) = worker.store.sync() {
+        worker.around.fatal.stop(&fault.into());
     }
 }
 

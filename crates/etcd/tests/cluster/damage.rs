@@ -93,12 +93,19 @@ async fn a_lost_sector_at_the_end_of_the_log_is_cut() {
     torn("torn-sector", tear).await;
 }
 
-/// A cluster with some writes and one follower that is dead.
+/// A cluster with some writes and one follower that is dead, and had written
+/// more to its revision log than the first half of its write-ahead log says.
 async fn one_dead(title: &str) -> (Cluster, usize, load::Acknowledged) {
     let mut cluster = Cluster::start(title, 3, &[]).await;
     let load = Load::start(&cluster, "load", 4, &[0, 1, 2]);
     load.goes_on(200).await;
     let dead = cluster.others(cluster.leader().await)[0];
+    let data = cluster.members[dead].data.clone();
+    harness::until("the revision log is written", async || {
+        let length = |directory: &str| std::fs::metadata(newest(&data.join(directory))).map_or(0, |file| file.len());
+        (length("member/store") > 20_000).then_some(())
+    })
+    .await;
     cluster.members[dead].kill();
     (cluster, dead, load.stop().await)
 }

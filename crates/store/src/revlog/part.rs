@@ -154,6 +154,7 @@ impl<D: Disk> Part<D> {
             path: self.path.into(),
             file: self.segment.file(),
             len: self.segment.len(),
+            written: self.segment.len(),
             span: self.span,
             marks: self.marks,
             record_bytes: self.record_bytes,

@@ -244,8 +244,20 @@ impl Replay {
         let (chain, cleaned) = origin.unwrap_or((tail.chain, crate::state::NEVER_COMPACTED));
         let file = Arc::new(reader.into_file());
         let len = tail.offset;
-        let segment =
-            Segment { id, path: path.into(), file, len, span, marks, record_bytes, sum, chain_seed, chain, cleaned };
+        let segment = Segment {
+            id,
+            path: path.into(),
+            file,
+            len,
+            written: len,
+            span,
+            marks,
+            record_bytes,
+            sum,
+            chain_seed,
+            chain,
+            cleaned,
+        };
         Ok((segment, chain, tail))
     }
 

@@ -30,6 +30,8 @@ pub(crate) struct Segment<F> {
     pub(crate) file: Arc<F>,
     /// Bytes that may be read.
     pub(crate) len: u64,
+    /// How many of them are in the file; the frames behind are among the resident bodies, whole.
+    pub(crate) written: u64,
     /// The first and the last change of a key in it.
     pub(crate) span: Option<(Revision, Revision)>,
     pub(crate) marks: Growing<Mark>,
@@ -52,6 +54,7 @@ impl<F> Clone for Segment<F> {
             path: self.path.clone(),
             file: self.file.clone(),
             len: self.len,
+            written: self.written,
             span: self.span,
             marks: self.marks.clone(),
             record_bytes: self.record_bytes,

@@ -127,7 +127,7 @@ impl<F: DiskFile> Walk<F> {
             self.trusted = true;
             return Ok(());
         }
-        let left = segment.len.saturating_sub(self.at);
+        let left = segment.written.saturating_sub(self.at);
         let size = (want.max(self.read_bytes) as u64).min(left) as usize;
         let mut bytes = vec![0; size];
         let count = segment.file.read_at(self.at, &mut bytes).map_err(|error| Fault::disk(&segment.path, error))?;

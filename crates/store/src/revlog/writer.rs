@@ -1,6 +1,7 @@
 //! The end of the revision log that is written.
 //!
-//! One batch is one frame and one write. A segment that has become long is synced and sealed, and its successor begins
+//! One batch is one frame. Frames are staged and written some at a time: what is acknowledged is in the write-ahead log, so
+//! nobody waits for this one, and readers have the newest frames in memory anyway. A segment that has become long is synced and sealed, and its successor begins
 //! with a checkpoint, durable before anything is written behind it: from then on the older segments matter for their keys
 //! only, and an opened log needs no more than one checkpoint.
 
@@ -36,6 +37,8 @@ pub(crate) const FRAME_PART: u8 = 3;
 const ARENA_BYTES: usize = 1 << 20;
 /// An arena with less room than this is not begun on.
 const ARENA_ROOM_BYTES: usize = 16 << 10;
+/// Staged bytes beyond which a batch is written at once.
+const STAGED_BYTES_MAX: u64 = 256 << 10;
 
 /// Where and how a log is written.
 #[derive(Clone, Debug)]
@@ -63,7 +66,7 @@ pub(crate) struct Writer<D: Disk> {
     pub(super) next_id: u32,
     pub(super) ledger: Ledger,
     pub(super) arena: BytesMut,
-    /// The last entry in the log.
+    /// The last entry in the log, staged or written.
     pub(super) written: Index,
     /// The last entry that is durable.
     pub(super) durable: Index,
@@ -149,17 +152,11 @@ impl<D: Disk> Writer<D> {
         Batch::new(buffer, self.log.active.id, self.segment.len() + FRAME_HEADER_BYTES)
     }
 
-    /// Writes the batch as one frame. Returns its body.
+    /// Adds the batch as one frame, and writes what is staged if that has become much. Returns the frame's body.
     pub(crate) fn write(&mut self, batch: &mut Batch, state: &State) -> Result<Bytes, Fault> {
         let (body, rest) = batch.seal(prelude_of(state).encode(batch.size_bytes()));
         self.arena = rest;
-        let offset = loop {
-            match append(&mut self.segment, &self.log.active.path, FRAME_CHANGES, &body) {
-                // Memory is ahead of the disk already; the frame must follow, and nothing of it was written.
-                Err(fault) if fault.is_full() && self.room.wait() => {}
-                done => break done?,
-            }
-        };
+        let offset = self.segment.stage(&[(FRAME_CHANGES, &[&body])])[0];
         assert_eq!(offset, batch.offset(), "a frame lies where its batch was told it would");
         let active = &mut self.log.active;
         active.len = self.segment.len();
@@ -169,12 +166,40 @@ impl<D: Disk> Writer<D> {
         }
         self.log.resident.push(active.id, offset, body.clone(), self.layout.resident_bytes);
         self.written = state.applied;
+        if self.has_much_staged(0) {
+            self.flush()?;
+        }
         Ok(body)
+    }
+
+    /// Whether a batch of so many bytes more would be written at once.
+    pub(crate) fn has_much_staged(&self, more: u64) -> bool {
+        // Readers find in memory what is not in the file.
+        let bound = STAGED_BYTES_MAX.min(self.layout.resident_bytes as u64 / 2);
+        self.segment.len() - self.segment.written() + more > bound
+    }
+
+    /// Writes what is staged.
+    pub(crate) fn flush(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.segment.flush().map_err(|error| Fault::disk(&self.log.active.path, error)) {
+                // Memory is ahead of the disk already; the frames must follow, and nothing of them was written.
+                Err(fault) if fault.is_full() && self.room.wait() => {}
+                done => break done?,
+            }
+        }
+        self.log.active.written = self.segment.written();
+        Ok(())
+    }
+
+    /// Whether the next batch begins another segment.
+    pub(crate) fn wants_rotation(&self) -> bool {
+        self.segment.len() >= self.layout.segment_bytes
     }
 
     /// Seals the active segment if it is long enough.
     pub(crate) fn rotate(&mut self, state: &State) -> Result<(), Fault> {
-        if self.segment.len() < self.layout.segment_bytes {
+        if !self.wants_rotation() {
             return Ok(());
         }
         self.sync()?;
@@ -202,15 +227,17 @@ impl<D: Disk> Writer<D> {
 
     /// Makes everything written durable. Returns the last entry that is.
     pub(crate) fn sync(&mut self) -> Result<Index, Fault> {
+        self.flush()?;
         self.segment.sync().map_err(|error| Fault::disk(&self.log.active.path, error))?;
         self.durable = self.written;
         Ok(self.durable)
     }
 
-    /// The file that a sync elsewhere must sync to make durable what is written now, up to which entry that is, and how
-    /// long the file is.
-    pub(crate) fn to_sync(&self) -> (Arc<D::File>, Index, u64) {
-        (self.segment.file(), self.written, self.segment.len())
+    /// Writes what is staged, and tells the file that a sync elsewhere must sync to make it durable, up to which entry that
+    /// is, and how long the file is.
+    pub(crate) fn begin_sync(&mut self) -> Result<(Arc<D::File>, Index, u64), Fault> {
+        self.flush()?;
+        Ok((self.segment.file(), self.written, self.segment.written()))
     }
 
     /// Takes note that a sync of `file` elsewhere has made its first `len` bytes, and the entries up to `index`, durable.
@@ -289,6 +316,7 @@ fn begin_segment<D: Disk>(
         path: path.into(),
         file: segment.file(),
         len: segment.len(),
+        written: segment.written(),
         span: None,
         marks: Growing::new(),
         record_bytes: 0,
