@@ -27,11 +27,14 @@ pub struct Foreign {
     prepare: fn(&Path) -> Result<Command>,
 }
 
-const ALL: [Foreign; 4] = [
+const ALL: [Foreign; 7] = [
     Foreign { name: "go-3.7", needs: &["go"], prepare: |cache| prepare::go(cache, "go.mod") },
     Foreign { name: "go-3.6", needs: &["go"], prepare: |cache| prepare::go(cache, "go-3.6.mod") },
     Foreign { name: "go-3.5", needs: &["go"], prepare: |cache| prepare::go(cache, "go-3.5.mod") },
     Foreign { name: "rust", needs: &[], prepare: prepare::rust },
+    Foreign { name: "python", needs: &["python3"], prepare: prepare::python },
+    Foreign { name: "node", needs: &["node", "npm"], prepare: prepare::node },
+    Foreign { name: "java", needs: &["java", "javac", "mvn"], prepare: prepare::java },
 ];
 
 /// Parts of programs that ask for what our server does not serve yet. They
