@@ -5,6 +5,7 @@ pub mod answers;
 pub mod chain;
 pub mod lease;
 pub mod reads;
+pub mod room;
 pub mod watch;
 
 use crate::model::{Model, Said};
@@ -34,6 +35,25 @@ pub fn all(record: &Record, views: Vec<View<SimDisk>>) {
     answers::none_invented(record);
     watch::check(record, &model);
     agree::with_model(&views, &model);
+}
+
+/// Checks what can be checked of a cluster that has lost too much to come to rest: that nothing false was ever said.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn all_said(record: &Record) {
+    let mut model = Model::default();
+    let mut reads = reads::Reads::new(record);
+    reads.at(0, &model);
+    for (&index, entry) in &record.committed {
+        if let Some((id, said)) = carry_out(&mut model, entry) {
+            answers::check(record, id, index, &said);
+        }
+        reads.at(index, &model);
+    }
+    reads.finish();
+    answers::none_invented(record);
+    watch::check(record, &model);
 }
 
 /// What a committed entry does to the model; its request id and answer, if it

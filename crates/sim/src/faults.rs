@@ -63,10 +63,22 @@ pub enum Fault {
     Misdirected(usize),
     /// The NOSPACE alarm is raised, or taken back.
     Alarm(usize, bool),
+    /// The machine loses power right after the member has given its next vote.
+    PowerLossAtVote(usize),
+    /// All links are slow for so long: a message takes up to half a second.
+    SlowNetwork(Micros),
+    /// A member answers its clients, but no answer arrives for so long.
+    AnswersLost(usize, Micros),
+    /// A process ends again so many times, each soon after its start.
+    CrashLoop(usize, u32),
+    /// All members but one stand still for so long.
+    PauseOthers(usize, Micros),
+    /// The machine of whoever leads loses power.
+    LeaderPowerLoss,
 }
 
 /// Kinds of faults.
-const KINDS: usize = 28;
+const KINDS: usize = 34;
 
 /// How often faults come in a run.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +98,7 @@ impl Plan {
 
     /// No faults at all.
     pub fn none() -> Plan {
-        Plan { every: Micros::MAX / 4, weights: [0; KINDS] }
+        Plan { every: 1 << 44, weights: [0; KINDS] }
     }
 
     /// Whether nothing goes wrong by itself.
@@ -149,7 +161,13 @@ impl Plan {
             24 => Fault::DiskLost(one),
             25 => Fault::BitFlips(one),
             26 => Fault::Misdirected(one),
-            _ => Fault::Alarm(one, rng.u8(..3) == 0),
+            27 => Fault::Alarm(one, rng.u8(..3) == 0),
+            28 => Fault::PowerLossAtVote(one),
+            29 => Fault::SlowNetwork(rng.u64(200_000..6_000_000)),
+            30 => Fault::AnswersLost(one, rng.u64(50_000..4_000_000)),
+            31 => Fault::CrashLoop(one, rng.u32(2..6)),
+            32 => Fault::PauseOthers(one, rng.u64(100_000..3_000_000)),
+            _ => Fault::LeaderPowerLoss,
         }
     }
 }

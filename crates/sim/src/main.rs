@@ -1,8 +1,11 @@
-//! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim mutants N`.
+//! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim mutants N`, `sim matrix N`.
 
-use sim::mutant::{ALL, Mutant, UNCAUGHT};
+use sim::check::room::Waiting;
+use sim::load::Mix;
+use sim::mutant::{ALL, Mutant, Stage};
 use sim::record::Counts;
-use sim::{Outcome, Settings, run};
+use sim::scenario::Story;
+use sim::{Outcome, Settings, World, run, scenario};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,12 +22,28 @@ fn main() -> ExitCode {
             Ok(count) => many(count, None),
             Err(_) => usage(),
         },
+        ["scenario", name, seed] => match seed.parse() {
+            Ok(seed) => tell(name, seed, None),
+            Err(_) => usage(),
+        },
+        ["scenario", name, seed, mutant] => match seed.parse() {
+            Ok(seed) => tell(name, seed, Some(mutant)),
+            Err(_) => usage(),
+        },
         ["mutants", seeds] => match seeds.parse() {
             Ok(seeds) => mutants(seeds, None),
             Err(_) => usage(),
         },
         ["mutants", seeds, name] => match seeds.parse() {
             Ok(seeds) => mutants(seeds, Some(name)),
+            Err(_) => usage(),
+        },
+        ["history", requests] => match requests.parse() {
+            Ok(requests) => history(requests),
+            Err(_) => usage(),
+        },
+        ["matrix", seeds] => match seeds.parse() {
+            Ok(seeds) => matrix(seeds),
             Err(_) => usage(),
         },
         ["minutes", minutes] => match minutes.parse() {
@@ -36,13 +55,32 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: sim replay SEED | sim seeds N | sim minutes N | sim mutants N [NAME]");
+    eprintln!(
+        "usage: sim replay SEED | sim scenario NAME SEED [MUTANT] | sim seeds N | sim minutes N | sim mutants N [NAME] | sim matrix N | sim history N"
+    );
     ExitCode::from(2)
 }
 
 fn replay(seed: u64) -> ExitCode {
     let outcome = run(Settings { tell: true, ..Settings::of(seed) });
     println!("seed {seed} holds: {outcome:?}");
+    ExitCode::SUCCESS
+}
+
+/// One scenario, whole or with a mutant.
+fn tell(name: &str, seed: u64, mutant: Option<&str>) -> ExitCode {
+    let known =
+        |wanted: &str| ALL.into_iter().map(|(mutant, ..)| mutant).find(|mutant| format!("{mutant:?}") == wanted);
+    let broken = mutant.and_then(known);
+    let Some((_, scenario)) = scenario::ALL.into_iter().find(|(known, _)| *known == name) else {
+        eprintln!("no scenario is called {name:?}");
+        return ExitCode::from(2);
+    };
+    if broken.is_none() && mutant.is_some() {
+        eprintln!("no mutant is called {mutant:?}");
+        return ExitCode::from(2);
+    }
+    println!("{name} holds: {:?}", scenario(Story { seed, mutant: broken }));
     ExitCode::SUCCESS
 }
 
@@ -53,6 +91,7 @@ struct Total {
     simulated_seconds: u64,
     member_seconds: u64,
     counts: Counts,
+    most: Waiting,
     failed: Vec<u64>,
 }
 
@@ -72,6 +111,11 @@ impl Total {
         sum.events += one.events;
         sum.renewals += one.renewals;
         sum.replaced += one.replaced;
+        let (most, one) = (&mut self.most, outcome.most_waiting);
+        most.entries = most.entries.max(one.entries);
+        most.entry_bytes = most.entry_bytes.max(one.entry_bytes);
+        most.appends = most.appends.max(one.appends);
+        most.held = most.held.max(one.held);
     }
 }
 
@@ -117,6 +161,7 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
         counts.replaced,
         total.failed.len(),
     );
+    println!("the most that waited inside a member: {:?}", total.most);
     if total.failed.is_empty() {
         return ExitCode::SUCCESS;
     }
@@ -126,36 +171,68 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The first seed below the bound that catches each mutant.
+/// The first seed below the bound that catches each mutant, where it is looked for.
 fn mutants(seeds: u64, name: Option<&str>) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let mut all = true;
-    let demanded = ALL.into_iter().map(|(mutant, _)| mutant);
-    let chosen: Vec<Mutant> = match name {
-        Some(name) => demanded.chain(UNCAUGHT).filter(|mutant| format!("{mutant:?}") == name).collect(),
-        None => demanded.collect(),
-    };
-    for mutant in chosen {
+    for (mutant, stage, _) in
+        ALL.into_iter().filter(|(mutant, ..)| name.is_none_or(|name| format!("{mutant:?}") == name))
+    {
         // The driver of worlds may look at the clock; the worlds may not.
         #[allow(clippy::disallowed_methods)]
         let started = std::time::Instant::now();
-        let caught = (0..seeds).find_map(|seed| {
-            let settings = Settings { mutant: Some(mutant), ..Settings::of(seed) };
-            let panic = std::panic::catch_unwind(|| run(settings)).err()?;
-            let words = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-            Some((seed, words))
-        });
+        let caught = (0..seeds).find_map(|seed| Some((seed, stage.catches(mutant, seed)?)));
         all &= caught.is_some();
         match caught {
             Some((seed, words)) => {
-                let first: String = words.lines().next().unwrap_or_default().chars().take(140).collect();
                 let seconds = started.elapsed().as_secs_f64();
-                println!("{mutant:?}: seed {seed}, {seconds:.1} s: {first}");
+                println!("{mutant:?} | {} | {seed} | {seconds:.1} | {}", stage.name(), brief(&words));
             }
-            None => println!("{mutant:?}: not caught by {seeds} seeds"),
+            None => println!("{mutant:?} | {} | not caught by {seeds} seeds", stage.name()),
         }
     }
     if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One long history, and how long it takes to check it.
+fn history(requests: u64) -> ExitCode {
+    let mut world = World::directed(Story::of(1), 3);
+    world.clients_ask(Mix::default(), 2_000, None);
+    while world.counts().asked < requests {
+        world.go_on(1_000_000);
+    }
+    // The driver of worlds may look at the clock; the worlds may not.
+    #[allow(clippy::disallowed_methods)]
+    let now = std::time::Instant::now;
+    let mut rested = now();
+    let outcome = world.finish_noting(|| rested = now());
+    let seconds = rested.elapsed().as_secs_f64();
+    let (counts, simulated) = (outcome.counts, outcome.simulated / 1_000_000);
+    println!(
+        "{} requests, {} answers and {} events in {simulated} simulated seconds: checked in {seconds:.1} s",
+        counts.asked, counts.answered, counts.events
+    );
+    ExitCode::SUCCESS
+}
+
+/// Which mutants each scenario notices within so many seeds.
+fn matrix(seeds: u64) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    for (name, scenario) in scenario::ALL {
+        let notices = |mutant: Mutant| (0..seeds).find_map(|seed| Stage::Told(scenario).catches(mutant, seed));
+        let noticed: Vec<String> = ALL
+            .into_iter()
+            .filter(|&(mutant, ..)| notices(mutant).is_some())
+            .map(|(mutant, ..)| format!("{mutant:?}"))
+            .collect();
+        println!("{name}: {}", noticed.join(", "));
+    }
+    ExitCode::SUCCESS
+}
+
+/// The first line of what was said, and not too much of it.
+fn brief(words: &str) -> String {
+    words.lines().next().unwrap_or_default().chars().take(140).collect()
 }
 
 fn one(seed: u64, total: &Mutex<Total>) {

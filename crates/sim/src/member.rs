@@ -2,6 +2,7 @@
 //! them, as `etcd/src/run.rs` has them on threads. Who changes one reads the
 //! other.
 
+use crate::check::room::Waiting;
 use crate::mutant::Mutant;
 use crate::world::Micros;
 use disk::SimDisk;
@@ -13,11 +14,12 @@ use member::ids::IdMaker;
 use member::keeper::Keeper;
 use member::log::{Identity, Log};
 use prost::Message as _;
-use proto::etcdserverpb::InternalRaftRequest;
+use proto::etcdserverpb::request_op::Request;
+use proto::etcdserverpb::{InternalRaftRequest, TxnRequest};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
 use store::chain::Link;
-use store::{ClusterChange, Entry, EntryKind, LeaseChange, Refusal, Reply, Settings, Store, View};
+use store::{ClusterChange, Entry, EntryKind, EventKind, LeaseChange, Refusal, Reply, Settings, Store, View};
 
 /// How the members of a run keep house. Small numbers, so that members fall
 /// behind the log and need snapshots.
@@ -29,6 +31,8 @@ pub struct Habits {
     pub catch_up_entries: u64,
     /// Length of a segment of the write-ahead log.
     pub log_segment_bytes: u64,
+    /// A watch response longer than this comes in parts.
+    pub fragment_bytes: usize,
     /// What this run breaks on purpose.
     pub mutant: Option<Mutant>,
 }
@@ -40,6 +44,7 @@ impl Habits {
             sync_every: [8, 24, 64, 64][rng.usize(..4)],
             catch_up_entries: [4, 16, 48, 200][rng.usize(..4)],
             log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
+            fragment_bytes: [300, 1_000, 4 << 10][rng.usize(..3)],
             mutant,
         }
     }
@@ -81,6 +86,8 @@ pub struct Member {
     habits: Habits,
     /// A mutant's: acknowledged and not written.
     unwritten: Vec<Append>,
+    /// A mutant's: what each stream will be told later.
+    held: BTreeMap<u64, Response>,
     /// The next value that is put comes to be another one here.
     pub spoils_next: bool,
 }
@@ -157,7 +164,7 @@ impl Member {
             room.set_faults(disk::SimFaults::default());
             true
         }));
-        let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: 4 << 10 };
+        let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: habits.fragment_bytes };
         let mut keeper = Keeper::default();
         let leases = store.view();
         keeper.reset(leases.leases().map(|(id, lease)| (id, lease.ttl_seconds())), now / 1_000, election_ms());
@@ -180,9 +187,23 @@ impl Member {
             before: store.view(),
             habits,
             unwritten: Vec::new(),
+            held: BTreeMap::new(),
             spoils_next: false,
             store,
         })
+    }
+
+    /// What waits between its parts.
+    pub fn waiting(&self) -> Waiting {
+        let mut waiting = Waiting { appends: self.log_jobs.len(), ..Waiting::default() };
+        for job in &self.store_jobs {
+            if let Apply::Entries(entries) = job {
+                waiting.entries += entries.len();
+                waiting.entry_bytes += entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+            }
+        }
+        waiting.held = self.core.status().held;
+        waiting
     }
 
     /// The moment that is published.
@@ -195,7 +216,13 @@ impl Member {
         self.store.view()
     }
 
-    fn breaks(&self, rule: Mutant) -> bool {
+    /// Whether it believes to lead.
+    pub fn leads(&self) -> bool {
+        self.leads.is_some()
+    }
+
+    /// Whether this run breaks a rule.
+    pub fn breaks(&self, rule: Mutant) -> bool {
         self.habits.mutant == Some(rule)
     }
 
@@ -219,6 +246,9 @@ impl Member {
         }
         match self.log.append(&batch) {
             Ok(mark) => mark.into_iter().for_each(|mark| self.core.step(Input::Appended(mark))),
+            Err(fault) if fault.is_full() && self.breaks(Mutant::FullMeansDone) => {
+                batch.last().into_iter().for_each(|last| self.core.step(Input::Appended(last.mark)));
+            }
             Err(fault) if fault.is_full() => {
                 // Nothing was written; the same batch again, a little later.
                 batch.append(&mut self.log_jobs);
@@ -244,7 +274,9 @@ impl Member {
                 if self.spoils_next {
                     self.spoils_next = !entries.iter_mut().any(spoil);
                 }
-                let mut applied = self.store.apply(&entries, &|_| true)?;
+                // Answers are made for requests of this member alone, as on threads.
+                let own = self.log.identity().member_id & 0xffff;
+                let mut applied = self.store.apply(&entries, &|id| id >> 48 == own)?;
                 let mut changes: Vec<_> = applied.roster.iter().filter_map(boot::raft_change).collect();
                 if self.breaks(Mutant::ForgetsChanges) && self.is_even() {
                     changes.clear();
@@ -253,8 +285,10 @@ impl Member {
                 if self.breaks(Mutant::DropsEvents) {
                     applied.events.retain(|change| change.revision % 20 != 0);
                 }
-                if self.breaks(Mutant::DoublesEvents) {
-                    applied.events.extend(applied.events.first().cloned());
+                if self.breaks(Mutant::DropsDeletions) {
+                    let deletes =
+                        |events: &store::Events| events.events.iter().all(|event| event.kind == EventKind::Delete);
+                    applied.events.retain(|events| events.revision % 4 != 0 || !deletes(events));
                 }
                 if self.breaks(Mutant::SwapsEvents) {
                     applied.events.reverse();
@@ -330,7 +364,7 @@ impl Member {
         }
         let mut before = bytes::Bytes::new();
         for entry in entries.iter_mut().filter(|entry| entry.kind == EntryKind::Normal && !entry.data.is_empty()) {
-            let request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
+            let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
             let own = entry.data.clone();
             let seldom = entry.index.is_multiple_of(50);
             match self.habits.mutant {
@@ -338,6 +372,15 @@ impl Member {
                 Some(Mutant::RepeatsEntry) if seldom => entry.data = before,
                 Some(Mutant::SkipsCompaction) if request.compaction.is_some() => entry.data.clear(),
                 Some(Mutant::SkipsGrant) if request.lease_grant.is_some() && entry.index % 5 == 0 => entry.data.clear(),
+                Some(Mutant::DropsNegativeLeases) if request.lease_grant.as_ref().is_some_and(|grant| grant.id < 0) => {
+                    entry.data.clear();
+                }
+                Some(Mutant::StripsReads) => {
+                    if let Some(txn) = &mut request.txn {
+                        strip_reads(txn);
+                        entry.data = request.encode_to_vec().into();
+                    }
+                }
                 Some(Mutant::SkipsAlarm) if request.alarm.is_some() => entry.data.clear(),
                 Some(Mutant::FlipsBit) if seldom => {
                     spoil(entry);
@@ -374,7 +417,14 @@ impl Member {
         self.leads = leads;
         self.revokes.clear();
         match leads {
-            Some(term) => self.keeper.lead(term, BTreeMap::new(), now / 1_000, election_ms()),
+            Some(term) => {
+                let left = match self.breaks(Mutant::ForgetsTtls) {
+                    true => self.store.view().leases().map(|(id, _)| (id, 1)).collect(),
+                    false => BTreeMap::new(),
+                };
+                self.keeper.lead(term, left, now / 1_000, election_ms());
+            }
+            None if self.breaks(Mutant::DeposedExpires) => {}
             None => self.keeper.follow(),
         }
         leads
@@ -428,17 +478,49 @@ impl Member {
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)
     }
 
+    /// Each response with events waits until there are more, and all else goes before it.
+    fn held_back(&mut self, out: Vec<(u64, Response)>) -> Vec<(u64, Response)> {
+        let mut told = Vec::new();
+        for (stream, response) in out {
+            if response.events.is_empty() {
+                told.push((stream, response));
+            } else if let Some(before) = self.held.insert(stream, response) {
+                told.push((stream, before));
+            }
+        }
+        told
+    }
+
     /// What Hub has to say.
     pub fn told(&mut self) -> Vec<(u64, Response)> {
         let mut out = Vec::new();
         self.hub.take(&mut out);
         if self.breaks(Mutant::ProgressOvertakes) {
-            out.sort_by_key(|(_, response)| !response.events.is_empty());
+            out = self.held_back(out);
+        }
+        if self.breaks(Mutant::DoublesEvents) {
+            let again = |told: &&(u64, Response)| !told.1.events.is_empty() && told.1.revision % 7 == 0;
+            out = out.iter().flat_map(|told| std::iter::once(told).chain(Some(told).filter(again))).cloned().collect();
+        }
+        if self.breaks(Mutant::CompactedUntold) {
+            out.retain(|(_, response)| !response.canceled);
         }
         if self.breaks(Mutant::LosesFragments) {
             out.retain(|(_, response)| !response.fragment);
         }
         out
+    }
+}
+
+/// Leaves the ranges of a transaction out.
+fn strip_reads(txn: &mut TxnRequest) {
+    for operations in [&mut txn.success, &mut txn.failure] {
+        operations.retain(|operation| !matches!(operation.request, Some(Request::RequestRange(_))));
+        for operation in operations {
+            if let Some(Request::RequestTxn(nested)) = &mut operation.request {
+                strip_reads(nested);
+            }
+        }
     }
 }
 

@@ -3,7 +3,11 @@
 //! A simulator that finds nothing proves something only if it finds what is
 //! there. Each mutant breaks one rule of ARCHITECTURE.md in the simulator's
 //! own driver, never in a crate that ships, and a test demands that it is
-//! caught within a few seeds.
+//! caught within a few seeds, of the world at large or of the scenario that
+//! tells its story.
+
+use crate::scenario::{self, Scenario, Story};
+use crate::world::{Settings, run};
 
 /// One broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub enum Mutant {
     SkipsEntry,
     /// A snapshot is named before its bytes are durable.
     SnapshotUnsynced,
-    /// Hub is told some events twice (etcd #15248).
+    /// A watch is told some events twice (etcd #15248).
     DoublesEvents,
     /// Hub is told the events of a batch backwards.
     SwapsEvents,
@@ -62,39 +66,89 @@ pub enum Mutant {
     SkipsAlarm,
     /// One member turns a bit of one value in fifty.
     FlipsBit,
+    /// Hub is not told of one deletion in four (etcd #18089).
+    DropsDeletions,
+    /// A disk that is full counts as one that has written (etcd #4744).
+    FullMeansDone,
+    /// One member leaves leases with negative ids out (etcd #14239).
+    DropsNegativeLeases,
+    /// One member leaves the ranges of transactions out (etcd #18667).
+    StripsReads,
+    /// A leader that was deposed goes on ending leases (etcd #12528).
+    DeposedExpires,
+    /// A new leader gives every lease one second (etcd #13508).
+    ForgetsTtls,
+    /// A watch is not told that a compaction has ended it (etcd #17529).
+    CompactedUntold,
 }
 
-/// Those that must be caught, each with a seed that catches it.
-pub const ALL: [(Mutant, u64); 20] = [
-    (Mutant::AcknowledgesBeforeWriting, 4),
-    (Mutant::SkipsSync, 0),
-    (Mutant::LogForgetsEarly, 15),
-    (Mutant::PublishesLate, 0),
-    (Mutant::ReadsWithoutRound, 0),
-    (Mutant::DropsEvents, 1),
-    (Mutant::SnapshotUnheard, 30),
-    (Mutant::ResumesLate, 1),
-    (Mutant::ExpiresEarly, 0),
-    (Mutant::RenewalsUnheard, 4),
-    (Mutant::SkipsEntry, 0),
-    (Mutant::SnapshotUnsynced, 27),
-    (Mutant::SwapsEvents, 0),
-    (Mutant::RepeatsEntry, 0),
-    (Mutant::WallStandsStill, 0),
-    (Mutant::ForgetsChanges, 0),
-    (Mutant::SnapshotMisplaced, 0),
-    (Mutant::SkipsCompaction, 1),
-    (Mutant::SkipsGrant, 2),
-    (Mutant::FlipsBit, 2),
+/// Where a mutant is looked for.
+#[derive(Clone, Copy)]
+pub enum Stage {
+    /// The world as `cargo x sim` runs it.
+    World,
+    /// One scenario.
+    Told(Scenario),
+}
+
+/// Those that must be caught, where, and by one of the first how many seeds.
+pub const ALL: [(Mutant, Stage, u64); 34] = [
+    (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
+    (Mutant::SkipsSync, Stage::World, 8),
+    (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
+    (Mutant::LogForgetsEarly, Stage::World, 30),
+    (Mutant::PublishesLate, Stage::World, 8),
+    (Mutant::ReadsWithoutRound, Stage::World, 8),
+    (Mutant::DropsEvents, Stage::World, 8),
+    (Mutant::SnapshotUnheard, Stage::Told(scenario::watch_across_snapshot::run), 8),
+    (Mutant::ResumesLate, Stage::World, 8),
+    (Mutant::ExpiresEarly, Stage::World, 8),
+    (Mutant::RenewalsUnheard, Stage::World, 16),
+    (Mutant::SkipsEntry, Stage::World, 8),
+    (Mutant::SnapshotUnsynced, Stage::Told(scenario::snapshot_cut_short::run), 16),
+    (Mutant::DoublesEvents, Stage::Told(scenario::doubled_events::run), 8),
+    (Mutant::SwapsEvents, Stage::World, 8),
+    (Mutant::ProgressOvertakes, Stage::Told(scenario::progress_under_load::run), 8),
+    (Mutant::LosesFragments, Stage::World, 12),
+    (Mutant::RestoreUnpublished, Stage::Told(scenario::restored_and_read::run), 8),
+    (Mutant::RepeatsEntry, Stage::World, 8),
+    (Mutant::RenewsTheDead, Stage::Told(scenario::renewal_near_the_end::run), 8),
+    (Mutant::WallStandsStill, Stage::World, 8),
+    (Mutant::ForgetsChanges, Stage::World, 8),
+    (Mutant::SnapshotMisplaced, Stage::World, 8),
+    (Mutant::SkipsCompaction, Stage::World, 8),
+    (Mutant::SkipsGrant, Stage::World, 8),
+    (Mutant::SkipsAlarm, Stage::Told(scenario::alarm_then_power::run), 8),
+    (Mutant::FlipsBit, Stage::World, 8),
+    (Mutant::DropsDeletions, Stage::Told(scenario::deletion_near_compaction::run), 8),
+    (Mutant::FullMeansDone, Stage::Told(scenario::full_disk::run), 8),
+    (Mutant::DropsNegativeLeases, Stage::Told(scenario::negative_lease_ids::run), 8),
+    (Mutant::StripsReads, Stage::Told(scenario::txns_that_fail::run), 8),
+    (Mutant::DeposedExpires, Stage::Told(scenario::deposed_leader_and_leases::run), 8),
+    (Mutant::ForgetsTtls, Stage::Told(scenario::leases_over_leaders::run), 8),
+    (Mutant::CompactedUntold, Stage::Told(scenario::slow_watch_and_compaction::run), 8),
 ];
 
-/// Those that nothing catches soon enough yet: what the simulator has to learn.
-pub const UNCAUGHT: [Mutant; 7] = [
-    Mutant::ForgetsVotes,
-    Mutant::DoublesEvents,
-    Mutant::ProgressOvertakes,
-    Mutant::LosesFragments,
-    Mutant::RestoreUnpublished,
-    Mutant::RenewsTheDead,
-    Mutant::SkipsAlarm,
-];
+impl Stage {
+    /// The words with which a mutant is caught by a seed; `None` if nothing was noticed.
+    pub fn catches(self, mutant: Mutant, seed: u64) -> Option<String> {
+        let outcome = std::panic::catch_unwind(|| match self {
+            Stage::World => run(Settings { mutant: Some(mutant), ..Settings::of(seed) }),
+            Stage::Told(scenario) => scenario(Story { seed, mutant: Some(mutant) }),
+        });
+        let panic = outcome.err()?;
+        let words = panic.downcast_ref::<String>().cloned();
+        Some(words.or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).to_owned())).unwrap_or_default())
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::World => "world",
+            Stage::Told(told) => {
+                let known = scenario::ALL.iter().find(|(_, scenario)| std::ptr::fn_addr_eq(*scenario, told));
+                known.map_or("a scenario", |(name, _)| name)
+            }
+        }
+    }
+}

@@ -45,12 +45,17 @@ pub struct Net {
     cut: BTreeSet<(usize, usize)>,
     /// Directed links that deliver only from then on.
     clogged: BTreeMap<(usize, usize), Micros>,
+    /// Until then every message may take up to [`SLOW`] more.
+    slow_until: Micros,
 }
+
+/// What a slow network adds to a message's way, at most.
+const SLOW: Micros = 500_000;
 
 impl Net {
     /// All linked.
     pub fn new(weather: Weather) -> Net {
-        Net { weather, cut: BTreeSet::new(), clogged: BTreeMap::new() }
+        Net { weather, cut: BTreeSet::new(), clogged: BTreeMap::new(), slow_until: 0 }
     }
 
     /// When the copies of a message arrive, from now: none, one or two.
@@ -60,7 +65,9 @@ impl Net {
         }
         let copies = if happens(rng, self.weather.double) { 2 } else { 1 };
         let clog = self.clogged.get(&(from, to)).map_or(0, |until| until.saturating_sub(now));
-        (0..copies).map(|_| clog + between(rng, self.weather.delay_least, self.weather.delay_most)).collect()
+        let slow = if self.slow_until > now { SLOW } else { 0 };
+        let (least, most) = (self.weather.delay_least, self.weather.delay_most + slow);
+        (0..copies).map(|_| clog + between(rng, least, most)).collect()
     }
 
     /// Whether a link is cut.
@@ -83,6 +90,11 @@ impl Net {
         self.clogged.insert((from, to), until);
     }
 
+    /// All links are slow until then.
+    pub fn slow_until(&mut self, until: Micros) {
+        self.slow_until = until;
+    }
+
     /// Cuts both directions between two sides.
     pub fn split(&mut self, side: &BTreeSet<usize>, count: usize) {
         for a in 0..count {
@@ -98,5 +110,6 @@ impl Net {
     pub fn heal(&mut self) {
         self.cut.clear();
         self.clogged.clear();
+        self.slow_until = 0;
     }
 }

@@ -1,9 +1,10 @@
 //! What was committed, asked, answered and told, for the checkers.
 
+use crate::check::room::Waiting;
 use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::chain::Link;
 use store::{Entry, EntryKind, Refusal, Reply};
 
@@ -26,8 +27,12 @@ pub struct Record {
     pub leaders: BTreeMap<u64, u64>,
     /// When each lease was granted, or renewed, and its TTL: (at, seconds).
     pub leases: BTreeMap<i64, (u64, i64)>,
+    /// Leases whose end some member has applied.
+    pub ended: BTreeSet<i64>,
     /// The hash chain after each entry, as the first member to apply it had it.
     pub links: BTreeMap<u64, Link>,
+    /// The most that ever waited inside a member.
+    pub most_waiting: Waiting,
     /// Counters for the figures.
     pub counts: Counts,
 }

@@ -9,6 +9,7 @@ mod watchers;
 
 use crate::chance::{Chances, between};
 use crate::check;
+use crate::check::room::Waiting;
 use crate::faults::{Fault, Plan};
 use crate::load::Mix;
 use crate::member::{Habits, Image, Member, TICK};
@@ -69,6 +70,8 @@ pub struct Outcome {
     pub members: usize,
     /// What was done.
     pub counts: Counts,
+    /// The most that ever waited inside a member.
+    pub most_waiting: Waiting,
 }
 
 /// Runs a seed to its end.
@@ -122,11 +125,16 @@ struct Slot {
     joins: bool,
     /// It is meant to learn and never to vote.
     learner: bool,
+    /// Its machine loses power when it has given its next vote.
+    dies_at_vote: bool,
     /// Its process dies after giving out so many more things.
     outputs_left: Option<u32>,
     stalled_until: Micros,
     full_until: Micros,
     clients_cut_until: Micros,
+    answers_lost_until: Micros,
+    /// How many of its next processes end soon after their start.
+    crashes_left: u32,
     frozen_until: Micros,
     /// How wrong its wall clock is.
     wall_offset_ms: i64,
@@ -159,6 +167,8 @@ pub struct World {
     pending: BTreeMap<(usize, u64), usize>,
     storm_ends: Micros,
     calm: bool,
+    /// Who stops is back soon.
+    quick_restarts: bool,
     /// The checker of chains does not look, so that the members must find out by themselves.
     chains_unwatched: bool,
     record: Record,
@@ -190,10 +200,13 @@ impl World {
                 rotten: false,
                 joins: false,
                 learner: false,
+                dies_at_vote: false,
                 outputs_left: None,
                 stalled_until: 0,
                 full_until: 0,
                 clients_cut_until: 0,
+                answers_lost_until: 0,
+                crashes_left: 0,
                 frozen_until: 0,
                 wall_offset_ms: 0,
                 tick: TICK - 4_000 + chances.births.u64(0..8_000),
@@ -224,6 +237,7 @@ impl World {
             pending: BTreeMap::new(),
             storm_ends: settings.storm,
             calm: false,
+            quick_restarts: false,
             chains_unwatched: false,
             record: Record::default(),
             trace: Trace::new(settings.tell),
@@ -259,15 +273,29 @@ impl World {
     ///
     /// # Panics
     /// When a promise was broken.
-    pub fn finish(mut self) -> Outcome {
+    pub fn finish(self) -> Outcome {
+        self.finish_noting(|| {})
+    }
+
+    /// [`World::finish`], and a word in between: all is at rest, and nothing has been checked yet.
+    ///
+    /// # Panics
+    /// When a promise was broken.
+    pub fn finish_noting(mut self, at_rest: impl FnOnce()) -> Outcome {
         self.rest();
+        at_rest();
         check::all(&self.record, self.views());
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Outcome {
         Outcome {
             trace_hash: self.trace.hash(),
             happenings: self.trace.lines(),
             simulated: self.now,
             members: self.slots.len(),
             counts: self.record.counts,
+            most_waiting: self.record.most_waiting,
         }
     }
 
@@ -282,8 +310,9 @@ impl World {
             self.slots[slot].store_slow_until = 0;
             self.slots[slot].disk.set_faults(SimFaults::default());
             self.slots[slot].bad_disk = false;
-            self.slots[slot].outputs_left = None;
+            (self.slots[slot].outputs_left, self.slots[slot].dies_at_vote) = (None, false);
             self.slots[slot].clients_cut_until = 0;
+            self.slots[slot].answers_lost_until = 0;
             if self.slots[slot].rotten {
                 self.crash(slot, false);
             }
@@ -413,7 +442,7 @@ impl World {
                 member.core.step(Input::Propose(member::core::Proposal {
                     id,
                     data: revoke(id, lease),
-                    only_in: Some(term),
+                    only_in: (!member.breaks(Mutant::DeposedExpires)).then_some(term),
                 }));
             }
         }
@@ -499,6 +528,9 @@ impl World {
             self.hand_on(slot, &mut outputs);
         }
         self.outputs = outputs;
+        if let Some(member) = &self.slots[slot].alive {
+            check::room::settled(&mut self.record, member.waiting());
+        }
         self.begin_work(slot);
         self.tell_watchers(slot);
     }
@@ -511,7 +543,11 @@ impl World {
                 *outputs = Outputs::default();
                 return;
             }
+            let votes = message.kind == MessageKind::VoteResp && !message.reject;
             self.send(slot, message);
+            if votes && std::mem::take(&mut self.slots[slot].dies_at_vote) {
+                self.crash(slot, true);
+            }
             if self.slots[slot].alive.is_none() {
                 *outputs = Outputs::default();
                 return;

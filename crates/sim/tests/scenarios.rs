@@ -1,11 +1,10 @@
 //! Known bugs of the field, each in a few variations.
 
-use sim::scenario;
-use sim::world::Outcome;
+use sim::scenario::{self, Scenario, Story};
 
-fn holds(story: fn(u64) -> Outcome) {
+fn holds(scenario: Scenario) {
     for seed in 0..2 {
-        story(seed);
+        scenario(Story::of(seed));
     }
 }
 
@@ -176,5 +175,22 @@ fn a_member_that_differs_in_one_byte_is_named_within_a_second() {
             let time = scenario::one_byte_differs::noticed_after(seed, members);
             assert!(time <= 1_000_000, "seed {seed}, {members} members: {time} µs");
         }
+    }
+}
+
+#[test]
+fn reads_that_wait_for_a_snapshot_are_not_answered_from_before_it() {
+    holds(scenario::restored_and_read::run);
+}
+
+#[test]
+fn nobody_votes_twice_in_a_term() {
+    holds(scenario::votes_forgotten::run);
+}
+
+#[test]
+fn a_cluster_that_has_lost_its_majority_halts_and_says_nothing_false() {
+    for seed in 0..4 {
+        scenario::majority_lost::run(Story::of(seed));
     }
 }

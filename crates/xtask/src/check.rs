@@ -18,7 +18,7 @@ const STEPS: [Step; 9] = [
     ("tests", tests),
     ("compat", || compat::differential(compat::Options::default())),
     ("clients", || clients::run(None)),
-    ("sim", || sim(None, Some(CHECK_SEEDS), None)),
+    ("sim", simulate),
     ("documentation", documentation),
 ];
 
@@ -73,10 +73,16 @@ pub fn bench(rest: &[String]) -> Result<()> {
     shell::run(command)
 }
 
+/// Scenarios, mutants and many seeds, all optimised.
+fn simulate() -> Result<()> {
+    shell::run(shell::cargo(&["test", "-q", "--profile", "checked", "-p", "sim"]))?;
+    sim(None, Some(CHECK_SEEDS), None)
+}
+
 fn tests() -> Result<()> {
     let real = real_etcd::fetch()?;
     let features = "bolt/real-etcd,store/real-etcd,etcd/real-etcd,etcdctl/real-etcd";
-    let mut command = shell::cargo(&["test", "-q", "--workspace", "--features", features]);
+    let mut command = shell::cargo(&["test", "-q", "--workspace", "--exclude", "sim", "--features", features]);
     command.env("QUORATE_ETCD_BIN", real);
     shell::run(command)
 }

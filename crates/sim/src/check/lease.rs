@@ -6,7 +6,11 @@ use crate::world::Micros;
 use store::LeaseChange;
 
 /// A member has answered a renewal: from `now` on the lease has its time again.
-pub fn renewed(record: &mut Record, now: Micros, id: i64, ttl_seconds: i64) {
+///
+/// # Panics
+/// When some member had applied its end before the renewal was asked.
+pub fn renewed(record: &mut Record, now: Micros, id: i64, ttl_seconds: i64, had_ended: bool) {
+    assert!(!had_ended, "lease {id} was renewed for {ttl_seconds} s, and had ended before that was asked");
     record.counts.renewals += 1;
     let promise = record.leases.entry(id).or_insert((now, ttl_seconds));
     *promise = (now, ttl_seconds);
@@ -22,6 +26,7 @@ pub fn changed(record: &mut Record, now: Micros, change: &LeaseChange) {
             record.leases.entry(id).or_insert((now, ttl_seconds));
         }
         LeaseChange::Revoked { id } => {
+            record.ended.insert(id);
             let Some((granted, ttl_seconds)) = record.leases.get(&id).copied() else { return };
             let lived = now.saturating_sub(granted);
             // Members' clocks run up to 4 % fast.

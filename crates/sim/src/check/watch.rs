@@ -16,10 +16,10 @@ pub fn check(record: &Record, model: &Model) {
 }
 
 fn check_run(watched: &Watched, run: &Run, model: &Model) {
-    let expected: Vec<&Change> = model
-        .changes
+    let first = model.changes.partition_point(|change| change.revision < run.from);
+    let expected: Vec<&Change> = model.changes[first..]
         .iter()
-        .filter(|change| change.revision >= run.from && change.revision <= run.upto)
+        .take_while(|change| change.revision <= run.upto)
         .filter(|change| covers(&watched.key, &watched.range_end, &change.key))
         .collect();
     let revisions: Vec<i64> = run.events.iter().map(|(revision, _)| *revision).collect();

@@ -3,13 +3,13 @@
 //!
 //! Here every entry moves it, in the frame that holds its change.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Alarms come and go, and after each all power is lost.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     for round in 0..8 {
         world.befall(Fault::Alarm(round % 3, round % 2 == 0));
         world.go_on(SECOND / 5);

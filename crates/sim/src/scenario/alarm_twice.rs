@@ -2,13 +2,13 @@
 //!
 //! Here alarms are a set.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Every alarm is raised three times and taken back once; puts go on after it.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     for slot in 0..3 {
         for _ in 0..3 {
             world.befall(Fault::Alarm(slot, true));

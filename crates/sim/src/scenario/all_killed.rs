@@ -3,13 +3,13 @@
 //!
 //! Here an answer follows a majority of syncs.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// All power is lost again and again.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 5);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 5);
     for round in 0..10 {
         world.go_on(2 * SECOND + round * SECOND / 13);
         world.befall(Fault::AllPowerLoss);

@@ -3,13 +3,13 @@
 //!
 //! Here nothing is handed on beyond what is durable, and Core asserts it.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// A cluster of one with a slow disk that loses power again and again.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 1);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 1);
     for round in 0..12 {
         world.befall(Fault::SlowDisk(0, 2 * SECOND));
         world.go_on(SECOND + round * SECOND / 17);

@@ -3,13 +3,13 @@
 //!
 //! Here a client that hears nothing does not know, and says so.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Links to clients break while requests are under way.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     for round in 0..12 {
         world.befall(Fault::ClientsCut(round % 3, SECOND));
         world.go_on(SECOND);

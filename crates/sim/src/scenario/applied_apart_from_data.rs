@@ -4,13 +4,13 @@
 //! Here both stand in one checksummed frame. The story loses power at every
 //! operation of a disk in turn.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Each member loses power at its next, second next, ... operation.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     for operation in 1..24 {
         let slot = operation as usize % 3;
         world.befall(Fault::PowerLossSoon(slot, operation));

@@ -3,13 +3,13 @@
 //!
 //! Here acknowledgements are good only for what was sent in their session.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Connections break every half second, in bad order and with clogged links.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 5);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 5);
     for round in 0..40 {
         world.befall(Fault::Reset(round % 5, (round + 1 + round / 5) % 5));
         world.befall(Fault::Clog((round + 2) % 5, round % 5, SECOND / 3));

@@ -5,14 +5,14 @@
 //! comes from frames alone. Members lose power at operation after operation
 //! while they compact and sweep.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Many compactions, and a loss of power at each of many operations.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     let mix = Mix { puts: 40, deletes: 20, compactions: 20, reads: 20, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     for round in 0..20 {

@@ -3,15 +3,15 @@
 //!
 //! Here who is behind reads a frozen View.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Deletions and compactions only, and watches that come back from members
 /// that were stopped.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     let mix = Mix { puts: 30, deletes: 40, txns: 10, compactions: 15, reads: 5, grants: 0, keep_alives: 0 };
     world.clients_ask(mix, SECOND / 100, None);
     for round in 0..12 {

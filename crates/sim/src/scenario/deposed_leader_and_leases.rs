@@ -3,14 +3,14 @@
 //!
 //! Here a revocation names the term in which it is meant.
 
-use super::{SECOND, await_leader, busy};
+use super::{SECOND, Story, await_leader, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// The leader stands still while others renew what it believes has ended.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, mut leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, mut leader) = busy(story, 3);
     let mix = Mix { grants: 40, keep_alives: 120, ..Mix::default() };
     world.clients_ask(mix, SECOND / 50, None);
     for _ in 0..5 {

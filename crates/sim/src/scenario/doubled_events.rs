@@ -3,13 +3,13 @@
 //!
 //! Here each watch has one cursor that only moves forward.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Watches that read slowly and lose their connections in the middle of a response.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     world.watches_are_slow(SECOND);
     for round in 0..10 {
         world.go_on(2 * SECOND);

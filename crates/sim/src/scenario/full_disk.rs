@@ -3,13 +3,13 @@
 //!
 //! Here the same write is tried again until there is room.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// The disks fill up one after the other, and all at once.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     for round in 0..9 {
         world.befall(Fault::FullDisk(round % 3, 2 * SECOND));
         world.go_on(3 * SECOND);

@@ -3,14 +3,14 @@
 //!
 //! Here a new leader gives every lease its whole time again.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Leadership goes round while leases are granted and renewed.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     let mix = Mix { grants: 40, keep_alives: 80, ..Mix::default() };
     world.clients_ask(mix, SECOND / 50, None);
     for round in 0..9 {

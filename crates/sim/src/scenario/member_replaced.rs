@@ -3,13 +3,13 @@
 //!
 //! Here there is one roster, in the same frames as the keys.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// A disk is lost, its member replaced, and then all power is lost.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, leader) = busy(story, 3);
     world.befall(Fault::DiskLost((leader + 1) % 3));
     world.go_on(8 * SECOND);
     world.befall(Fault::AllPowerLoss);

@@ -3,15 +3,21 @@
 //!
 //! Here a segment is used only when its name is durable.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::member::Habits;
 use crate::world::Outcome;
 
 /// Short segments, so that every few writes make one, and losses of power.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
-    world.keep_house(Habits { sync_every: 4, catch_up_entries: 4, log_segment_bytes: 1 << 10, mutant: None });
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
+    world.keep_house(Habits {
+        sync_every: 4,
+        catch_up_entries: 4,
+        log_segment_bytes: 1 << 10,
+        fragment_bytes: 1_000,
+        mutant: None,
+    });
     world.befall(Fault::AllPowerLoss);
     for round in 0..16 {
         world.go_on(2 * SECOND);

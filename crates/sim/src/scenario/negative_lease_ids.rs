@@ -2,13 +2,13 @@
 //!
 //! Here an id is a number like any other, in memory, on disk and in snapshots.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Leases with ids from end to end, power losses and a snapshot.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, leader) = busy(story, 3);
     for (slot, id) in [i64::MIN, -1, i64::MAX, -77].into_iter().enumerate() {
         world.grant(slot % 3, id, 60);
         world.go_on(SECOND / 2);

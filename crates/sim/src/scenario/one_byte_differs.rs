@@ -2,12 +2,12 @@
 //!
 //! Here the others know within a second, and it is named.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::load::Mix;
 
 /// The time, in microseconds, from the moment one of `members` applies another byte until every member knows its alarm.
 pub fn noticed_after(seed: u64, members: usize) -> u64 {
-    let (mut world, leader) = busy(seed, members);
+    let (mut world, leader) = busy(Story::of(seed), members);
     let mix = Mix { deletes: 0, txns: 0, compactions: 0, grants: 0, keep_alives: 0, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     world.go_on(SECOND);

@@ -3,13 +3,13 @@
 //!
 //! Here both leave by the same queue, and one assertion guards it.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Many writes, members whose store is slow by turns, and slow watches.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     world.watches_are_slow(3 * SECOND);
     for round in 0..10 {
         world.befall(Fault::SlowStore(round % 3, 2 * SECOND));

@@ -5,14 +5,14 @@
 //! speaks for it. The checker demands that each read knows what was known
 //! when it was asked.
 
-use super::{SECOND, await_leader, busy};
+use super::{SECOND, Story, await_leader, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// The leader is stopped, others lead and write; then clients read from it.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, mut leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, mut leader) = busy(story, 3);
     let before = world.counts().elections;
     for _ in 0..4 {
         world.befall(Fault::Pause(leader, 5 * SECOND));

@@ -3,14 +3,14 @@
 //!
 //! Here read rounds wait for that entry.
 
-use super::{SECOND, await_leader, busy};
+use super::{SECOND, Story, await_leader, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Leaders are killed while clients do little but read.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, mut leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, mut leader) = busy(story, 3);
     world.clients_ask(Mix { reads: 200, ..Mix::default() }, SECOND / 200, None);
     for _ in 0..6 {
         world.befall(Fault::Kill(leader));

@@ -2,14 +2,14 @@
 //!
 //! Here a lease that has ended, or is about to be revoked, is not renewed.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Short leases and many renewals, with slow disks in between.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, leader) = busy(story, 3);
     let mix = Mix { grants: 30, keep_alives: 200, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, Some(leader));
     for _ in 0..10 {

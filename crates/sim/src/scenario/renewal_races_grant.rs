@@ -2,14 +2,14 @@
 //!
 //! Here Keeper learns of a grant before its client does.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Nothing but grants and renewals, while applying is slow by turns.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     let mix = Mix { grants: 60, keep_alives: 120, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     for round in 0..8 {

@@ -3,13 +3,13 @@
 //!
 //! Here every read checks what it reads; the member ends and is replaced.
 
-use super::{SECOND, await_leader, busy};
+use super::{SECOND, Story, await_leader, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// Bits turn on one member, then writes of another land elsewhere.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, mut leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, mut leader) = busy(story, 3);
     world.befall(Fault::BitFlips((leader + 1) % 3));
     world.go_on(8 * SECOND);
     world.befall(Fault::Kill((leader + 1) % 3));

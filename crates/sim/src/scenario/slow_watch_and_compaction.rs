@@ -2,14 +2,14 @@
 //!
 //! Here it ends, and says which revision is gone.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Very slow watches and many compactions.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     world.watches_are_slow(8 * SECOND);
     world.clients_ask(Mix { compactions: 30, ..Mix::default() }, SECOND / 200, None);
     for round in 0..6 {

@@ -3,13 +3,13 @@
 //!
 //! Here a snapshot replaces the whole value, position and all, by one swap.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// A member that needs a snapshot loses power at operation after operation.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, leader) = busy(story, 3);
     let apart = (leader + 1) % 3;
     for round in 0..8 {
         world.befall(Fault::Isolate(apart));

@@ -2,13 +2,13 @@
 //!
 //! Here it hands over after an election timeout.
 
-use super::{SECOND, await_leader, busy};
+use super::{SECOND, Story, await_leader, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// The disk of each leader stands still for twenty seconds.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, mut leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, mut leader) = busy(story, 3);
     for _ in 0..3 {
         world.befall(Fault::Stall(leader, 20 * SECOND));
         world.go_on(8 * SECOND);

@@ -3,14 +3,14 @@
 //!
 //! Here a sweep writes aside under a new name and swaps once.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Deletions, compactions and leases, and a loss of power at many operations.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 3);
     let mix = Mix { puts: 30, deletes: 30, compactions: 25, grants: 10, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     for round in 0..18 {

@@ -3,13 +3,13 @@
 //!
 //! Here the chain of checksums tells a torn end from damage, and the end is cut.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// A member alone loses power in the middle of its writes.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 1);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 1);
     for operation in 1..20 {
         world.befall(Fault::PowerLossSoon(0, operation));
         world.go_on(3 * SECOND);

@@ -3,14 +3,14 @@
 //!
 //! Here a restore is one job in Store's queue, and replaces the whole value.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// A member whose store is slow is cut off again right after it was healed.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, leader) = busy(story, 3);
     let apart = (leader + 1) % 3;
     world.clients_ask(Mix::default(), SECOND / 100, Some(leader));
     for _ in 0..4 {

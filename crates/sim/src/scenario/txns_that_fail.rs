@@ -3,14 +3,14 @@
 //!
 //! Here all doubts come before the first change, wanted or not.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::load::Mix;
 use crate::world::Outcome;
 
 /// Nearly nothing but transactions, with ranges of past and future revisions.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, _) = busy(seed, 5);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, _) = busy(story, 5);
     let mix = Mix { txns: 120, compactions: 10, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     for round in 0..6 {

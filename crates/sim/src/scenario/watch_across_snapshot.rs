@@ -3,13 +3,13 @@
 //!
 //! Here each watch has a cursor, and one place moves it.
 
-use super::{SECOND, busy};
+use super::{SECOND, Story, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// The member with all the watches is cut off until it needs a snapshot.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, leader) = busy(seed, 3);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, leader) = busy(story, 3);
     let apart = (leader + 1) % 3;
     world.watches_connect(Some(apart));
     for _ in 0..4 {

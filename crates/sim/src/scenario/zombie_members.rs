@@ -3,13 +3,13 @@
 //!
 //! Here a removed id never comes back, and the snapshot says which they are.
 
-use super::{SECOND, await_leader, busy};
+use super::{SECOND, Story, await_leader, busy};
 use crate::faults::Fault;
 use crate::world::Outcome;
 
 /// One member after the other is replaced, with snapshots in between.
-pub fn run(seed: u64) -> Outcome {
-    let (mut world, mut leader) = busy(seed, 5);
+pub fn run(story: Story) -> Outcome {
+    let (mut world, mut leader) = busy(story, 5);
     for round in 0..4 {
         world.befall(Fault::DiskLost((leader + 1 + round) % 5));
         world.go_on(8 * SECOND);

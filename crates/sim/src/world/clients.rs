@@ -23,6 +23,8 @@ pub(super) struct Open {
     number: u64,
     known_before: u64,
     read: Option<RangeRequest>,
+    /// The lease it renews, and whether that had ended when it was asked.
+    renewal: Option<(i64, bool)>,
 }
 
 /// After this a client gives up, not knowing what came of its request.
@@ -41,7 +43,9 @@ impl World {
         }
         self.record.counts.asked += 1;
         let number = self.record.counts.asked;
-        let leases: Vec<i64> = self.record.leases.keys().rev().take(4).copied().collect();
+        // The newest, or some of those before them, which may have ended.
+        let older = if self.chances.load.bool() { 0 } else { self.chances.load.usize(..60) };
+        let leases: Vec<i64> = self.record.leases.keys().rev().skip(older).take(4).copied().collect();
         let revision = self.record.counts.answered as i64 / 2;
         let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Ask(client)) };
         let revision = member.view().revision().max(revision.min(1));
@@ -49,6 +53,7 @@ impl World {
         let id = member.ids.next_id();
         let hasty = self.habits.mutant == Some(Mutant::ReadsWithoutRound);
         let known_before = self.record.known;
+        let mut renewal = None;
         self.trace.note(self.now, [6, slot as u64, id], || format!("client {client} asks m{slot} {id:x}: {asked:?}"));
         let read = match asked {
             Ask::Write(mut request) => {
@@ -64,15 +69,18 @@ impl World {
                 Some(request)
             }
             Ask::KeepAlive(lease) => {
-                if let Some(ttl_seconds) = member.keep_alive(lease, self.now) {
-                    check::lease::renewed(&mut self.record, self.now, lease, ttl_seconds);
+                if !member.leads() {
+                    self.record.counts.answered += 1;
+                    return self.at(again, Event::Ask(client));
                 }
-                self.record.counts.answered += 1;
-                return self.at(again, Event::Ask(client));
+                // As in `etcd/src/handle/lease.rs`: a read round proves that this member still leads.
+                member.core.step(Input::Read(id));
+                renewal = Some((lease, self.record.ended.contains(&lease)));
+                None
             }
         };
         let at_once = read.as_ref().is_some_and(|request| request.serializable || hasty);
-        self.clients[client].open = Some(Open { number, known_before, read });
+        self.clients[client].open = Some(Open { number, known_before, read, renewal });
         self.pending.insert((slot, id), client);
         self.at(self.now + PATIENCE, Event::GiveUp(client, number));
         if at_once {
@@ -103,6 +111,9 @@ impl World {
 
     pub(super) fn answered_read(&mut self, slot: usize, id: u64) {
         let Some(open) = self.close(slot, id) else { return };
+        if let Some((lease, had_ended)) = open.renewal {
+            return self.renewed(slot, lease, had_ended);
+        }
         let Some(request) = open.read else { return };
         let member = self.slots[slot].alive.as_ref().expect("who answers lives");
         let view = member.view();
@@ -118,6 +129,15 @@ impl World {
             self.record.known = self.record.known.max(applied);
         }
         self.record.reads.push(Read { request, known_before, applied, outcome });
+    }
+
+    /// A member that has proved that it leads renews a lease.
+    fn renewed(&mut self, slot: usize, lease: i64, had_ended: bool) {
+        let now = self.now;
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        if let Some(ttl_seconds) = member.keep_alive(lease, now) {
+            check::lease::renewed(&mut self.record, now, lease, ttl_seconds, had_ended);
+        }
     }
 
     pub(super) fn turned_back(&mut self, slot: usize, id: u64) {
@@ -137,7 +157,8 @@ impl World {
 
     /// Ends a request that has an answer; the client asks again soon.
     fn close(&mut self, slot: usize, id: u64) -> Option<Open> {
-        if self.slots[slot].clients_cut_until > self.now {
+        let lost = self.slots[slot].clients_cut_until.max(self.slots[slot].answers_lost_until);
+        if lost > self.now {
             // The answer is lost; the client gives up by and by.
             return None;
         }

@@ -1,12 +1,14 @@
 //! A world whose story is told from outside: for scenarios.
 
-use super::{Micros, Settings, World};
+use super::{Micros, Outcome, Settings, World};
 use crate::chance::Chances;
+use crate::check;
 use crate::faults::Plan;
 use crate::load::Mix;
 use crate::member::Habits;
 use crate::net::Weather;
 use crate::record::Counts;
+use crate::scenario::Story;
 use member::core::{Input, Proposal};
 use prost::Message as _;
 use proto::etcdserverpb::{InternalRaftRequest, LeaseGrantRequest, RequestHeader};
@@ -14,8 +16,9 @@ use proto::etcdserverpb::{InternalRaftRequest, LeaseGrantRequest, RequestHeader}
 impl World {
     /// A cluster of so many members in fair weather, without faults but those
     /// that [`World::befall`] it.
-    pub fn directed(seed: u64, count: usize) -> World {
-        World::with(Settings::of(seed), Chances::new(seed), count, Weather::fair(), Plan::none())
+    pub fn directed(story: Story, count: usize) -> World {
+        let settings = Settings { mutant: story.mutant, ..Settings::of(story.seed) };
+        World::with(settings, Chances::new(story.seed), count, Weather::fair(), Plan::none())
     }
 
     /// Lets so much time pass.
@@ -67,8 +70,42 @@ impl World {
         self.watchers.iter_mut().for_each(|watcher| watcher.slow = slow);
     }
 
+    /// The disk of a member is lost, whether the others can spare it or not.
+    pub fn lose_disk(&mut self, slot: usize) {
+        self.slots[slot].rotten = true;
+        match self.slots[slot].alive {
+            Some(_) => self.crash(slot, true),
+            None => self.replace(slot),
+        }
+    }
+
+    /// The last entry that anybody knows to be committed.
+    pub fn committed(&self) -> u64 {
+        self.record.committed.last_key_value().map_or(0, |(&index, _)| index)
+    }
+
+    /// Ends here, and checks what was said. For a cluster that has lost too much to come to rest.
+    ///
+    /// # Panics
+    /// When something false was said.
+    pub fn end(self) -> Outcome {
+        check::all_said(&self.record);
+        self.outcome()
+    }
+
+    /// What the network is like from now on.
+    pub fn weather_is(&mut self, weather: Weather) {
+        self.net.weather = weather;
+    }
+
+    /// Who stops is back within a twentieth of a second.
+    pub fn restarts_are_quick(&mut self) {
+        self.quick_restarts = true;
+    }
+
     /// How members keep house from their next life on.
     pub fn keep_house(&mut self, habits: Habits) {
-        self.habits = habits;
+        // What is broken stays so.
+        self.habits = Habits { mutant: self.habits.mutant, ..habits };
     }
 }

@@ -34,7 +34,7 @@ impl World {
         place.life += 1;
         place.paused_until = 0;
         place.bad_disk = false;
-        (place.outputs_left, place.full_until) = (None, 0);
+        (place.outputs_left, place.full_until, place.dies_at_vote) = (None, 0, false);
         if power && !place.disk.is_dead() {
             place.disk.kill();
         }
@@ -45,7 +45,13 @@ impl World {
         }
         self.pending.retain(|(member, _), _| *member != slot);
         self.disconnect(slot);
-        let down = if self.calm { 100_000 } else { between(&mut self.chances.faults, 50_000, 4_000_000) };
+        let down = if self.quick_restarts {
+            50_000
+        } else if self.calm {
+            100_000
+        } else {
+            between(&mut self.chances.faults, 50_000, 4_000_000)
+        };
         self.at(self.now + down, Event::Restart(slot));
     }
 
@@ -68,6 +74,10 @@ impl World {
                 self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
                 self.at(first, Event::Tick(slot, life));
                 self.at(first, Event::Compare(slot, life));
+                if self.slots[slot].crashes_left > 0 && !self.calm {
+                    self.slots[slot].crashes_left -= 1;
+                    self.slots[slot].outputs_left = Some(self.chances.faults.u32(1..30));
+                }
                 self.settle(slot);
             }
             Err(fault) => self.failed(slot, &fault.to_string()),
@@ -123,6 +133,7 @@ impl World {
                 place.bad_disk = true;
                 place.disk.set_faults(SimFaults { sync_error: 0.5, write_error: 0.1, ..SimFaults::default() });
             }
+            Fault::PowerLossAtVote(slot) => self.slots[slot].dies_at_vote = true,
             Fault::KillSoon(slot, outputs) => self.slots[slot].outputs_left = Some(outputs),
             Fault::Flap(from, to, times) => {
                 self.record.counts.partitions += 1;
@@ -167,6 +178,22 @@ impl World {
                 if self.can_spare(slot) {
                     self.slots[slot].rotten = true;
                     self.slots[slot].disk.set_faults(SimFaults { misdirected_write: 0.05, ..SimFaults::default() });
+                }
+            }
+            Fault::SlowNetwork(time) => self.net.slow_until(self.now + time),
+            Fault::AnswersLost(slot, time) => self.slots[slot].answers_lost_until = self.now + time,
+            Fault::CrashLoop(slot, times) => {
+                self.slots[slot].crashes_left = times;
+                self.befall(Fault::Kill(slot));
+            }
+            Fault::PauseOthers(one, time) => {
+                for slot in (0..self.slots.len()).filter(|slot| *slot != one) {
+                    self.slots[slot].paused_until = self.now + time;
+                }
+            }
+            Fault::LeaderPowerLoss => {
+                if let Some(leader) = self.leader() {
+                    self.crash(leader, true);
                 }
             }
             Fault::Alarm(slot, on) => self.alarm(slot, on),
