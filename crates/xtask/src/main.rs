@@ -7,6 +7,7 @@ mod check;
 mod clients;
 mod compat;
 mod real_etcd;
+mod rules;
 mod shell;
 mod tidy;
 

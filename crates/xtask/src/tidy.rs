@@ -1,6 +1,6 @@
 //! The walls between crates and the sizes of files, held by a tool.
 
-use crate::shell;
+use crate::{rules, shell};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,7 @@ pub fn tidy() -> Result<()> {
     walls(&mut wrong)?;
     clippy_files(&mut wrong);
     sizes(&mut wrong)?;
+    rules::check(&mut wrong)?;
     if !wrong.is_empty() {
         bail!("not tidy:\n  {}", wrong.join("\n  "));
     }

@@ -33,6 +33,8 @@ use crate::{http, metrics};
 use admission::Admission;
 use answer::{decode, encoded};
 use bytes::Bytes;
+use proto::etcdserverpb::{HashRequest, LeaseLeasesRequest, StatusRequest};
+use proto::health::HealthListRequest;
 use proto::methods::{METHODS, path};
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -81,11 +83,20 @@ impl Router {
             path::LEASE_GRANT => Box::pin(lease::grant(handle, decode(message)?)),
             path::LEASE_REVOKE => Box::pin(lease::revoke(handle, decode(message)?)),
             path::LEASE_TIME_TO_LIVE => Box::pin(lease::time_to_live(handle, decode(message)?)),
-            path::LEASE_LEASES => Box::pin(lease::leases(handle)),
+            path::LEASE_LEASES => {
+                let LeaseLeasesRequest {} = decode(message)?;
+                Box::pin(lease::leases(handle))
+            }
             path::MEMBER_LIST => Box::pin(cluster::member_list(handle, decode(message)?)),
             path::ALARM => Box::pin(maintenance::alarm(handle, decode(message)?)),
-            path::STATUS => Box::pin(ready(Ok(maintenance::status(handle)))),
-            path::HASH => Box::pin(maintenance::hash(handle)),
+            path::STATUS => {
+                let StatusRequest {} = decode(message)?;
+                Box::pin(ready(Ok(maintenance::status(handle))))
+            }
+            path::HASH => {
+                let HashRequest {} = decode(message)?;
+                Box::pin(maintenance::hash(handle))
+            }
             path::HASH_KV => Box::pin(maintenance::hash_kv(handle, decode(message)?)),
             path::MOVE_LEADER => Box::pin(maintenance::move_leader(handle, decode(message)?)),
             path::LOCK => Box::pin(lock::lock(handle, decode(message)?)),
@@ -95,7 +106,10 @@ impl Router {
             path::ELECTION_LEADER => Box::pin(election::leader(handle, decode(message)?)),
             path::ELECTION_RESIGN => Box::pin(election::resign(handle, decode(message)?)),
             path::HEALTH_CHECK => Box::pin(ready(health::check(&decode(message)?))),
-            path::HEALTH_LIST => Box::pin(ready(Ok(encoded(&health::list())))),
+            path::HEALTH_LIST => {
+                let HealthListRequest {} = decode(message)?;
+                Box::pin(ready(Ok(encoded(&health::list()))))
+            }
             _ => return Err(not_yet(path)),
         })
     }

@@ -1,7 +1,6 @@
 //! Both sides of a streaming call, counted and decoded.
 
-use super::answer::decode;
-use crate::grpc::{Inbound, Outbound, Status};
+use crate::grpc::{Code, Inbound, Outbound, Status};
 use crate::metrics::calls::Counted;
 use bytes::Bytes;
 use prost::Message;
@@ -34,7 +33,9 @@ impl Requests<'_> {
     pub(super) async fn next<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
         let Some(message) = self.inbound.next().await? else { return Ok(None) };
         self.counted.received(message.len());
-        decode(message).map(Some)
+        // Other words than for a single request: they are grpc-go's.
+        let unreadable = |error| format!("grpc: failed to unmarshal the received message: {error}");
+        M::decode(message).map(Some).map_err(|error| Status::new(Code::Internal, unreadable(error)))
     }
 }
 

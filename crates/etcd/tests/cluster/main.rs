@@ -23,9 +23,11 @@ mod locks_compared;
 mod majority;
 #[cfg(feature = "real-etcd")]
 mod mixed;
+mod not_ready;
 mod odd_sizes;
 mod refusals;
 mod requests;
+mod require_leader;
 mod restarts;
 #[cfg(feature = "real-etcd")]
 mod since_3_5;

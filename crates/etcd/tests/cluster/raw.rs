@@ -6,6 +6,7 @@ use crate::harness::Member;
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
@@ -35,6 +36,17 @@ where
     let codec = ProstCodec::<M, R>::default();
     let response = grpc.unary(request, PathAndQuery::from_static(path), codec).await?;
     Ok(response.into_inner())
+}
+
+/// As [`unary`], of a client that insists on a leader. A stream is begun, and its first response is the one.
+pub async fn insisting<M, R>(channel: &Channel, path: &'static str, message: M) -> Result<R, Status>
+where
+    M: Message + 'static,
+    R: Message + Default + 'static,
+{
+    let mut insisting = Request::new(message);
+    insisting.metadata_mut().insert("hasleader", MetadataValue::from_static("true"));
+    request(channel, path, insisting).await
 }
 
 /// One request, any number of responses.

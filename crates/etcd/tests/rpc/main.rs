@@ -4,6 +4,8 @@
 mod client;
 mod member;
 
+mod admission;
+mod headers;
 mod kv;
 mod others;
 mod range_stream;

@@ -1,7 +1,7 @@
 //! A member of one, as a process, and typed calls to it.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,6 +24,11 @@ pub struct Member {
 
 impl Member {
     pub async fn start() -> Member {
+        Member::start_as(Path::new(env!("CARGO_BIN_EXE_etcd")), &[]).await
+    }
+
+    /// Any program that takes etcd's flags, with more of them.
+    pub async fn start_as(program: &Path, flags: &[&str]) -> Member {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let data = std::env::temp_dir().join(format!("quorate-rpc-{}-{count}", std::process::id()));
@@ -31,11 +36,12 @@ impl Member {
         let (port, peer_port) = (free(), free());
         let client_url = format!("http://127.0.0.1:{port}");
         let peer_url = format!("http://127.0.0.1:{peer_port}");
-        let process = Command::new(env!("CARGO_BIN_EXE_etcd"))
+        let process = Command::new(program)
             .args(["--name", "alone", "--data-dir", data.to_str().unwrap()])
             .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
             .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
             .args(["--initial-cluster", &format!("alone={peer_url}")])
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -66,6 +72,12 @@ impl Member {
 
     pub async fn connect(&self) -> std::io::Result<TcpStream> {
         TcpStream::connect(("127.0.0.1", self.port)).await
+    }
+
+    /// Asks the process to stop, as an operator does.
+    pub fn ask_to_stop(&self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
     }
 
     /// One HTTP/1 request without a body; the whole answer as text.

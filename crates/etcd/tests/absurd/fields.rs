@@ -1,0 +1,192 @@
+//! Each case is sent to a running member; the answer is a status with etcd's code and words, as `refusals.txt` has them,
+//! and what was refused has changed nothing.
+
+use std::collections::BTreeMap;
+
+use bytes::{Buf, Bytes, BytesMut};
+use prost::Message;
+use proto::etcdserverpb::watch_request::RequestUnion;
+use proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
+use tokio::time::timeout;
+
+use crate::bystander::Bystander;
+use crate::cases::{Case, Form, cases, sensible};
+use crate::client::{Client, data, frame};
+use crate::harness::{self, PATIENCE};
+use crate::member::{ASIDE, Attacked, ask, disarm, revoke, state};
+use crate::refusals;
+use crate::schema::{Method, Schema};
+use crate::wire;
+
+/// The watch whose creation shows that what was said before has been heard.
+const MARKER: i64 = 4242;
+/// What unreadable bytes are answered with, up to the reader's own words: alone, and in a stream.
+const UNREADABLE: [&str; 2] = ["grpc: error unmarshalling request", "grpc: failed to unmarshal the received message"];
+/// Codes that any of the cases may be answered with.
+const CODES: [&str; 8] = ["0", "3", "5", "8", "9", "11", "12", "13"];
+/// Messages in messages that a nested txn may be deep: two for each.
+const NESTED_MAX: usize = 49;
+
+type Said = (String, String);
+
+/// What a member says to a case: the code, and the words or why a watch was refused.
+async fn send(client: &mut Client, method: &Method, message: &[u8]) -> Said {
+    let (code, words) = match method.name.as_str() {
+        "Watch" => watch(client, &method.path, message).await,
+        _ => ask(client, &method.path, &[], frame(message)).await.grpc(),
+    };
+    match UNREADABLE.iter().find(|unreadable| words.starts_with(**unreadable)) {
+        Some(unreadable) => (code, (*unreadable).to_owned()),
+        None => (code, words),
+    }
+}
+
+/// What bytes are answered with that are no message.
+fn unreadable(title: &str) -> Said {
+    let is_stream = ["Watch", "LeaseKeepAlive", "Snapshot", "RangeStream"].iter().any(|name| title.starts_with(name));
+    ("13".to_owned(), UNREADABLE[usize::from(is_stream)].to_owned())
+}
+
+async fn watch(client: &mut Client, path: &str, message: &[u8]) -> Said {
+    let key = Bytes::from(format!("{ASIDE}marker"));
+    let marker = WatchCreateRequest { key, watch_id: MARKER, ..Default::default() };
+    let marker = WatchRequest { request_union: Some(RequestUnion::CreateRequest(marker)) };
+    let mut call = client.begin(path, &[]);
+    let said = [frame(message), frame(&marker.encode_to_vec())].concat();
+    call.send.send_data(Bytes::from(said), false).expect("the connection stands");
+    let heard = async {
+        let head = call.response.await.expect("a head");
+        if let Some(code) = head.headers().get("grpc-status") {
+            let words = head.headers().get("grpc-message").map_or("", |words| words.to_str().unwrap_or("?"));
+            return (code.to_str().unwrap_or("?").to_owned(), words.to_owned());
+        }
+        let (mut body, mut read, mut reason) = (head.into_body(), BytesMut::new(), String::new());
+        while let Some(piece) = data(&mut body).await {
+            read.extend_from_slice(&piece);
+            while let Some(length) =
+                read.get(1..5).map(|length| u32::from_be_bytes(length.try_into().unwrap()) as usize)
+                && read.len() >= 5 + length
+            {
+                read.advance(5);
+                let response = WatchResponse::decode(read.split_to(length)).expect("a response");
+                if response.created && response.watch_id == MARKER {
+                    return ("0".to_owned(), reason);
+                }
+                reason.push_str(&response.cancel_reason);
+            }
+        }
+        let trailers = body.trailers().await.expect("an end").expect("trailers");
+        let field = |name| trailers.get(name).map_or("", |value| value.to_str().unwrap_or("?")).to_owned();
+        (field("grpc-status"), field("grpc-message"))
+    };
+    timeout(PATIENCE, heard).await.expect("an answer in time")
+}
+
+/// The answers to all cases that `wanted` lets through, and what went wrong on the way.
+async fn attack(
+    attacked: &Attacked,
+    wanted: impl Fn(&Method, &Case) -> bool,
+) -> (BTreeMap<String, (Form, Said)>, Vec<String>) {
+    let schema = Schema::read();
+    // One connection for all of it: no case may break it.
+    let mut client = attacked.client().await;
+    let (mut answers, mut wrong) = (BTreeMap::new(), Vec::new());
+    for method in &schema.methods {
+        let whole = !["KV", "Watch", "Lease"].iter().any(|service| method.path.contains(service));
+        let mut before = state(&mut client, whole).await;
+        for case in cases(&schema, method).into_iter().filter(|case| wanted(method, case)) {
+            let said = send(&mut client, method, &case.message).await;
+            match method.name.as_str() {
+                "Alarm" if said.0 == "0" => disarm(&mut client).await,
+                "LeaseGrant" if said.0 == "0" => revoke(&mut client).await,
+                _ => {}
+            }
+            let after = state(&mut client, whole).await;
+            if said.0 != "0" && before != after {
+                wrong.push(format!("{} was refused and changed something: {before:?} {after:?}", case.title));
+            }
+            before = after;
+            answers.insert(case.title, (case.form, said));
+        }
+    }
+    (answers, wrong)
+}
+
+/// Methods that are not served yet say so whatever they are asked.
+fn is_served(said: &Said) -> bool {
+    !(said.0 == "12" && said.1.ends_with("is not implemented yet"))
+}
+
+#[tokio::test]
+async fn every_field_with_every_absurd_value() {
+    let attacked = Attacked::start("absurd-fields", harness::our_program()).await;
+    let bystander = Bystander::start(&attacked).await;
+    let (answers, mut wrong) = attack(&attacked, |_, _| true).await;
+    bystander.end().await;
+    assert!(answers.len() > 1500, "{} cases", answers.len());
+    for (title, (form, said)) in &answers {
+        if !CODES.contains(&said.0.as_str()) {
+            wrong.push(format!("{title}: {said:?}"));
+        }
+        let method = title.split(['.', ' ']).next().expect("a title begins with its method");
+        let served = is_served(&answers[&format!("{method} as it should be")].1);
+        if *form == Form::Broken && served && *said != unreadable(title) {
+            wrong.push(format!("{title} is no message: {said:?}"));
+        }
+    }
+    let refused = |(_, (form, said)): &(&String, &(Form, Said))| {
+        *form == Form::Whole && is_served(said) && (said.0 != "0" || !said.1.is_empty())
+    };
+    let said = answers.iter().filter(refused).map(|(title, (_, said))| (title.clone(), said.clone())).collect();
+    wrong.extend(refusals::compare(&said));
+    assert!(wrong.is_empty(), "{} cases went otherwise:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The real one, asked the same, says the same.
+#[cfg(feature = "real-etcd")]
+#[tokio::test]
+async fn etcd_refuses_the_same_with_the_same_words() {
+    let wanted = |method: &Method, case: &Case| {
+        let served =
+            !["RangeStream", "Defragment", "Snapshot", "Downgrade", "MoveLeader"].contains(&method.name.as_str());
+        let reads = !method.path.contains("Cluster") || method.name == "MemberList";
+        served && reads && case.form != Form::Random && refusals::excluded(&case.title).is_none()
+    };
+    // Thousands of requests wait for one another here; nothing of it has to outlive the test.
+    let attacked = Attacked::start_with("absurd-real", harness::real_program(), &["--unsafe-no-fsync"]).await;
+    let (answers, mut wrong) = attack(&attacked, wanted).await;
+    let expected = refusals::read();
+    for (title, (form, said)) in &answers {
+        let fine = ("0".to_owned(), String::new());
+        let broken = unreadable(title);
+        let expected = if *form == Form::Broken { &broken } else { expected.get(title).unwrap_or(&fine) };
+        if said != expected {
+            wrong.push(format!("{title}\n  written  {expected:?}\n  answered {said:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} cases go otherwise:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A txn with `depth` others inside, one in the other.
+fn nested(depth: usize) -> Vec<u8> {
+    (0..depth).fold(sensible(".etcdserverpb.TxnRequest"), |inner, _| wire::bytes(2, &wire::bytes(4, &inner)))
+}
+
+/// Reading has a bound: what lies deeper is refused, at the very depth as far beyond it.
+#[tokio::test]
+async fn txns_in_txns_in_txns() {
+    let attacked = Attacked::start("absurd-depth", harness::our_program()).await;
+    let bystander = Bystander::start(&attacked).await;
+    let mut client = attacked.client().await;
+    let before = state(&mut client, true).await;
+    for depth in (0..140).chain([1_000, 20_000]) {
+        let answer = ask(&mut client, proto::methods::path::TXN, &[], frame(&nested(depth))).await;
+        let (code, words) = answer.grpc();
+        match depth <= NESTED_MAX {
+            true => assert_eq!(code, "0", "{depth}: {words}"),
+            false => assert!(code == "13" && words.starts_with(UNREADABLE[0]), "{depth}: {code} {words}"),
+        }
+    }
+    assert_eq!(state(&mut client, true).await, before);
+    bystander.end().await;
+}
