@@ -23,7 +23,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Everything that must hold: format, lints, sizes and walls, all tests, simulated clusters, documentation
+    /// Everything that must hold: format, lints, sizes and walls, all tests, the real etcd beside ours, simulated clusters, documentation
     Check {
         /// Run only the steps whose name contains this
         #[arg(long)]
