@@ -182,6 +182,8 @@ pub struct Streams {
     all: Option<Stream>,
     /// Everything that ever happened, from the watcher of everything.
     log: Vec<Event>,
+    /// So much of it has been handed out.
+    read: usize,
 }
 
 impl Streams {
@@ -253,11 +255,14 @@ impl Streams {
         }
     }
 
-    /// All that watchers were owed and not asked for yet: one response for each
-    /// with its events, and one for its end.
+    /// All that watchers were owed and not asked for yet: what the watcher of
+    /// everything was told, then one response for each with its events, and one
+    /// for its end.
     pub async fn read(&mut self, channel: (&Channel, usize), current: i64) -> Result<Vec<WatchResponse>, String> {
         self.read_all(channel, current).await?;
-        let mut found = Vec::new();
+        let everything = self.log[self.read..].to_vec();
+        self.read = self.log.len();
+        let mut found = vec![WatchResponse { events: everything, ..WatchResponse::default() }];
         for stream in self.streams.iter_mut().flatten() {
             stream.settle(&self.log).await?;
             stream.caught_up(&self.log).await?;
