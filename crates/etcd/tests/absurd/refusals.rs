@@ -38,7 +38,8 @@ pub fn compare(said: &Refusals) -> Vec<String> {
     gone.chain(other).collect()
 }
 
-/// Why a case is not asked of etcd 3.5.1: the name in COMPAT.md.
+/// Why a case is not asked of etcd 3.5.1: the name in COMPAT.md. It answers otherwise, or its process ends (sort targets,
+/// actions on alarms).
 #[cfg(feature = "real-etcd")]
 pub fn excluded(title: &str) -> Option<&'static str> {
     // (in the title, the name)
