@@ -2,7 +2,7 @@
 //! cut, what was damaged is named.
 
 use bytes::Bytes;
-use disk::{Disk, SimDisk, SimFaults};
+use disk::{Disk, SegmentReader, SegmentWriter, SimDisk, SimFaults, Standing};
 use member::log::{Identity, Log, Recovered};
 use raft::{Append, AppendMark, Entry, EntryKind, HardState, SnapshotMeta};
 
@@ -226,4 +226,32 @@ fn a_loss_of_power_while_segments_are_released_leaves_no_hole() {
         let (_, recovered) = reopen(&disk.restart());
         assert_eq!(recovered.entries.last().map(|entry| entry.index), Some(400), "seed {seed}");
     }
+}
+
+/// Found by the fuzz target `wal_frames`: a frame is whole, but what it says cannot be.
+#[test]
+fn a_term_that_falls_is_corruption_with_file_and_offset() {
+    let disk = quiet_disk();
+    let mut log = create(&disk);
+    log.append(&[run(1, 2, 5)]).unwrap();
+    log.close().unwrap();
+    let path = format!("{DIR}/{}", disk.list(DIR).unwrap().last().unwrap());
+    let mut reader = SegmentReader::open(&disk, &path, Standing::Last).unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        frames.push((frame.kind, frame.body.to_vec()));
+    }
+    let header = reader.header();
+    disk.remove(&path).unwrap();
+    let mut writer = SegmentWriter::create(&disk, &path, header).unwrap();
+    for (kind, mut body) in frames {
+        // An entry's index, then its term: that of entry 2 becomes 4.
+        if kind == 3 && body[..16] == *[2u64, 5].map(u64::to_le_bytes).as_flattened() {
+            body[8] = 4;
+        }
+        writer.append(&[(kind, &[&body])]).unwrap();
+    }
+    writer.sync().unwrap();
+    let words = Log::open(disk, DIR, SEGMENT_BYTES).err().expect("a term that falls is not taken").to_string();
+    assert!(words.contains(&path) && words.contains("entry 2 of term 4 behind one of term 5"), "{words}");
 }

@@ -6,6 +6,7 @@
 mod check;
 mod clients;
 mod compat;
+mod fuzz;
 mod real_etcd;
 mod rules;
 mod shell;
@@ -62,6 +63,14 @@ enum Task {
         #[arg(long, num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["seed", "minutes"])]
         clients: Option<String>,
     },
+    /// Everything that parses bytes from outside, under libFuzzer
+    Fuzz {
+        /// How long all targets run together
+        #[arg(long, default_value_t = 8)]
+        minutes: u64,
+        /// Only the targets whose name contains this
+        only: Option<String>,
+    },
     /// Fetches the real etcd that tests and benchmarks compare with, and prints where it lies
     RealEtcd,
 }
@@ -75,6 +84,7 @@ fn main() -> Result<()> {
         Task::Bench { rest } => check::bench(&rest),
         Task::Compat { clients: Some(name), .. } => clients::run(Some(&name)),
         Task::Compat { seed, minutes, clients: None } => compat::compat(compat::Options { seed, minutes }),
+        Task::Fuzz { minutes, only } => fuzz::run(minutes, only.as_deref()),
         Task::RealEtcd => {
             println!("{}", real_etcd::fetch()?.display());
             Ok(())

@@ -236,6 +236,24 @@ pub(super) enum Received {
     Message(Message),
 }
 
+/// Reads all messages of a stream that comes in these chunks: how many there
+/// were, heartbeats of the link included, or what was wrong. For what feeds
+/// the reader with anything.
+///
+/// # Errors
+/// The words of the first error.
+pub fn read_all(kind: StreamKind, chunks: impl IntoIterator<Item = Bytes>) -> Result<usize, String> {
+    let mut decoder = Decoder::new(kind, 1, 2);
+    let mut count = 0;
+    for chunk in chunks {
+        decoder.push(chunk);
+        while decoder.next().map_err(|error| error.to_string())?.is_some() {
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
 /// The reading end of a stream.
 pub(super) struct Decoder {
     chunks: Chunks,

@@ -173,11 +173,16 @@ impl Replay {
                 let terms = self.terms.as_mut().ok_or_else(|| {
                     Fault::Corrupt(format!("{path} at offset {offset} has entry {index} before any position"))
                 })?;
-                if index != terms.last() + 1 {
-                    let last = terms.last();
+                let (last, term) = terms.end();
+                if last.checked_add(1) != Some(index) {
                     return Err(Fault::Corrupt(format!(
-                        "{path} at offset {offset} has entry {index} where {} must follow",
-                        last + 1
+                        "{path} at offset {offset} has entry {index} behind entry {last}"
+                    )));
+                }
+                if entry.term < term {
+                    return Err(Fault::Corrupt(format!(
+                        "{path} at offset {offset} has entry {index} of term {} behind one of term {term}",
+                        entry.term
                     )));
                 }
                 terms.push(index, entry.term);

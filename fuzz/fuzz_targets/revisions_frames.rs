@@ -1,0 +1,4 @@
+//! See `crates/fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| (fuzz::target("revisions_frames").run)(bytes));
