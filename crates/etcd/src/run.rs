@@ -105,6 +105,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         disk: disk.clone(),
         removed,
         parts: AtomicU64::new(0),
+        received: Arc::default(),
         handle: handle_cell.clone(),
     };
     let peers = Peers::new(

@@ -78,6 +78,7 @@ impl Local for Half {
     fn receive_snapshot(&self, index: u64, _: bytes::Bytes) -> io::Result<Box<dyn SnapshotSink>> {
         Ok(Box::new(Sink(index, Vec::new(), self.events.clone())))
     }
+    fn discard_snapshot(&self, _: u64) {}
     fn members(&self) -> Vec<Member> {
         self.members.clone()
     }

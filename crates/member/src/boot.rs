@@ -103,6 +103,8 @@ pub fn open_sized<D: Disk>(
     let mut store = Store::open(disk.clone(), dirs::STORE, store)?;
     install_waiting(&disk, &mut store, &recovered)?;
     check(&store, &recovered)?;
+    // What is left of snapshots now was never taken, or never whole.
+    sweep_snapshots(&disk, Index::MAX)?;
     let core = Core::new(core, restored(&store, &recovered));
     Ok(Opened { core, log, store, identity: recovered.identity, cut: recovered.cut })
 }
@@ -186,9 +188,22 @@ fn sweep_snapshots<D: Disk>(disk: &D, index: Index) -> Result<(), Fault> {
         Err(source) => return Err(fault(source)),
     };
     for name in names {
-        let stem = name.split('.').next().unwrap_or_default();
+        let Some((stem, _)) = name.split_once(".snap.") else { continue };
         if u64::from_str_radix(stem, 16).is_ok_and(|of| of <= index) {
             disk.remove(&format!("{}/{name}", dirs::SNAPSHOTS)).map_err(fault)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of a received snapshot that nobody stands on.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn discard_snapshot<D: Disk>(disk: &D, index: Index) -> std::io::Result<()> {
+    for path in [snapshot_path(index), beside_path(index)] {
+        if disk.exists(&path)? {
+            disk.remove(&path)?;
         }
     }
     Ok(())

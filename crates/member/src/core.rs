@@ -130,6 +130,9 @@ pub struct Outputs {
     pub release: Option<Index>,
     /// Messages worth a word to the operator.
     pub strange: Vec<Strange>,
+    /// Positions of snapshots that came and were not taken: their files are of
+    /// no use, one receipt of each.
+    pub unwanted_snapshots: Vec<Index>,
 }
 
 impl Outputs {
@@ -143,6 +146,7 @@ impl Outputs {
             && self.turned_back.is_empty()
             && self.release.is_none()
             && self.strange.is_empty()
+            && self.unwanted_snapshots.is_empty()
     }
 }
 
@@ -190,6 +194,7 @@ pub struct Core {
     synced: Index,
     batch: Vec<Bytes>,
     strange: Vec<Strange>,
+    unwanted_snapshots: Vec<Index>,
     /// A commit that the log need not hurry to write.
     deferred: Option<raft::Append>,
     /// A tick has come since the last take.
@@ -226,6 +231,7 @@ impl Core {
             output: raft::Output::default(),
             batch: Vec::new(),
             strange: Vec::new(),
+            unwanted_snapshots: Vec::new(),
             deferred: None,
             ticked: false,
             stuck: (0, 0),
@@ -265,7 +271,10 @@ impl Core {
     /// us; a peer cannot make this member stop by sending it.
     fn hear(&mut self, message: Message) {
         let (from, kind) = (message.from, message.kind);
-        let Err(why) = self.raft.step(message) else { return };
+        let snapshot = message.snapshot.as_ref().map(|snapshot| snapshot.meta.index);
+        let stepped = self.raft.step(message);
+        self.unwanted_snapshots.extend(snapshot.filter(|&index| index != self.raft.restoring()));
+        let Err(why) = stepped else { return };
         // Members that come and go, and leaders that change, explain these.
         let is_usual = matches!(why, Refused::Proposal(_) | Refused::UnknownPeer);
         if !is_usual && self.strange.len() < limits::REFUSED_TOLD_MAX {
@@ -313,6 +322,7 @@ impl Core {
         self.compact(outputs);
         outputs.turned_back.append(&mut self.proposals.turned_back);
         outputs.strange.append(&mut self.strange);
+        outputs.unwanted_snapshots.append(&mut self.unwanted_snapshots);
     }
 
     /// Numbers for others to see.

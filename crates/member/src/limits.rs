@@ -8,6 +8,9 @@ pub const APPLY_BACKLOG_MAX: u64 = 5_000;
 /// Proposals that wait in Core's inbox.
 pub const PROPOSALS_MAX: usize = 16_384;
 
+/// Bytes of them. One may always wait, however large.
+pub const PROPOSAL_BYTES_MAX: usize = 64 << 20;
+
 /// Proposals held back while there is no leader.
 pub const HELD_PROPOSALS_MAX: usize = 16_384;
 
@@ -20,6 +23,9 @@ pub const REFUSED_TOLD_MAX: usize = 16;
 /// Peer messages that wait in Core's inbox; beyond it appends are dropped
 /// (raft repeats them) while votes and heartbeats are still taken.
 pub const MESSAGES_MAX: usize = 8_192;
+
+/// Bytes of entries in them. One message may always wait, however large.
+pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Bytes that one write of the log may gather.
 pub const LOG_BATCH_BYTES_MAX: usize = 8 << 20;

@@ -299,12 +299,17 @@ fn old_snapshot_files_are_swept_at_start() {
     let disk = disk();
     drop(open(&disk));
     disk.create_dir(dirs::SNAPSHOTS).unwrap();
-    for name in [boot::snapshot_path(0), format!("{}.part", boot::snapshot_path(0))] {
-        disk.open(&name, OpenMode::Create).unwrap();
+    // Also of positions that were never reached: whoever sent them was not believed, or stopped half-way.
+    for index in [0, 1 << 40] {
+        for name in
+            [boot::snapshot_path(index), boot::beside_path(index), format!("{}.3.part", boot::snapshot_path(index))]
+        {
+            disk.open(&name, OpenMode::Create).unwrap();
+        }
     }
-    disk.open(&format!("{}/notes", dirs::SNAPSHOTS), OpenMode::Create).unwrap();
+    disk.open(&format!("{}/db", dirs::SNAPSHOTS), OpenMode::Create).unwrap();
     drop(open(&disk));
-    assert_eq!(disk.list(dirs::SNAPSHOTS).unwrap(), ["notes"], "what is not ours stays");
+    assert_eq!(disk.list(dirs::SNAPSHOTS).unwrap(), ["db"], "what is not ours stays");
 }
 
 fn remove_all(disk: &SimDisk, dir: &str) {

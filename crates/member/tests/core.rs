@@ -6,7 +6,7 @@ use bytes::Bytes;
 use desks::*;
 use member::core::{Input, Proposal, TurnedBack};
 use member::limits;
-use raft::{MessageKind, Role};
+use raft::{ConfState, Message, MessageKind, Role, Snapshot, SnapshotMeta};
 
 /// A leader of one.
 fn alone() -> Desk {
@@ -67,6 +67,33 @@ fn beyond_the_bound_the_newest_are_turned_back() {
     let late = |id| (id, TurnedBack::TooMany);
     assert_eq!(desk.turned_back, [late(bound + 3), late(bound + 2), late(bound + 1)]);
     assert_eq!(desk.core.status().held as u64, bound);
+}
+
+/// A snapshot as leader 2 sends it in its term 5.
+fn snapshot(index: u64, voters: &[u64]) -> Message {
+    let conf_state = ConfState { voters: voters.to_vec(), ..ConfState::default() };
+    let meta = SnapshotMeta { index, term: 5, conf_state };
+    let snapshot = Some(Snapshot { meta, data: Bytes::new() });
+    Message { from: 2, term: 5, snapshot, ..Message::new(MessageKind::Snap, 1) }
+}
+
+#[test]
+fn a_snapshot_that_is_not_taken_is_named_so_that_its_file_goes() {
+    let mut desk = Desk::new(1, &[1, 2, 3]);
+    desk.hold_store = true;
+    desk.step(Input::Message(snapshot(40, &[1, 2, 3])));
+    assert_eq!((desk.applies.len(), &desk.unwanted_snapshots[..]), (1, &[][..]), "it is taken");
+    desk.step(Input::Message(snapshot(40, &[1, 2, 3])));
+    assert!(desk.unwanted_snapshots.is_empty(), "a second receipt of what is being installed");
+    desk.step(Input::Message(snapshot(39, &[1, 2, 3])));
+    assert_eq!(desk.unwanted_snapshots, [39], "of the past");
+    desk.step(Input::Message(snapshot(50, &[2, 3])));
+    assert_eq!(desk.unwanted_snapshots, [39, 50], "it is not for this member");
+    desk.step(Input::Message(Message { term: 4, ..snapshot(60, &[1, 2, 3]) }));
+    assert_eq!(desk.unwanted_snapshots, [39, 50, 60], "of a deposed leader");
+    desk.apply_one();
+    desk.step(Input::Message(snapshot(40, &[1, 2, 3])));
+    assert_eq!(desk.unwanted_snapshots, [39, 50, 60, 40], "installed already");
 }
 
 /// A large command each, so that few are many bytes.

@@ -270,6 +270,11 @@ impl Raft {
         self.leave_joint_if_due();
     }
 
+    /// The snapshot that was taken and that the Store has not installed yet; 0 if there is none.
+    pub fn restoring(&self) -> Index {
+        self.restoring
+    }
+
     /// Forgets entries up to and including `index`, which must be applied. Members that still need them get a snapshot.
     pub fn compact(&mut self, index: Index) {
         assert!(index <= self.applied, "entry {index} is not applied and cannot be compacted");

@@ -28,6 +28,8 @@ pub trait Local: Send + Sync + 'static {
     fn snapshot(&self) -> io::Result<SnapshotBody>;
     /// Where the body of a received snapshot goes; `beside` came in its message ([`SnapshotBody::data`]). May block.
     fn receive_snapshot(&self, index: u64, beside: Bytes) -> io::Result<Box<dyn SnapshotSink>>;
+    /// A snapshot that was received is of no use: one receipt of it need not be kept. May block.
+    fn discard_snapshot(&self, index: u64);
     /// The roster, by id.
     fn members(&self) -> Vec<Member>;
     /// Whether a member was removed from the cluster.

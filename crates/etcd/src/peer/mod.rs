@@ -30,7 +30,7 @@ mod server;
 mod snapshot;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,8 @@ struct Inner {
     remotes: ArcSwap<Remotes>,
     /// Held while `remotes` is replaced.
     changing: std::sync::Mutex<()>,
+    /// Whose snapshots are being received.
+    receiving: std::sync::Mutex<BTreeSet<snapshot::Sender>>,
 }
 
 #[derive(Clone, Default)]
@@ -144,6 +146,7 @@ impl Peers {
             shared: Arc::default(),
             remotes: ArcSwap::default(),
             changing: std::sync::Mutex::default(),
+            receiving: std::sync::Mutex::default(),
         };
         Peers { inner: Arc::new(inner) }
     }
@@ -201,6 +204,11 @@ impl Peers {
                 self.inner.local.unreachable(to);
             }
         }
+    }
+
+    /// A snapshot that has come was not taken; its files go. Never waits.
+    pub fn discard_snapshot(&self, index: u64) {
+        self.inner.discard_snapshot(index);
     }
 
     /// Since when a member answers. None: it does not, or is unknown.
@@ -316,14 +324,26 @@ impl Inner {
     }
 
     fn deliver_checked(&self, message: Message) -> Result<(), Rejected> {
+        self.check(&message)?;
+        self.local.deliver(message);
+        Ok(())
+    }
+
+    /// Whether a message is from and to somebody who may be heard.
+    fn check(&self, message: &Message) -> Result<(), Rejected> {
         if self.local.is_removed(message.from) {
             return Err(Rejected::Removed);
         }
         if message.to != self.identity.member_id {
             return Err(Rejected::Mismatch);
         }
-        self.local.deliver(message);
         Ok(())
+    }
+
+    /// As [`Peers::discard_snapshot`].
+    fn discard_snapshot(&self, index: u64) {
+        let local = self.local.clone();
+        self.runtime.spawn_blocking(move || local.discard_snapshot(index));
     }
 
     /// Another member says that we are no longer one.

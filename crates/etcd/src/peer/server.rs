@@ -30,7 +30,7 @@ use super::io::Timed;
 use super::line::{Ended, Line};
 use super::local::LeaseError;
 use super::outbox::StreamBody;
-use super::snapshot::Storing;
+use super::snapshot::{Receiving, Storing};
 use super::{Inner, Peers, Rejected, hex, remote, wire};
 use crate::version::{self, Version};
 
@@ -212,13 +212,29 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
             Err(error) => return text(StatusCode::BAD_REQUEST, &format!("failed to decode raft message ({error})")),
         }
     };
-    let (from, index) = (hex(message.from), message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index));
+    let Some(meta) = message.snapshot.as_ref().map(|snapshot| &snapshot.meta) else {
+        return text(StatusCode::BAD_REQUEST, "failed to decode raft message (no snapshot)");
+    };
+    let (from, index) = (hex(message.from), meta.index);
+    // Before its body is stored for nothing.
+    if let Err(rejected) = inner.check(&message) {
+        return delivered(message.from, Err(rejected));
+    }
+    let Some(_receiving) = Receiving::begin(inner, message.from) else {
+        tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "refused a database snapshot; one is being received already");
+        return text(StatusCode::SERVICE_UNAVAILABLE, "a snapshot is being received already");
+    };
     tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "receiving database snapshot");
+    let sender = message.from;
     let beside = message.snapshot.as_ref().map(|snapshot| snapshot.data.clone()).unwrap_or_default();
     match store(inner, (index, beside), decoder.rest(), body).await {
         Ok(size) => {
             tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "incoming-snapshot-size-bytes" = size, "received and saved database snapshot");
-            delivered(message.from, inner.deliver_snapshot(message))
+            let delivery = inner.deliver_snapshot(message);
+            if delivery.is_err() {
+                inner.discard_snapshot(index);
+            }
+            delivered(sender, delivery)
         }
         Err(error) => {
             tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, error = %error, "failed to save incoming database snapshot");

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::client::{self, Lane};
 use super::local::{SnapshotSink, SnapshotWriter};
 use super::pipeline::{self, PostError};
-use super::remote::{Remote, count};
+use super::remote::{Remote, count, lock};
 use super::{Inner, frame, hex};
 
 /// Pieces of a body between the thread that makes or stores them and the network.
@@ -150,6 +150,36 @@ impl Body for PiecesBody {
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => Poll::Ready(Some(Err(io::Error::other("the snapshot's writer has stopped")))),
         }
+    }
+}
+
+/// Who sends a snapshot, as far as that can be known: all that are in no roster
+/// of ours count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sender {
+    Member(u64),
+    Stranger,
+}
+
+/// The right to send one. Given back when dropped.
+pub(super) struct Receiving<'a> {
+    inner: &'a Inner,
+    sender: Sender,
+}
+
+impl<'a> Receiving<'a> {
+    /// None while another one of the same sender is on its way: whoever knows
+    /// the cluster's id could fill the disk with them.
+    pub fn begin(inner: &'a Inner, from: u64) -> Option<Receiving<'a>> {
+        let sender = inner.member(from).map_or(Sender::Stranger, |remote| Sender::Member(remote.id));
+        let is_first = lock(&inner.receiving).insert(sender);
+        is_first.then(|| Receiving { inner, sender })
+    }
+}
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        lock(&self.inner.receiving).remove(&self.sender);
     }
 }
 

@@ -25,6 +25,7 @@ enum Event {
     SnapshotSent(u64, bool),
     SnapshotStored(u64, Vec<u8>),
     SnapshotAbandoned(u64),
+    SnapshotDiscarded(u64),
     Removed,
 }
 
@@ -102,6 +103,9 @@ impl Local for Recorder {
     fn receive_snapshot(&self, index: u64, beside: Bytes) -> std::io::Result<Box<dyn SnapshotSink>> {
         assert_eq!(beside, "v2", "what the sender put beside it arrives with it");
         Ok(Box::new(Sink { index, bytes: Vec::new(), finished: false, events: self.events.clone() }))
+    }
+    fn discard_snapshot(&self, index: u64) {
+        self.tell(Event::SnapshotDiscarded(index));
     }
     fn members(&self) -> Vec<Member> {
         let named = Member {

@@ -75,6 +75,7 @@ impl Driver {
         taken.numbers.drain(..).for_each(|input| core.step(input));
         taken.messages.drain(..).for_each(|message| core.step(Input::Message(message)));
         taken.requests.drain(..).for_each(|input| core.step(input));
+        (taken.message_bytes, taken.request_bytes) = (0, 0);
         core.take(outputs);
         self.remarks.on_strange(&mut outputs.strange, Instant::now());
         self.below.owed.note(core.owes_commits());
@@ -142,6 +143,9 @@ fn hand_on(outputs: &mut Outputs, below: &Below) -> bool {
     // Others are served first: what is brief is applied here.
     for apply in outputs.applies.drain(..) {
         alive &= below.store.pass(StoreJob::Apply(apply)).is_ok();
+    }
+    for index in outputs.unwanted_snapshots.drain(..) {
+        below.peers.discard_snapshot(index);
     }
     if let Some(index) = outputs.release.take() {
         alive &= below.log.send(LogJob::Release(index)).is_ok();

@@ -44,6 +44,10 @@ pub struct Waiting {
     pub messages: Vec<Message>,
     /// Proposals and reads.
     pub requests: Vec<Input>,
+    /// Bytes of the entries in `messages`.
+    pub message_bytes: usize,
+    /// Bytes of the commands in `requests`.
+    pub request_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +91,11 @@ pub enum Turn {
     Closed,
 }
 
+/// Whether `more` bytes may wait beside those that do: the first always may.
+fn has_room(waiting: usize, more: usize, bytes_max: usize) -> bool {
+    waiting == 0 || more == 0 || waiting + more <= bytes_max
+}
+
 /// The door to Core.
 #[derive(Default)]
 pub struct Inbox {
@@ -128,8 +137,12 @@ impl Inbox {
     /// A message from a peer.
     pub fn message(&self, message: Message) {
         let bulky = matches!(message.kind, MessageKind::App | MessageKind::Prop);
+        let bytes = message.entries.iter().map(|entry| entry.data.len()).sum();
         self.put(|waiting| {
-            if !bulky || waiting.messages.len() < limits::MESSAGES_MAX {
+            let room = waiting.messages.len() < limits::MESSAGES_MAX
+                && has_room(waiting.message_bytes, bytes, limits::MESSAGE_BYTES_MAX);
+            if !bulky || room {
+                waiting.message_bytes += bytes;
                 waiting.messages.push(message);
             }
         });
@@ -156,10 +169,17 @@ impl Inbox {
     /// # Errors
     /// When too many wait already.
     pub fn request(&self, input: Input) -> Result<(), Full> {
+        let bytes = match &input {
+            Input::Propose(proposal) => proposal.data.len(),
+            _ => 0,
+        };
         self.put(|waiting| {
-            if waiting.requests.len() >= limits::PROPOSALS_MAX {
+            let room = waiting.requests.len() < limits::PROPOSALS_MAX
+                && has_room(waiting.request_bytes, bytes, limits::PROPOSAL_BYTES_MAX);
+            if !room {
                 return Err(Full);
             }
+            waiting.request_bytes += bytes;
             waiting.requests.push(input);
             Ok(())
         })
@@ -251,5 +271,49 @@ impl Inbox {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics with the inbox")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use raft::{Entry, EntryKind};
+
+    fn proposal(id: u64, data: &Bytes) -> Proposal {
+        Proposal { id, data: data.clone(), only_in: None }
+    }
+
+    /// Without Core behind it, whatever comes waits.
+    #[test]
+    fn requests_are_bounded_by_count_and_by_bytes() {
+        let inbox = Inbox::default();
+        let large = Bytes::from(vec![0; 1 << 20]);
+        for id in 0..64 {
+            assert_eq!(inbox.propose(proposal(id, &large)), Ok(()));
+        }
+        assert_eq!(inbox.propose(proposal(64, &large)), Err(Full), "64 MiB wait");
+        assert_eq!(inbox.read(65), Ok(()), "a read has no bytes");
+        for id in 65..limits::PROPOSALS_MAX as u64 {
+            assert_eq!(inbox.read(id), Ok(()));
+        }
+        assert_eq!(inbox.read(u64::MAX), Err(Full), "too many wait");
+
+        let larger = Bytes::from(vec![0; limits::PROPOSAL_BYTES_MAX + 1]);
+        assert_eq!(Inbox::default().propose(proposal(1, &larger)), Ok(()), "one may always wait");
+    }
+
+    #[test]
+    fn messages_are_bounded_by_count_and_by_bytes_but_for_votes_and_heartbeats() {
+        let large = Bytes::from(vec![0; 1 << 20]);
+        let entry = Entry { index: 1, term: 1, kind: EntryKind::Normal, data: large };
+        let append = Message { entries: vec![entry], ..Message::new(MessageKind::App, 2) };
+        let inbox = Inbox::default();
+        for _ in 0..100 {
+            inbox.message(append.clone());
+        }
+        assert_eq!(inbox.lock().waiting.messages.len(), limits::MESSAGE_BYTES_MAX >> 20);
+        inbox.message(Message::new(MessageKind::Vote, 2));
+        assert_eq!(inbox.lock().waiting.messages.len(), (limits::MESSAGE_BYTES_MAX >> 20) + 1);
     }
 }

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use disk::{Disk, DiskFile, OpenMode, OsDisk};
 use member::boot;
 use member::core::Input;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// This member, as its peers' links see it.
 pub struct LocalMember {
@@ -19,6 +20,9 @@ pub struct LocalMember {
     pub disk: OsDisk,
     /// Counts received snapshots.
     pub parts: AtomicU64,
+    /// Receipts of each snapshot that are whole and that Core has not turned
+    /// down; locked while files get or lose their names.
+    pub received: Arc<Mutex<BTreeMap<u64, usize>>>,
     /// Told when other members say that this one was removed.
     pub removed: tokio::sync::watch::Sender<bool>,
     /// Set once the edge is up; until then leases cannot be asked for.
@@ -79,8 +83,26 @@ impl Local for LocalMember {
         }
         let file = self.disk.open(&part, OpenMode::Create)?;
         let beside_path = boot::beside_path(index);
-        let disk = self.disk.clone();
-        Ok(Box::new(SnapshotFile { disk, file, part, path, beside, beside_path, length: 0, whole: false }))
+        let (disk, received) = (self.disk.clone(), self.received.clone());
+        let file =
+            SnapshotFile { disk, file, part, path, index, beside, beside_path, received, length: 0, whole: false };
+        Ok(Box::new(file))
+    }
+
+    fn discard_snapshot(&self, index: u64) {
+        let applied = self.view().applied();
+        let mut received = self.received.lock().expect("no thread panics with the receipts");
+        // What Store has passed, it has removed.
+        received.retain(|&of, _| of > applied || of == index);
+        let left = received.get(&index).map_or(0, |count| count - 1);
+        if left > 0 {
+            received.insert(index, left);
+            return;
+        }
+        received.remove(&index);
+        if let Err(error) = boot::discard_snapshot(&self.disk, index) {
+            tracing::warn!(index, error = %error, "cannot remove a snapshot that is of no use");
+        }
     }
 
     fn members(&self) -> Vec<proto::etcdserverpb::Member> {
@@ -142,6 +164,8 @@ struct SnapshotFile {
     file: disk::OsFile,
     part: String,
     path: String,
+    index: u64,
+    received: Arc<Mutex<BTreeMap<u64, usize>>>,
     /// What came beside it.
     beside: Bytes,
     beside_path: String,
@@ -160,8 +184,11 @@ impl SnapshotSink for SnapshotFile {
         self.file.sync()?;
         // Once raft stands on it there is no way back.
         boot::check_image(&self.disk, &self.part, &self.beside).map_err(io::Error::other)?;
+        let mut received = self.received.lock().expect("no thread panics with the receipts");
         self.keep_beside()?;
         self.disk.rename(&self.part, &self.path)?;
+        *received.entry(self.index).or_default() += 1;
+        drop(received);
         self.whole = true;
         self.disk.sync_dir(boot::dirs::SNAPSHOTS)
     }

@@ -4,7 +4,8 @@
 use crate::harness::{self, Cluster, Member};
 use crate::load::{self, Load};
 use prost::Message as _;
-use proto::raftpb::{Message, MessageType};
+use proto::etcdserverpb::ResponseHeader;
+use proto::raftpb::{Message, MessageType, Snapshot, SnapshotMetadata};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -23,6 +24,72 @@ async fn post(member: &Member, cluster_id: u64, message: &Message) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("a member answers");
     answer.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Begins to send a snapshot whose body is said to be of this length.
+async fn begin_snapshot(member: &Member, header: &ResponseHeader, from: u64, length: usize) -> TcpStream {
+    let snapshot = Snapshot {
+        metadata: Some(SnapshotMetadata { index: 1 << 40, term: header.raft_term, conf_state: None }),
+        data: Vec::new().into(),
+    };
+    let message = Message {
+        r#type: MessageType::MsgSnap.into(),
+        to: header.member_id,
+        from,
+        term: header.raft_term,
+        snapshot: Some(snapshot),
+        ..Message::default()
+    };
+    let message = message.encode_to_vec();
+    let head = format!(
+        "POST /raft/snapshot HTTP/1.1\r\nHost: m\r\nConnection: close\r\nX-Server-From: {from:x}\r\n\
+         X-Server-Version: 3.7.0\r\nX-Min-Cluster-Version: 3.0.0\r\nX-Etcd-Cluster-ID: {:x}\r\nContent-Length: {}\r\n\r\n",
+        header.cluster_id,
+        8 + message.len() + length
+    );
+    let mut stream = TcpStream::connect(("127.0.0.1", member.peer_port)).await.expect("a member listens");
+    let begun = [head.as_bytes(), &(message.len() as u64).to_be_bytes(), &message, b"half of it"].concat();
+    stream.write_all(&begun).await.expect("a member reads");
+    stream
+}
+
+async fn first_line(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("a member answers");
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+/// What of received snapshots lies on the member's disk.
+fn snapshots(member: &Member) -> usize {
+    std::fs::read_dir(member.data.join("member/snap")).map_or(0, |files| files.count())
+}
+
+/// Nobody can fill the disk with snapshots that are never installed.
+#[tokio::test]
+async fn snapshots_of_strangers_take_no_room() {
+    let _turn = harness::together().await;
+    let cluster = Cluster::start("strange-snapshots", 1, &[]).await;
+    let member = &cluster.members[0];
+    let header = member.status().await.and_then(|status| status.header).expect("it runs");
+    let first = begin_snapshot(member, &header, 0x57a2, 1 << 30).await;
+    harness::until("the first one is being stored", async || (snapshots(member) == 1).then_some(())).await;
+    for other in [0x57a2, 0x57a3] {
+        let refused = first_line(begin_snapshot(member, &header, other, 1 << 30).await).await;
+        assert!(refused.starts_with("HTTP/1.1 503"), "one at a time: {refused}");
+    }
+    assert_eq!(snapshots(member), 1);
+    drop(first);
+    harness::until("half a snapshot is removed", async || (snapshots(member) == 0).then_some(())).await;
+    for _ in 0..20 {
+        let answer = first_line(begin_snapshot(member, &header, 0x57a2, 10).await).await;
+        assert!(answer.starts_with("HTTP/1.1 500"), "it is no image: {answer}");
+    }
+    assert_eq!(snapshots(member), 0, "what is not whole leaves nothing behind");
+
+    let elsewhere = ResponseHeader { member_id: header.member_id ^ 1, ..header };
+    let refused = first_line(begin_snapshot(member, &elsewhere, 0x57a2, 1 << 30).await).await;
+    assert!(refused.starts_with("HTTP/1.1 403"), "for another member: {refused}");
+    assert_eq!(snapshots(member), 0, "nothing of it was stored");
 }
 
 #[tokio::test]

@@ -41,6 +41,7 @@ pub struct Desk {
     pub releases: Vec<u64>,
     pub sent: Vec<Message>,
     pub strange: Vec<Strange>,
+    pub unwanted_snapshots: Vec<u64>,
     /// Writes wait until the test says they are done.
     pub hold_log: bool,
     /// So does applying.
@@ -71,6 +72,7 @@ impl Desk {
             releases: Vec::new(),
             sent: Vec::new(),
             strange: Vec::new(),
+            unwanted_snapshots: Vec::new(),
             hold_log: false,
             hold_store: false,
         }
@@ -101,7 +103,9 @@ impl Desk {
             let mut outputs = Outputs::default();
             self.core.take(&mut outputs);
             let quiet = outputs.is_empty();
-            let Outputs { messages, appends, applies, reads, failed_reads, turned_back, release, strange } = outputs;
+            let Outputs { messages, appends, applies, reads, failed_reads, turned_back, release, strange, .. } =
+                outputs;
+            self.unwanted_snapshots.extend(outputs.unwanted_snapshots);
             self.sent.extend(messages);
             self.strange.extend(strange);
             self.appends.extend(appends);
