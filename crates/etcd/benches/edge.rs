@@ -6,7 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use etcd::grpc::{Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection};
+use etcd::grpc::{Answer, Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection};
 
 struct Fixed(Bytes);
 
@@ -15,8 +15,8 @@ impl Service for Fixed {
         Ok(Method { index: 0, streaming: false })
     }
 
-    async fn unary(&self, _: Method, _: Metadata, _: Bytes) -> Result<Bytes, Status> {
-        Ok(self.0.clone())
+    async fn unary(&self, _: Method, _: Metadata, _: Bytes) -> Result<Answer, Status> {
+        Ok(self.0.clone().into())
     }
 
     async fn stream(&self, _: Method, _: Metadata, _: Inbound, _: Outbound) -> Result<(), Status> {

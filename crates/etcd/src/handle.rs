@@ -10,6 +10,7 @@ pub use error::{Error, Unavailable};
 
 use crate::config::Config;
 use crate::peer::Peers;
+use crate::rpc::Budget;
 use crate::run::fail::Fatal;
 use crate::run::hub_loop::{HubInput, WatchStream};
 use crate::run::inbox::Inbox;
@@ -99,6 +100,8 @@ pub struct Parts {
     /// When a leader was last elected, as this member saw it.
     pub leader_elected: Arc<Mutex<Option<Instant>>>,
     pub alarm_raised: AtomicBool,
+    /// What long answers may hold.
+    pub answers: Budget,
 }
 
 impl Handle {
@@ -155,6 +158,11 @@ impl Handle {
     /// Counts changes of the roster and of the cluster's version.
     pub fn roster_changes(&self) -> watch::Receiver<u64> {
         self.0.roster_changes.clone()
+    }
+
+    /// What is left for long answers.
+    pub fn answers(&self) -> &Budget {
+        &self.0.answers
     }
 
     /// The links to other members.

@@ -202,6 +202,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         stopping: stopping.clone(),
         leader_elected,
         alarm_raised: AtomicBool::new(false),
+        answers: crate::rpc::Budget::default(),
     });
     assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");
     links_handle.spawn(chain_loop::drive(handle.clone(), chain_door));

@@ -34,12 +34,14 @@ pub mod roster;
 pub mod snapshot;
 
 mod admit;
+mod answer_bytes;
 mod apply;
 mod batch;
 mod command;
 mod compact;
 mod event;
 mod history;
+mod long_range;
 mod moment;
 mod range;
 mod records;
@@ -56,6 +58,7 @@ pub use fault::Fault;
 pub use history::History;
 pub use ids::{Index, LeaseId, MemberId, RequestId, Term};
 pub use lease::{Lease, Leases};
+pub use long_range::{LongRange, SORTED_BYTES};
 pub use records::{Record, Records};
 pub use refusal::Refusal;
 pub use reply::{

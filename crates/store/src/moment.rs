@@ -45,11 +45,27 @@ impl Version {
         Version { modified, created, version, found: Found::At(place) }
     }
 
-    fn of_record(record: Record) -> Version {
+    pub(crate) fn of_record(record: Record) -> Version {
         let change = record.change();
         let (modified, fields) = (change.revision, change.kv_fields);
         let (created, version) = (fields.create_revision, fields.version);
         Version { modified, created, version, found: Found::Read(record) }
+    }
+
+    /// Where it is, if that is known.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match &self.found {
+            Found::At(place) => Some(*place),
+            Found::Read(_) => None,
+        }
+    }
+
+    /// Bytes of its record.
+    pub(crate) fn size_bytes(&self) -> usize {
+        match &self.found {
+            Found::At(place) => place.size_bytes as usize,
+            Found::Read(record) => record.size_bytes(),
+        }
     }
 }
 
@@ -62,7 +78,7 @@ impl<F: DiskFile> Moment<'_, F> {
         }
     }
 
-    fn find(&self, revision: Revision) -> Result<Option<Record>, Fault> {
+    pub(crate) fn find(&self, revision: Revision) -> Result<Option<Record>, Fault> {
         match self.batch.and_then(|batch| batch.find(revision)) {
             Some(record) => Ok(Some(record)),
             None => self.log.find(revision),
@@ -118,6 +134,14 @@ impl<F: DiskFile> Moment<'_, F> {
         match &version.found {
             Found::At(place) => self.record(*place, version.modified),
             Found::Read(record) => Ok(record.clone()),
+        }
+    }
+
+    /// Length of the encoded KeyValue of a version. Of the log, not of a batch.
+    pub(crate) fn kv_size(&self, version: &Version) -> Result<usize, Fault> {
+        match &version.found {
+            Found::At(place) => self.log.kv_size(*place, version.modified),
+            Found::Read(record) => Ok(record.kv().len()),
         }
     }
 

@@ -24,31 +24,67 @@ struct Hit {
     kv: Option<Bytes>,
 }
 
+/// What a request asks for, besides its keys and filters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// The main revision that is looked at.
+    pub(crate) at: i64,
+    /// Keys to be answered; 0: all.
+    pub(crate) limit: usize,
+    pub(crate) target: SortTarget,
+    /// The order is that of keys.
+    pub(crate) by_key: bool,
+    /// Keys are walked backwards.
+    pub(crate) back: bool,
+    pub(crate) descending: bool,
+    /// Keys that have to be found: one more than the limit, where nothing but the order of keys is asked for.
+    pub(crate) enough: usize,
+}
+
+impl Options {
+    /// Refuses what the moment cannot show.
+    pub(crate) fn of<F>(moment: &Moment<'_, F>, request: &RangeRequest) -> Result<Options, Refusal> {
+        let at = asked_for(moment, request)?;
+        let target = SortTarget::try_from(request.sort_target).unwrap_or(SortTarget::Key);
+        let order = SortOrder::try_from(request.sort_order).unwrap_or(SortOrder::None);
+        let limit = usize::try_from(request.limit).unwrap_or(0);
+        // Ascending keys are how they are walked; descending ones are walked backwards.
+        let by_key = target == SortTarget::Key;
+        let descending = order == SortOrder::Descend;
+        let cut_early = limit > 0 && !filters(request) && (by_key || order == SortOrder::None);
+        let enough = if cut_early { limit.saturating_add(1) } else { usize::MAX };
+        Ok(Options { at, limit, target, by_key, back: by_key && descending, descending, enough })
+    }
+}
+
 /// Answers a range. The shape of the request has been checked.
 pub(crate) fn range<F: DiskFile>(moment: &Moment<'_, F>, request: &RangeRequest) -> Result<RangeReply, ReadError> {
+    let whole = range_within(moment, request, usize::MAX)?;
+    Ok(whole.unwrap_or_else(|| unreachable!("no answer is longer than that")))
+}
+
+/// Answers a range, unless the answer is longer than about so many bytes, or there is much to look at for it.
+pub(crate) fn range_within<F: DiskFile>(
+    moment: &Moment<'_, F>,
+    request: &RangeRequest,
+    bytes_max: usize,
+) -> Result<Option<RangeReply>, ReadError> {
     let revision = moment.revision;
-    let at = asked_for(moment, request)?;
+    let options = Options::of(moment, request)?;
+    let Options { at, limit, target, by_key, descending, .. } = options;
     let keys = KeyRange::from_wire(&request.key, &request.range_end);
     if request.count_only {
         let count = count(moment, keys, at)?;
-        return Ok(RangeReply { revision, count, ..RangeReply::default() });
+        return Ok(Some(RangeReply { revision, count, ..RangeReply::default() }));
     }
-
-    let target = SortTarget::try_from(request.sort_target).unwrap_or(SortTarget::Key);
-    let order = SortOrder::try_from(request.sort_order).unwrap_or(SortOrder::None);
-    let limit = usize::try_from(request.limit).unwrap_or(0);
-    // Ascending keys are how they are walked; descending ones are walked backwards.
-    let by_key = target == SortTarget::Key;
-    let back = by_key && order == SortOrder::Descend;
-    let cut_early = limit > 0 && !filters(request) && (by_key || order == SortOrder::None);
-    let enough = if cut_early { limit.saturating_add(1) } else { usize::MAX };
-    let (mut hits, count) = collect(moment, keys, at, enough, back, request.keys_only && target != SortTarget::Value)?;
+    let bare = request.keys_only && target != SortTarget::Value;
+    let Some((mut hits, count)) = collect(moment, keys, &options, bare, bytes_max)? else { return Ok(None) };
 
     if filters(request) {
         hits.retain(|hit| passes(request, &hit.version));
     }
     if !by_key {
-        sort(moment, &mut hits, target, order == SortOrder::Descend)?;
+        sort(moment, &mut hits, target, descending)?;
     }
     let more = limit > 0 && hits.len() > limit;
     if more {
@@ -62,7 +98,7 @@ pub(crate) fn range<F: DiskFile>(moment: &Moment<'_, F>, request: &RangeRequest)
         };
         kvs.push(if request.keys_only { without_value(&kv)? } else { kv });
     }
-    Ok(RangeReply { revision, kvs, more, count })
+    Ok(Some(RangeReply { revision, kvs, more, count }))
 }
 
 /// The revision that a range is of.
@@ -94,7 +130,7 @@ pub(crate) fn part<F: DiskFile>(
             break;
         }
         let Some(version) = moment.version_at(&head, at)? else { continue };
-        let kv = if request.keys_only { bare_kv(key, &version) } else { moment.read(&version)?.kv() };
+        let kv = if request.keys_only { bare(key, &version).encode() } else { moment.read(&version)?.kv() };
         bytes += kv.len();
         part.kvs.push(kv);
     }
@@ -102,7 +138,7 @@ pub(crate) fn part<F: DiskFile>(
 }
 
 /// How many keys of the range existed at main revision `at`.
-fn count<F: DiskFile>(moment: &Moment<'_, F>, keys: KeyRange<'_>, at: i64) -> Result<i64, Fault> {
+pub(crate) fn count<F: DiskFile>(moment: &Moment<'_, F>, keys: KeyRange<'_>, at: i64) -> Result<i64, Fault> {
     if at == moment.revision {
         return Ok(moment.keys.count_live(keys) as i64);
     }
@@ -127,51 +163,65 @@ pub(crate) fn created_before(tree: &Keys, keys: KeyRange<'_>, before: i64) -> Op
     newest
 }
 
-/// The first `enough` keys of the range at main revision `at`, and how many there are in all.
+/// What came of looking at a key.
+#[derive(PartialEq, Eq)]
+enum Visited {
+    One,
+    Enough,
+    TooMuch,
+}
+
+/// The keys of the range that have to be found, and how many there are in all. None when they have more than about so
+/// many bytes.
 fn collect<F: DiskFile>(
     moment: &Moment<'_, F>,
     keys: KeyRange<'_>,
-    at: i64,
-    enough: usize,
-    back: bool,
+    options: &Options,
     bare: bool,
-) -> Result<(Vec<Hit>, i64), Fault> {
+    bytes_max: usize,
+) -> Result<Option<(Vec<Hit>, i64)>, Fault> {
+    let Options { at, enough, back, .. } = *options;
     let mut hits = Vec::new();
     let mut count = 0;
+    let mut bytes = 0;
     let present = at == moment.revision;
-    let mut visit = |key: &[u8], head: &Head| -> Result<bool, Fault> {
+    let mut visit = |key: &[u8], head: &Head| -> Result<Visited, Fault> {
         if hits.len() == enough {
             if present {
-                return Ok(false);
+                return Ok(Visited::Enough);
             }
             count += i64::from(moment.existed_at(head, at)?);
-            return Ok(true);
+            return Ok(Visited::One);
         }
         if let Some(version) = moment.version_at(head, at)? {
             // A key without its value and lease is all in memory: nothing has to be read, as in etcd 3.7.
-            let kv = bare.then(|| bare_kv(key, &version));
+            let kv = bare.then(|| self::bare(key, &version).encode());
+            bytes += size_of::<Hit>() + kv.as_ref().map_or(version.size_bytes(), Bytes::len);
             hits.push(Hit { version, kv });
             count += 1;
         }
-        Ok(true)
+        Ok(if bytes > bytes_max { Visited::TooMuch } else { Visited::One })
     };
     if let KeyRange::One(key) = keys {
-        if let Some(head) = moment.keys.get(key) {
-            visit(key, &head)?;
-        }
-        return Ok((hits, count));
+        let visited = moment.keys.get(key).map(|head| visit(key, &head)).transpose()?;
+        return Ok((visited != Some(Visited::TooMuch)).then_some((hits, count)));
     }
     let mut scan = if back { moment.keys.scan_back(keys) } else { moment.keys.scan(keys) };
     while let Some((key, head)) = scan.next() {
-        if !visit(key, &head)? {
-            count = moment.keys.count_live(keys) as i64;
-            break;
+        match visit(key, &head)? {
+            Visited::One => {}
+            Visited::Enough => {
+                count = moment.keys.count_live(keys) as i64;
+                break;
+            }
+            Visited::TooMuch => return Ok(None),
         }
     }
-    Ok((hits, count))
+    Ok(Some((hits, count)))
 }
 
-fn bare_kv(key: &[u8], version: &Version) -> Bytes {
+/// A key without its value and lease.
+pub(crate) fn bare<'a>(key: &'a [u8], version: &Version) -> KeyValueRef<'a> {
     KeyValueRef {
         key,
         create_revision: version.created,
@@ -179,10 +229,9 @@ fn bare_kv(key: &[u8], version: &Version) -> Bytes {
         version: version.version,
         ..KeyValueRef::default()
     }
-    .encode()
 }
 
-fn without_value(kv: &Bytes) -> Result<Bytes, Fault> {
+pub(crate) fn without_value(kv: &Bytes) -> Result<Bytes, Fault> {
     crate::reply::key_value::without_value(kv).map_err(|error| Fault::corrupt("a record", 0, error.to_string()))
 }
 
@@ -193,7 +242,8 @@ fn filters(request: &RangeRequest) -> bool {
         || request.max_create_revision != 0
 }
 
-fn passes(request: &RangeRequest, version: &Version) -> bool {
+/// Whether a version is within the request's bounds.
+pub(crate) fn passes(request: &RangeRequest, version: &Version) -> bool {
     let within = |number: i64, min: i64, max: i64| (min == 0 || number >= min) && (max == 0 || number <= max);
     within(version.modified.main, request.min_mod_revision, request.max_mod_revision)
         && within(version.created, request.min_create_revision, request.max_create_revision)

@@ -20,6 +20,7 @@ use crate::history::History;
 use crate::ids::{Index, LeaseId, MemberId, Term};
 use crate::keys::KeyRange;
 use crate::lease::Lease;
+use crate::long_range::LongRange;
 use crate::moment::Moment;
 use crate::records::{Record, Records, Survival};
 use crate::refusal::Refusal;
@@ -181,6 +182,17 @@ impl<D: Disk> View<D> {
         bytes_max: usize,
     ) -> Result<RangePart, ReadError> {
         range::part(&self.moment(), request, from, keys_max, bytes_max)
+    }
+
+    /// Answers a range if the answer has no more than about so many bytes. Its shape has been checked.
+    pub fn range_within(&self, request: &RangeRequest, bytes_max: usize) -> Result<Option<RangeReply>, ReadError> {
+        range::range_within(&self.moment(), request, bytes_max)
+    }
+
+    /// Measures the answer of a range that is too long to be held. Its shape has been checked. Takes time in proportion
+    /// to the keys.
+    pub fn long_range(&self, request: &RangeRequest) -> Result<LongRange<D>, ReadError> {
+        LongRange::measure(self, request)
     }
 
     /// Answers a txn that only reads ([`crate::check::is_read_only`]). Its shape has been checked.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 
 use super::exchange::exchange;
-use super::message::{Framed, Held};
+use super::message::{Begun, Framed, Held};
 use super::socket::{Outlet, Socket, gather};
 use super::{Limits, Service};
 
@@ -45,6 +45,7 @@ pub async fn serve_connection<I, S>(
     let (socket, outlet) = gather(stream, first);
     let shaken = timeout(limits.handshake_timeout, handshake(socket, &outlet, limits));
     let Ok(Ok(mut h2)) = shaken.await else { return };
+    let begun = Begun::default();
     let pings = h2.ping_pong().expect("it is taken once");
     let mut connection = Connection {
         h2,
@@ -52,7 +53,7 @@ pub async fn serve_connection<I, S>(
         calls: FuturesUnordered::new(),
         held: Held::default(),
         held_bytes_max: limits.held_bytes_max,
-        begin: |held, request, respond| exchange(service.clone(), limits.message_bytes_max, held, request, respond),
+        begin: |held, request, respond| exchange(service.clone(), limits, (held, begun.clone()), request, respond),
     };
     let mut keepalive = pin!(keepalive(pings, limits.keepalive_interval, limits.keepalive_timeout));
     let mut stop = pin!(stop);

@@ -2,21 +2,23 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method as HttpMethod, Request, Response, StatusCode};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::message::{Compression, Decoder, Framed, Held};
+use super::answer::{Answer, LongMessage};
+use super::message::{Begun, Compression, Decoder, Framed, Held};
 use super::metadata::{self, Metadata};
 use super::status::{Code, Status};
 use super::stream::{Inbound, Outbound, Wire};
-use super::{Method, Service};
+use super::{Limits, Method, Service};
 
 /// Longest message that is sent, as etcd limits it.
 const MESSAGE_SENT_BYTES_MAX: usize = i32::MAX as usize;
@@ -25,8 +27,8 @@ const MESSAGE_SENT_BYTES_MAX: usize = i32::MAX as usize;
 /// pointless.
 pub(super) async fn exchange<S: Service>(
     service: Arc<S>,
-    message_bytes_max: usize,
-    held: Held,
+    limits: Limits,
+    (held, begun): (Held, Begun),
     request: Request<RecvStream>,
     respond: SendResponse<Framed>,
 ) {
@@ -38,18 +40,18 @@ pub(super) async fn exchange<S: Service>(
     if let Some(response) = not_a_call(&head) {
         return wire.plain(response);
     }
-    let opened = open(&*service, &head, message_bytes_max);
+    let opened = open(&*service, &head, limits.message_bytes_max);
     // The head is done with; a call may live long.
     drop(head);
     let (method, metadata, decoder) = match opened {
         Ok(opened) => opened,
         Err(status) => return wire.finish(Err(status)),
     };
-    let inbound = Inbound::new(body, decoder);
+    let inbound = Inbound::new(body, decoder, begun, limits.begun_bytes_max);
     if method.streaming {
         Box::pin(stream(&*service, method, metadata, inbound, wire)).await;
     } else {
-        unary(&*service, method, metadata, inbound, wire).await;
+        unary(&*service, method, metadata, inbound, wire, limits.stall_timeout).await;
     }
 }
 
@@ -60,7 +62,14 @@ async fn plain<S: Service>(service: &S, head: http::request::Parts, mut wire: Wi
     }
 }
 
-async fn unary<S: Service>(service: &S, method: Method, metadata: Metadata, mut inbound: Inbound, mut wire: Wire) {
+async fn unary<S: Service>(
+    service: &S,
+    method: Method,
+    metadata: Metadata,
+    mut inbound: Inbound,
+    mut wire: Wire,
+    patience: Duration,
+) {
     let deadline = metadata.deadline;
     let answer = pin!(async {
         let Some(message) = inbound.next().await? else {
@@ -71,11 +80,38 @@ async fn unary<S: Service>(service: &S, method: Method, metadata: Metadata, mut 
     let answer = pin!(before(deadline, answer));
     let Some(answer) = unless_gone(|context| wire.poll_gone(context), answer).await else { return };
     let sent = match answer {
-        Ok(message) if message.len() > MESSAGE_SENT_BYTES_MAX => Err(too_large(message.len())),
-        Ok(message) => wire.send(message),
+        Ok(answer) if answer.size_bytes() > MESSAGE_SENT_BYTES_MAX => Err(too_large(answer.size_bytes())),
+        Ok(Answer::Whole(message)) => wire.send(message),
+        Ok(Answer::Long(message)) => return Box::pin(long(message, wire, deadline, patience)).await,
         Err(status) => Err(status),
     };
     wire.finish(sent);
+}
+
+/// Sends a message piece by piece, as the client takes it. Being dropped is how it ends when the client is gone.
+async fn long(mut message: Box<dyn LongMessage>, wire: Wire, deadline: Option<Instant>, patience: Duration) {
+    let wire = Mutex::new(wire);
+    let lock = || wire.lock().expect("no holder of a stream panics");
+    let sent = pin!(async {
+        let mut begins = Some(message.size_bytes());
+        loop {
+            // Also behind the last piece: what the message holds is held until the client has room for it.
+            let ready = poll_fn(|context| lock().poll_ready(context));
+            match timeout(patience, ready).await {
+                Ok(ready) => ready?,
+                Err(_) => return Ok::<bool, Status>(false),
+            }
+            let Some(piece) = message.next().await? else { return Ok(true) };
+            lock().send_piece(begins.take(), piece)?;
+        }
+    });
+    let sent = pin!(before(deadline, sent));
+    match unless_gone(|context| lock().poll_gone(context), sent).await {
+        Some(Ok(true)) => lock().finish(Ok(())),
+        Some(Err(status)) => lock().finish(Err(status)),
+        Some(Ok(false)) => lock().reset(),
+        None => {}
+    }
 }
 
 /// gRPC's own words.

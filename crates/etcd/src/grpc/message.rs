@@ -94,6 +94,11 @@ impl Decoder {
         self.finish(header, framed).map(Some)
     }
 
+    /// Bytes of a message whose end has not come.
+    pub fn begun_bytes(&self) -> usize {
+        self.begun.len()
+    }
+
     /// Whether the stream may end here: between messages, not inside one.
     pub fn is_between_messages(&self) -> bool {
         self.begun.is_empty() && self.piece.is_empty()
@@ -165,7 +170,64 @@ fn inflate(message: &[u8], size_bytes_max: usize) -> Result<Bytes, Status> {
 #[derive(Clone, Debug, Default)]
 pub struct Held(Arc<AtomicUsize>);
 
+/// What one connection holds of messages whose end has not come: a client may begin one on each of its streams.
+#[derive(Clone, Debug, Default)]
+pub struct Begun(Arc<AtomicUsize>);
+
+impl Begun {
+    /// The sum, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One stream's part of it. Goes with the stream.
+#[derive(Debug)]
+pub struct BegunPart {
+    all: Begun,
+    bytes: usize,
+}
+
+impl BegunPart {
+    /// A stream that has begun no message.
+    pub fn new(all: Begun) -> BegunPart {
+        BegunPart { all, bytes: 0 }
+    }
+
+    /// The stream now holds so many bytes; the connection's sum.
+    pub fn set(&mut self, bytes: usize) -> usize {
+        self.all.0.fetch_add(bytes, Ordering::Relaxed);
+        self.all.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = bytes;
+        self.all.bytes()
+    }
+}
+
+impl Drop for BegunPart {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// The sum over all connections of this process, in bytes.
+static HELD_BY_ALL: AtomicUsize = AtomicUsize::new(0);
+
+/// What all connections of this process hold, in bytes.
+pub fn held_by_all() -> usize {
+    HELD_BY_ALL.load(Ordering::Relaxed)
+}
+
 impl Held {
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        HELD_BY_ALL.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        HELD_BY_ALL.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// The sum, in bytes.
     pub fn bytes(&self) -> usize {
         self.0.load(Ordering::Relaxed)
@@ -189,17 +251,23 @@ pub struct Framed {
 impl Framed {
     /// Frames a message, which has fewer than 2^32 bytes.
     pub fn new(message: Bytes, held: &Held) -> Framed {
-        let length = u32::try_from(message.len()).expect("a message is shorter than 4 GiB");
-        let [a, b, c, d] = length.to_be_bytes();
-        let counted = PREFIX_BYTES + message.len();
-        held.0.fetch_add(counted, Ordering::Relaxed);
-        Framed { prefix: [0, a, b, c, d], prefix_gone: 0, message, counted, held: held.clone() }
+        let size_bytes = message.len();
+        Framed::begin(size_bytes, message, held)
     }
 
-    /// The body of an answer that is not gRPC: no prefix.
+    /// Frames the first piece of a message of `size_bytes`, which are fewer than 2^32.
+    pub fn begin(size_bytes: usize, piece: Bytes, held: &Held) -> Framed {
+        let length = u32::try_from(size_bytes).expect("a message is shorter than 4 GiB");
+        let [a, b, c, d] = length.to_be_bytes();
+        let counted = PREFIX_BYTES + piece.len();
+        held.add(counted);
+        Framed { prefix: [0, a, b, c, d], prefix_gone: 0, message: piece, counted, held: held.clone() }
+    }
+
+    /// A later piece of a message, or the body of an answer that is not gRPC: no prefix.
     pub fn bare(body: Bytes, held: &Held) -> Framed {
         let counted = body.len();
-        held.0.fetch_add(counted, Ordering::Relaxed);
+        held.add(counted);
         let prefix = [0; PREFIX_BYTES];
         Framed { prefix, prefix_gone: PREFIX_BYTES, message: body, counted, held: held.clone() }
     }
@@ -207,7 +275,7 @@ impl Framed {
 
 impl Drop for Framed {
     fn drop(&mut self) {
-        self.held.0.fetch_sub(self.counted, Ordering::Relaxed);
+        self.held.remove(self.counted);
     }
 }
 

@@ -17,6 +17,7 @@
 //! `rpc` must never see a type of `h2`, because the edge is meant to be
 //! replaceable.
 
+mod answer;
 mod connection;
 mod exchange;
 pub mod message;
@@ -30,7 +31,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use answer::{Answer, LongMessage, Piece};
 pub use connection::serve_connection;
+pub use message::held_by_all;
 pub use metadata::Metadata;
 pub use status::{Code, Status};
 pub use stream::{Inbound, Outbound};
@@ -58,7 +61,7 @@ pub trait Service: Send + Sync + 'static {
         method: Method,
         metadata: Metadata,
         message: Bytes,
-    ) -> impl Future<Output = Result<Bytes, Status>> + Send;
+    ) -> impl Future<Output = Result<Answer, Status>> + Send;
 
     /// Any number of messages each way; the call ends with the future.
     fn stream(
@@ -92,6 +95,12 @@ pub struct Limits {
     /// Answers a client does not read are held up to this many bytes for each
     /// connection; beyond it, no further call of the connection begins.
     pub held_bytes_max: usize,
+    /// Messages whose end has not come are held up to this many bytes for each
+    /// connection; the one that makes them more is refused.
+    pub begun_bytes_max: usize,
+    /// A client that takes nothing of a long answer for so long is given up:
+    /// its call ends, and what the answer holds is free.
+    pub stall_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -104,6 +113,8 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(30),
             stop_timeout: Duration::from_secs(2),
             held_bytes_max: 64 * 1024 * 1024,
+            begun_bytes_max: 256 * 1024 * 1024,
+            stall_timeout: Duration::from_secs(60),
         }
     }
 }

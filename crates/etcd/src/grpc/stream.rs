@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 
-use super::message::{Decoder, Framed, Held};
+use super::message::{Begun, BegunPart, Decoder, Framed, Held};
 use super::status::{Code, Status, ok_trailers};
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -21,11 +21,14 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 pub struct Inbound {
     body: RecvStream,
     decoder: Decoder,
+    begun: BegunPart,
+    begun_bytes_max: usize,
 }
 
 impl Inbound {
-    pub(super) fn new(body: RecvStream, decoder: Decoder) -> Inbound {
-        Inbound { body, decoder }
+    /// `begun` is what all streams of the connection may have begun, up to `begun_bytes_max`.
+    pub(super) fn new(body: RecvStream, decoder: Decoder, begun: Begun, begun_bytes_max: usize) -> Inbound {
+        Inbound { body, decoder, begun: BegunPart::new(begun), begun_bytes_max }
     }
 
     /// The next message; `None` when the client has said its last. Fails when
@@ -38,8 +41,14 @@ impl Inbound {
     /// As [`Inbound::next`].
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         loop {
-            if let Some(message) = self.decoder.take()? {
-                return Poll::Ready(Ok(Some(message)));
+            let message = self.decoder.take()?;
+            if self.begun.set(self.decoder.begun_bytes()) > self.begun_bytes_max {
+                let text =
+                    format!("grpc: more than {} bytes of unfinished messages on one connection", self.begun_bytes_max);
+                return Poll::Ready(Err(Status::new(Code::ResourceExhausted, text)));
+            }
+            if message.is_some() {
+                return Poll::Ready(Ok(message));
             }
             match ready!(self.body.poll_data(context)) {
                 Some(Ok(piece)) => {
@@ -89,6 +98,23 @@ impl Wire {
         self.body()?.send_data(framed, false).map_err(|_| Status::canceled())
     }
 
+    /// Queues the first piece of a message of `size_bytes`, or a later one.
+    pub(super) fn send_piece(&mut self, begins: Option<usize>, piece: Bytes) -> Result<(), Status> {
+        let framed = match begins {
+            Some(size_bytes) => Framed::begin(size_bytes, piece, &self.held),
+            None => Framed::bare(piece, &self.held),
+        };
+        self.body()?.send_data(framed, false).map_err(|_| Status::canceled())
+    }
+
+    /// Ends the stream at once; what is queued is dropped.
+    pub(super) fn reset(&mut self) {
+        match &mut self.body {
+            Some(body) => body.send_reset(Reason::CANCEL),
+            None => self.respond.send_reset(Reason::CANCEL),
+        }
+    }
+
     /// Ends the call. Nobody hears of it if the stream is gone, and nobody cares.
     pub(super) fn finish(&mut self, outcome: Result<(), Status>) {
         let gone = match (&mut self.body, outcome) {
@@ -129,7 +155,7 @@ impl Wire {
     }
 
     /// Ready when everything queued before fits into the client's window.
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+    pub(super) fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
         let body = self.body()?;
         body.reserve_capacity(1);
         while body.capacity() == 0 {

@@ -1,13 +1,14 @@
 //! `etcdserverpb.KV`: keys and values.
 
-use super::answer::{blocking, linearizable, propose, refused, unread};
-use crate::grpc::Status;
+use super::answer::{blocking, end, linearizable, propose, refused, unread};
+use super::budget::{inline_bytes_max, long_range, share_of, with_share};
+use crate::grpc::{Answer, Status};
 use crate::handle::{Handle, View};
 use crate::metrics;
 use bytes::Bytes;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    CompactionRequest, DeleteRangeRequest, InternalRaftRequest, PutRequest, RangeRequest, TxnRequest,
 };
 use std::time::Instant;
 use store::check;
@@ -29,30 +30,35 @@ pub(super) fn range_now(handle: &Handle, request: &RangeRequest) -> Option<Resul
     if is_long(&view, request) {
         return None;
     }
-    let answer = check::range(request).map_err(refused).and_then(|()| read(handle, &view, request));
+    let answer = check::range(request).map_err(refused).and_then(|()| read(handle, &view, request)).transpose()?;
     timed.end(answer.is_ok());
     Some(answer)
 }
 
 /// The answer of any range.
-pub(super) async fn range(handle: &Handle, request: RangeRequest) -> Result<Bytes, Status> {
+pub(super) async fn range(handle: &Handle, request: RangeRequest) -> Result<Answer, Status> {
     let timed = metrics::Timed::begin(RANGE);
     let answer = range_untimed(handle, request).await;
     timed.end(answer.is_ok());
     answer
 }
 
-async fn range_untimed(handle: &Handle, request: RangeRequest) -> Result<Bytes, Status> {
+async fn range_untimed(handle: &Handle, request: RangeRequest) -> Result<Answer, Status> {
     check::range(&request).map_err(refused)?;
     if !request.serializable {
         linearizable(handle).await?;
     }
     let view = handle.view();
-    if !is_long(&view, &request) {
-        return read(handle, &view, &request);
+    let whole = if is_long(&view, &request) {
+        let (handle, request) = (handle.clone(), request.clone());
+        blocking(move || read(&handle, &view, &request)).await?
+    } else {
+        read(handle, &view, &request)?
+    };
+    match whole {
+        Some(message) => Ok(Answer::Whole(message)),
+        None => long_range(handle, request).await,
     }
-    let handle = handle.clone();
-    blocking(move || read(&handle, &view, &request)).await
 }
 
 /// What a View has, for other services.
@@ -60,46 +66,105 @@ pub(super) async fn look(view: View, request: RangeRequest) -> Result<RangeReply
     if is_long(&view, &request) { blocking(move || view.range(&request)).await } else { view.range(&request) }
 }
 
-fn read(handle: &Handle, view: &View, request: &RangeRequest) -> Result<Bytes, Status> {
+/// The answer, if it is short.
+fn read(handle: &Handle, view: &View, request: &RangeRequest) -> Result<Option<Bytes>, Status> {
     let started = Instant::now();
-    let reply = view.range(request);
+    let reply = view.range_within(request, inline_bytes_max());
     metrics::ranged(started.elapsed(), reply.is_ok());
     let reply = reply.map_err(unread)?;
-    Ok(reply.encode(&handle.header(reply.revision)).into())
+    Ok(reply.map(|reply| reply.encode(&handle.header(reply.revision)).into()))
 }
 
-pub(super) async fn put(handle: &Handle, request: PutRequest) -> Result<Bytes, Status> {
+pub(super) async fn put(handle: &Handle, request: PutRequest) -> Result<Answer, Status> {
     check::put(&request).map_err(refused)?;
-    timed("Put", propose(handle, InternalRaftRequest { put: Some(request), ..Default::default() })).await
+    let bytes = if request.prev_kv { handle.view().replaced_bytes(&request) } else { 0 };
+    let command = InternalRaftRequest { put: Some(request), ..Default::default() };
+    from_log("Put", handle, command, bytes).await
 }
 
-pub(super) async fn delete_range(handle: &Handle, request: DeleteRangeRequest) -> Result<Bytes, Status> {
+pub(super) async fn delete_range(handle: &Handle, request: DeleteRangeRequest) -> Result<Answer, Status> {
     check::delete_range(&request).map_err(refused)?;
+    let bytes = if request.prev_kv { deleted_bytes(handle, &request).await } else { 0 };
     let command = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
-    timed("DeleteRange", propose(handle, command)).await
+    from_log("DeleteRange", handle, command, bytes).await
 }
 
-pub(super) async fn txn(handle: &Handle, request: TxnRequest) -> Result<Bytes, Status> {
+pub(super) async fn txn(handle: &Handle, request: TxnRequest) -> Result<Answer, Status> {
     check::txn(&request, handle.settings().max_txn_ops).map_err(refused)?;
     if check::is_read_only(&request) {
-        return timed("ReadonlyTxn", read_only_txn(handle, request)).await;
+        let timed = metrics::Timed::begin("ReadonlyTxn");
+        let answer = read_only_txn(handle, request).await;
+        timed.end(answer.is_ok());
+        return answer;
     }
-    timed("Txn", propose(handle, InternalRaftRequest { txn: Some(request), ..Default::default() })).await
+    let bytes = txn_bytes(handle, &request).await?;
+    from_log("Txn", handle, InternalRaftRequest { txn: Some(request), ..Default::default() }, bytes).await
 }
 
-async fn read_only_txn(handle: &Handle, request: TxnRequest) -> Result<Bytes, Status> {
+/// Puts a command into the log whose answer will have about so many bytes.
+async fn from_log(
+    kind: &'static str,
+    handle: &Handle,
+    command: InternalRaftRequest,
+    bytes: usize,
+) -> Result<Answer, Status> {
+    let proposed = propose(handle, command);
+    if bytes == 0 {
+        return Ok(Answer::Whole(timed(kind, proposed).await?));
+    }
+    let share = Box::pin(share_of(handle, bytes)).await?;
+    Ok(with_share(timed(kind, proposed).await?, share))
+}
+
+/// Bytes of what a deletion answers.
+async fn deleted_bytes(handle: &Handle, request: &DeleteRangeRequest) -> usize {
+    let view = handle.view();
+    if view.count(KeyRange::from_wire(&request.key, &request.range_end)) <= KEYS_INLINE_MAX {
+        return view.deleted_bytes(request);
+    }
+    let request = request.clone();
+    blocking(move || view.deleted_bytes(&request)).await
+}
+
+/// Bytes of what a txn answers.
+async fn txn_bytes(handle: &Handle, request: &TxnRequest) -> Result<usize, Status> {
+    let view = handle.view();
+    let bytes = if has_long(&view, request) {
+        let request = request.clone();
+        blocking(move || view.txn_answer_bytes(&request)).await
+    } else {
+        view.txn_answer_bytes(request)
+    };
+    bytes.map_err(|fault| -> Status { end(&fault) })
+}
+
+/// Whether a txn looks at many keys in one of its ranges or deletions.
+fn has_long(view: &View, request: &TxnRequest) -> bool {
+    request.success.iter().chain(&request.failure).any(|operation| match &operation.request {
+        Some(Request::RequestRange(range)) => is_long(view, range),
+        Some(Request::RequestDeleteRange(delete)) => {
+            delete.prev_kv && view.count(KeyRange::from_wire(&delete.key, &delete.range_end)) > KEYS_INLINE_MAX
+        }
+        Some(Request::RequestTxn(nested)) => has_long(view, nested),
+        Some(Request::RequestPut(_)) | None => false,
+    })
+}
+
+async fn read_only_txn(handle: &Handle, request: TxnRequest) -> Result<Answer, Status> {
     if !check::is_serializable(&request) {
         linearizable(handle).await?;
     }
+    let bytes = txn_bytes(handle, &request).await?;
+    let share = Box::pin(share_of(handle, bytes)).await?;
     let view = handle.view();
+    let is_long = has_long(&view, &request);
     let handle = handle.clone();
-    let is_long = |op: &RequestOp| matches!(&op.request, Some(Request::RequestRange(range)) if is_long(&view, range));
-    let is_long = request.success.iter().chain(&request.failure).any(is_long);
     let read = move || {
         let reply = view.txn(&request).map_err(unread)?;
         Ok(Bytes::from(reply.encode(&handle.header(reply.revision))))
     };
-    if is_long { blocking(read).await } else { read() }
+    let message = if is_long { blocking(read).await? } else { read()? };
+    Ok(with_share(message, share))
 }
 
 pub(super) async fn compact(handle: &Handle, request: CompactionRequest) -> Result<Bytes, Status> {

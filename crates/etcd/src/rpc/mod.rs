@@ -9,6 +9,7 @@
 
 mod admission;
 mod answer;
+mod budget;
 mod cluster;
 mod election;
 mod health;
@@ -26,7 +27,7 @@ mod watch_wire;
 #[cfg(test)]
 mod tests;
 
-use crate::grpc::{Code, Inbound, Metadata, Method, Outbound, Service, Status};
+use crate::grpc::{Answer, Code, Inbound, Metadata, Method, Outbound, Service, Status};
 use crate::handle::Handle;
 use crate::metrics::calls::Counted;
 use crate::{http, metrics};
@@ -40,6 +41,7 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use streams::Messages;
 
+pub use budget::Budget;
 pub(crate) use maintenance::alarm_name;
 
 /// All services of one member.
@@ -54,7 +56,7 @@ impl Router {
         Router { admission: Admission::new(handle.clone()), handle }
     }
 
-    async fn answer(&self, path: &'static str, metadata: &Metadata, message: Bytes) -> Result<Bytes, Status> {
+    async fn answer(&self, path: &'static str, metadata: &Metadata, message: Bytes) -> Result<Answer, Status> {
         let handle = &self.handle;
         self.admission.check_api_version(metadata, false)?;
         self.admission.check_sound(path)?;
@@ -63,7 +65,7 @@ impl Router {
             let request = decode(message)?;
             self.admission.check_range(metadata, &request)?;
             return match kv::range_now(handle, &request) {
-                Some(answer) => answer,
+                Some(answer) => answer.map(Answer::Whole),
                 None => Box::pin(kv::range(handle, request)).await,
             };
         }
@@ -73,12 +75,23 @@ impl Router {
 
     /// Each call's future is boxed by itself: inside one future for all methods, every call would be moved about as
     /// the largest of them.
-    fn others(&self, path: &'static str, message: Bytes) -> Result<Answer<'_>, Status> {
+    fn others(&self, path: &'static str, message: Bytes) -> Result<Pending<'_, Answer>, Status> {
         let handle = &self.handle;
         Ok(match path {
             path::PUT => Box::pin(kv::put(handle, decode(message)?)),
             path::DELETE_RANGE => Box::pin(kv::delete_range(handle, decode(message)?)),
             path::TXN => Box::pin(kv::txn(handle, decode(message)?)),
+            _ => {
+                let answer = self.short(path, message)?;
+                Box::pin(async move { answer.await.map(Answer::Whole) })
+            }
+        })
+    }
+
+    /// Those whose answer is short.
+    fn short(&self, path: &'static str, message: Bytes) -> Result<Pending<'_, Bytes>, Status> {
+        let handle = &self.handle;
+        Ok(match path {
             path::COMPACT => Box::pin(kv::compact(handle, decode(message)?)),
             path::LEASE_GRANT => Box::pin(lease::grant(handle, decode(message)?)),
             path::LEASE_REVOKE => Box::pin(lease::revoke(handle, decode(message)?)),
@@ -146,7 +159,7 @@ impl Router {
 }
 
 /// An answer that may have to be waited for.
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Bytes, Status>> + Send + 'a>>;
+type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, Status>> + Send + 'a>>;
 
 /// Known to etcd, not yet to us.
 fn not_yet(path: &str) -> Status {
@@ -177,12 +190,12 @@ impl Service for Router {
         }
     }
 
-    async fn unary(&self, method: Method, metadata: Metadata, message: Bytes) -> Result<Bytes, Status> {
+    async fn unary(&self, method: Method, metadata: Metadata, message: Bytes) -> Result<Answer, Status> {
         let counted = Counted::begin(method.index, metadata.deadline);
         counted.received(message.len());
         let answer = self.answer(METHODS[method.index].path, &metadata, message).await;
-        if let Ok(message) = &answer {
-            counted.sent(message.len());
+        if let Ok(answer) = &answer {
+            counted.sent(answer.size_bytes());
         }
         counted.end(answer.as_ref().err());
         answer

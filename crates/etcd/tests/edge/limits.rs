@@ -145,3 +145,116 @@ async fn a_client_that_answers_no_ping_is_given_up() {
     let answer = client.call("/test.Echo/Unary", &[], frame(b"alive")).await;
     assert_eq!(answer.body, frame(b"alive"));
 }
+
+#[tokio::test]
+async fn a_long_answer_is_made_as_the_client_takes_it() {
+    let server = Server::new(Limits::default()).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(100_000).initial_connection_window_size(10_000_000);
+    let mut client = Client::with(server.connect().await, &builder).await;
+    let mut call = client.begin("/test.Echo/Long", &[]);
+    call.send.send_data(Bytes::from(frame(&[0; 200])), true).unwrap();
+    let mut body = call.response.await.unwrap().into_body();
+    // An echo comes after all that the window allows was made.
+    let mut joined = Vec::new();
+    while joined.len() < 5 + 200 * FLOOD_BYTES {
+        let answer = client.call("/test.Echo/Unary", &[], frame(b"me too")).await;
+        assert_eq!(answer.body, frame(b"me too"));
+        let made = server.service.pieces.load(Ordering::SeqCst) * FLOOD_BYTES;
+        assert!(made <= joined.len() + 100_000 + 2 * FLOOD_BYTES, "{made} bytes for {} read", joined.len());
+        joined.extend_from_slice(&data(&mut body).await.unwrap());
+    }
+    assert_eq!(data(&mut body).await, None);
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
+    let expected: Vec<u8> = (0..200_u8).rev().flat_map(|piece| vec![piece; FLOOD_BYTES]).collect();
+    assert!(joined == frame(&expected), "one message");
+}
+
+#[tokio::test]
+async fn a_long_answer_that_nobody_takes_is_given_up_and_no_other() {
+    let limits = Limits { stall_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = Server::new(limits).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1_000).initial_connection_window_size(10_000_000);
+    let mut client = Client::with(server.connect().await, &builder).await;
+    let mut call = client.begin("/test.Echo/Long", &[]);
+    call.send.send_data(Bytes::from(frame(&[0; 50])), true).unwrap();
+    let mut stalled = call.response.await.unwrap().into_body();
+    server.service.long_ended.notified().await;
+    let mut read = 0;
+    let ended = loop {
+        match stalled.data().await {
+            Some(Ok(piece)) => read += piece.len(),
+            other => break other,
+        }
+    };
+    assert_eq!(ended.unwrap().unwrap_err().reason(), Some(h2::Reason::CANCEL), "after {read} bytes");
+    let answer = client.call("/test.Echo/Unary", &[], frame(b"me too")).await;
+    assert_eq!(answer.body, frame(b"me too"));
+    // One whose client leaves ends too.
+    let mut call = client.begin("/test.Echo/Long", &[]);
+    call.send.send_data(Bytes::from(frame(&[0; 50])), true).unwrap();
+    drop(call.response.await.unwrap());
+    drop(call.send);
+    server.service.long_ended.notified().await;
+}
+
+#[tokio::test]
+async fn a_long_answer_has_a_deadline_as_any_other() {
+    let server = Server::new(Limits::default()).await;
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1_000).initial_connection_window_size(10_000_000);
+    let mut client = Client::with(server.connect().await, &builder).await;
+    let mut call = client.begin("/test.Echo/Long", &[("grpc-timeout", "50m")]);
+    call.send.send_data(Bytes::from(frame(&[0; 50])), true).unwrap();
+    let _unread = call.response.await.unwrap();
+    server.service.long_ended.notified().await;
+}
+
+#[tokio::test]
+async fn messages_that_never_end_are_bounded_together() {
+    let limits = Limits { begun_bytes_max: 50_000, ..Limits::default() };
+    let server = Server::new(limits).await;
+    let mut client = Client::new(server.connect().await).await;
+    let mut begun = Vec::new();
+    for _ in 0..4 {
+        let mut call = client.begin("/test.Echo/Unary", &[]);
+        call.send.send_data(Bytes::from(frame(&[0; 20_000])[..12_000].to_vec()), false).unwrap();
+        begun.push(call);
+    }
+    let mut one_more = client.begin("/test.Echo/Unary", &[]);
+    one_more.send.send_data(Bytes::from(frame(&[0; 20_000])[..12_000].to_vec()), false).unwrap();
+    let (code, words) = one_more.answer().await.grpc();
+    assert_eq!((&code[..], &words[..]), ("8", "grpc: more than 50000 bytes of unfinished messages on one connection"));
+    // Those that go on to their end are answered, and then there is room again.
+    for mut call in begun {
+        call.send.send_data(Bytes::from(frame(&[0; 20_000])[12_000..].to_vec()), true).unwrap();
+        assert_eq!(call.answer().await.body, frame(&[0; 20_000]));
+    }
+    let answer = client.call("/test.Echo/Unary", &[], frame(&[1; 30_000])).await;
+    assert_eq!(answer.body, frame(&[1; 30_000]));
+}
+
+#[tokio::test]
+async fn calls_above_the_number_of_streams_wait_for_one_to_end() {
+    let limits = Limits { streams_max: 3, ..Limits::default() };
+    let mut server = Server::new(limits).await;
+    let mut client = Client::new(server.connect().await).await;
+    // With its first answer the client knows the server's settings.
+    assert_eq!(client.call("/test.Echo/Unary", &[], frame(b"a")).await.body, frame(b"a"));
+    assert_eq!(client.h2.current_max_send_streams(), 3);
+    let mut hanging = Vec::new();
+    for _ in 0..4 {
+        let mut call = client.begin("/test.Echo/Hang", &[]);
+        call.send.send_data(Bytes::from(frame(b"")), true).unwrap();
+        hanging.push(call);
+    }
+    for _ in 0..3 {
+        assert_eq!(server.hanging.recv().await, Some(true));
+    }
+    let fourth = tokio::time::timeout(Duration::from_millis(50), server.hanging.recv()).await;
+    assert!(fourth.is_err(), "a fourth call began beside three");
+    hanging.remove(0).send.send_reset(h2::Reason::CANCEL);
+    assert_eq!(server.hanging.recv().await, Some(false));
+    assert_eq!(server.hanging.recv().await, Some(true));
+}

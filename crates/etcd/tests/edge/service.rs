@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use etcd::grpc::{Code, Inbound, Limits, Metadata, Method, Outbound, Service, Status, serve_connection};
+use etcd::grpc::{
+    Answer, Code, Inbound, Limits, LongMessage, Metadata, Method, Outbound, Piece, Service, Status, serve_connection,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
 /// Paths of the test service, by index.
-pub const PATHS: [&str; 6] = [
+pub const PATHS: [&str; 7] = [
     "/test.Echo/Unary",
     "/test.Echo/Fail",
     "/test.Echo/Hang",
     "/test.Echo/Bidi",
     "/test.Echo/Flood",
     "/test.Echo/Token",
+    "/test.Echo/Long",
 ];
 
 /// What the flood sends each time.
@@ -30,6 +33,41 @@ pub struct Echo {
     pub flooded: AtomicUsize,
     /// The flood had to wait for its client.
     pub flood_waits: Notify,
+    /// Pieces of long answers that were made.
+    pub pieces: Arc<AtomicUsize>,
+    /// Long answers that are there; told when one is not any more.
+    pub long_ended: Arc<Notify>,
+}
+
+/// An answer in so many pieces of [`FLOOD_BYTES`].
+struct Long {
+    left: usize,
+    size_bytes: usize,
+    pieces: Arc<AtomicUsize>,
+    ended: Arc<Notify>,
+}
+
+impl LongMessage for Long {
+    fn size_bytes(&self) -> usize {
+        self.size_bytes
+    }
+
+    fn next(&mut self) -> Piece<'_> {
+        Box::pin(async {
+            // Not at once: as if somebody else made it.
+            tokio::task::yield_now().await;
+            let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+            self.left = left;
+            self.pieces.fetch_add(1, Ordering::SeqCst);
+            Ok(Some(Bytes::from(vec![left as u8; FLOOD_BYTES])))
+        })
+    }
+}
+
+impl Drop for Long {
+    fn drop(&mut self) {
+        self.ended.notify_one();
+    }
 }
 
 impl Service for Echo {
@@ -39,13 +77,18 @@ impl Service for Echo {
         Ok(Method { index, streaming: index == 3 || index == 4 })
     }
 
-    async fn unary(&self, method: Method, metadata: Metadata, message: Bytes) -> Result<Bytes, Status> {
+    async fn unary(&self, method: Method, metadata: Metadata, message: Bytes) -> Result<Answer, Status> {
         match PATHS[method.index] {
-            "/test.Echo/Unary" => Ok(message),
+            "/test.Echo/Unary" => Ok(message.into()),
             "/test.Echo/Fail" => Err(Status::new(Code::DataLoss, "100% lost\n")),
             "/test.Echo/Token" => {
                 assert!(metadata.require_leader);
-                Ok(metadata.token.unwrap_or_default())
+                Ok(metadata.token.unwrap_or_default().into())
+            }
+            "/test.Echo/Long" => {
+                let left = message.len();
+                let (pieces, ended) = (self.pieces.clone(), self.long_ended.clone());
+                Ok(Answer::Long(Box::new(Long { left, size_bytes: left * FLOOD_BYTES, pieces, ended })))
             }
             _ => {
                 let _hanging = Hanging::begin(&self.hanging);
@@ -119,7 +162,13 @@ impl Server {
     pub async fn new(limits: Limits) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (told, hanging) = mpsc::unbounded_channel();
-        let service = Echo { hanging: told, flooded: AtomicUsize::new(0), flood_waits: Notify::new() };
+        let service = Echo {
+            hanging: told,
+            flooded: AtomicUsize::new(0),
+            flood_waits: Notify::new(),
+            pieces: Arc::default(),
+            long_ended: Arc::default(),
+        };
         let stop = Arc::new(Notify::new());
         Server { service: Arc::new(service), hanging, stop, listener, limits }
     }

@@ -43,7 +43,7 @@ impl Header {
     }
 
     /// This header, with the reply's own revision if it has one.
-    fn at(&self, revision: i64) -> Header {
+    pub(crate) fn at(&self, revision: i64) -> Header {
         match revision {
             0 => *self,
             _ => Header { revision, ..*self },
@@ -58,11 +58,11 @@ impl Header {
     }
 
     /// Length of the header as field 1 of a response, where it always is.
-    fn field_len(&self) -> usize {
+    pub(crate) fn field_len(&self) -> usize {
         delimited_len(1, self.body_len())
     }
 
-    fn put_field(&self, out: &mut impl BufMut) {
+    pub(crate) fn put_field(&self, out: &mut impl BufMut) {
         put_delimited(1, self.body_len(), out);
         put_scalar(1, self.cluster_id, out);
         put_scalar(2, self.member_id, out);

@@ -161,6 +161,19 @@ impl<'a> Item<'a> {
     }
 }
 
+/// The most bytes before the KeyValue of a change: the header and three varints.
+pub(crate) const CHANGE_START_BYTES_MAX: usize = ITEM_HEADER_BYTES + 5 + 10 + 5;
+
+/// Where the KeyValue begins in a change of a key, from the beginning of its item alone.
+pub(crate) fn kv_start(item: &[u8]) -> Option<usize> {
+    let mut rest = item.get(ITEM_HEADER_BYTES..)?;
+    take_varint(&mut rest)?;
+    if take_varint(&mut rest)? > 0 {
+        take_varint(&mut rest)?;
+    }
+    Some(item.len() - rest.len())
+}
+
 /// A change of one key, as its item tells it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'a> {
@@ -282,6 +295,8 @@ mod tests {
             assert_eq!((change.revision, change.previous, change.tombstone), (revision, previous, false));
             assert_eq!(change.kv, &out[kv_start..]);
             assert_eq!(change.kv_start, kv_start - start);
+            let beginning = &out[start..out.len().min(start + CHANGE_START_BYTES_MAX)];
+            assert_eq!(super::kv_start(beginning), Some(change.kv_start));
             assert_eq!(change.kv_fields, pair);
             for at in start..out.len() {
                 let mut damaged = out.clone();

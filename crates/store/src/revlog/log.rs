@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use disk::DiskFile;
 
-use super::item::{Change, ITEM_HEADER_BYTES, Item, item_size};
+use super::item::{CHANGE_START_BYTES_MAX, Change, ITEM_HEADER_BYTES, Item, item_size, kv_start};
 use super::resident::Resident;
 use super::segment::Segment;
 use super::walk::Walk;
@@ -148,6 +148,24 @@ impl<F: DiskFile> Log<F> {
             Some(record) => Ok(record),
             None => Err(Fault::corrupt(&self.active.path, 0, format!("the record of revision {revision:?} is gone"))),
         }
+    }
+
+    /// Length of the encoded KeyValue in the record of `revision`, which was written at `place`. Of a record on disk only
+    /// the beginning is read, without its check: whoever reads the record finds out.
+    pub(crate) fn kv_size(&self, place: Place, revision: Revision) -> Result<usize, Fault> {
+        let (offset, size) = (offset_of(place), place.size_bytes as usize);
+        if self.resident.from(place.segment, offset).is_none()
+            && let Some(segment) = self.segment_of(place.segment)
+        {
+            let mut start = [0; CHANGE_START_BYTES_MAX];
+            let start = &mut start[..size.min(CHANGE_START_BYTES_MAX)];
+            let count = segment.file.read_at(offset, start).map_err(|error| Fault::disk(&segment.path, error))?;
+            return match kv_start(&start[..count]) {
+                Some(at) if at <= size => Ok(size - at),
+                _ => Err(Fault::corrupt(&segment.path, offset, "a record does not begin as one")),
+            };
+        }
+        Ok(self.record(place, revision)?.kv().len())
     }
 
     /// The record of `revision`; `None` when the log does not hold it (any more).
