@@ -48,6 +48,9 @@ pub struct Birth {
     pub snapshot_count: u64,
     /// `--watch-progress-notify-interval`
     pub watch_progress_interval: Duration,
+    /// Time between two checkpoints of a lease, if any are made (gate
+    /// `LeaseCheckpoint`).
+    pub lease_checkpoint_interval: Option<Duration>,
     /// What ids begin with: another number at each start.
     pub birth: u64,
 }
@@ -179,6 +182,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         next_id: Arc::new(move || keeper_ids.lock().expect("making an id does not panic").next_id()),
         election_timeout: settings.election_timeout,
         retry: settings.request_timeout,
+        checkpoint_interval: birth.lease_checkpoint_interval,
     };
     spawn("keeper", Box::new(move || keeper_loop::drive(first_view, keeper_inputs, keeper_around)));
 

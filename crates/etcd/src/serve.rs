@@ -89,6 +89,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
         peer_urls: config.initial_advertise_peer_urls.iter().map(Url::to_string).collect(),
         snapshot_count: config.snapshot_count,
         watch_progress_interval: config.watch_progress_notify_interval,
+        lease_checkpoint_interval: config.lease_checkpoint_interval,
         birth: clock::seed(),
     };
     let running = run::start(disk, opened, birth, runtime);

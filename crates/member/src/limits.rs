@@ -60,3 +60,9 @@ pub const EXPIRED_LEASES_PER_LOOK: usize = 500;
 
 /// Revocations on their way through the log (etcd: 16; we batch more).
 pub const REVOKES_IN_FLIGHT_MAX: usize = 512;
+
+/// Leases in one checkpoint (etcd: 1000).
+pub const CHECKPOINTS_PER_PROPOSAL: usize = 1_000;
+
+/// Checkpoints proposed in one look (etcd: 500 each 500 ms).
+pub const CHECKPOINT_PROPOSALS_PER_LOOK: usize = 20;

@@ -11,7 +11,7 @@ use member::boot::{self, Opened, Start};
 use member::core::{Applied, Apply, Config, Core, Input};
 use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
-use member::keeper::Keeper;
+use member::keeper::{Granted, Keeper, Renewal};
 use member::log::{Identity, Log};
 use prost::Message as _;
 use proto::etcdserverpb::request_op::Request;
@@ -167,7 +167,7 @@ impl Member {
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: habits.fragment_bytes };
         let mut keeper = Keeper::default();
         let leases = store.view();
-        keeper.reset(leases.leases().map(|(id, lease)| (id, lease.ttl_seconds())), now / 1_000, election_ms());
+        keeper.reset(leases.leases().map(granted), now / 1_000, election_ms());
         let (synced, _) = store.applied();
         Ok(Member {
             hub: Hub::new(hub_settings, store.view()),
@@ -298,7 +298,9 @@ impl Member {
                     match *change {
                         LeaseChange::Granted { id, ttl_seconds } => self.keeper.granted(id, ttl_seconds, now / 1_000),
                         LeaseChange::Revoked { id } => self.keeper.revoked(id),
-                        LeaseChange::Checkpointed { .. } => {}
+                        LeaseChange::Checkpointed { id, remaining_seconds } => {
+                            self.keeper.checkpointed(id, remaining_seconds, now / 1_000);
+                        }
                     }
                 }
                 assert!(
@@ -315,11 +317,7 @@ impl Member {
                     self.publish();
                 }
                 let view = self.store.view();
-                self.keeper.reset(
-                    view.leases().map(|(id, lease)| (id, lease.ttl_seconds())),
-                    now / 1_000,
-                    election_ms(),
-                );
+                self.keeper.reset(view.leases().map(granted), now / 1_000, election_ms());
                 if self.breaks(Mutant::SnapshotUnheard) {
                     self.hub.publish(view, &[])?;
                 } else {
@@ -402,7 +400,11 @@ impl Member {
         if self.breaks(Mutant::RenewalsUnheard) {
             return self.keeper.remaining(lease, now / 1_000).ok()?.map(|left| left.granted_seconds);
         }
-        let answer = self.keeper.keep_alive(lease, now / 1_000).ok()?;
+        // Nobody makes checkpoints here, so no renewal waits.
+        let answer = match self.keeper.keep_alive(lease, now / 1_000).ok()? {
+            Renewal::Renewed(seconds) => Some(seconds),
+            Renewal::Ended | Renewal::Waits(_) => None,
+        };
         answer.or(self.breaks(Mutant::RenewsTheDead).then_some(5))
     }
 
@@ -418,11 +420,11 @@ impl Member {
         self.revokes.clear();
         match leads {
             Some(term) => {
-                let left = match self.breaks(Mutant::ForgetsTtls) {
-                    true => self.store.view().leases().map(|(id, _)| (id, 1)).collect(),
-                    false => BTreeMap::new(),
-                };
-                self.keeper.lead(term, left, now / 1_000, election_ms());
+                if self.breaks(Mutant::ForgetsTtls) {
+                    let forgotten = |lease| Granted { remaining_seconds: 1, ..granted(lease) };
+                    self.keeper.reset(self.store.view().leases().map(forgotten), now / 1_000, election_ms());
+                }
+                self.keeper.lead(term, now / 1_000, election_ms());
             }
             None if self.breaks(Mutant::DeposedExpires) => {}
             None => self.keeper.follow(),
@@ -540,4 +542,8 @@ fn spoil(entry: &mut Entry) -> bool {
 
 fn election_ms() -> u64 {
     u64::from(ELECTION_TICKS) * TICK / 1_000
+}
+
+fn granted((id, lease): (i64, &store::Lease)) -> Granted {
+    Granted { id, ttl_seconds: lease.ttl_seconds(), remaining_seconds: lease.remaining_seconds() }
 }

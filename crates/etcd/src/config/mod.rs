@@ -5,12 +5,14 @@
 //! new, what names resolve to) is asked for later, by methods here and in [`cluster`].
 
 pub mod cluster;
+pub mod gates;
 pub mod url;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use cluster::InitialCluster;
+pub use gates::Gates;
 pub use url::Url;
 
 use crate::flags::{Value, Values};
@@ -24,6 +26,8 @@ pub const QUOTA_BYTES_DEFAULT: u64 = 2 * 1024 * 1024 * 1024;
 pub const ELECTION_TIMEOUT_MS_MAX: u64 = 50_000;
 /// Progress notifications come at most this often.
 pub const WATCH_PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Time between two checkpoints of a lease, where they are made. As with etcd there is no flag for it.
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Requests above this size are taken when asked for, with a warning.
 const REQUEST_BYTES_RECOMMENDED: u64 = 10 * 1024 * 1024;
 
@@ -81,6 +85,8 @@ pub struct Config {
     pub initial_election_tick_advance: bool,
     /// How often an idle watch is told where it stands.
     pub watch_progress_notify_interval: Duration,
+    /// Time between two checkpoints of a lease, if the gate `LeaseCheckpoint` is on.
+    pub lease_checkpoint_interval: Option<Duration>,
     /// Do not wait for the disk. Loses data on power failure.
     pub unsafe_no_fsync: bool,
     /// Level, format and place of the log.
@@ -121,6 +127,7 @@ impl Config {
             pre_vote: boolean(values, "pre-vote"),
             initial_election_tick_advance: boolean(values, "initial-election-tick-advance"),
             watch_progress_notify_interval: progress_interval(values)?,
+            lease_checkpoint_interval: gates(values)?.lease_checkpoint.then_some(LEASE_CHECKPOINT_INTERVAL),
             unsafe_no_fsync: boolean(values, "unsafe-no-fsync"),
             log,
             name,
@@ -291,6 +298,14 @@ fn progress_interval(values: &Values) -> Result<Duration, String> {
     };
     let interval = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
     Ok(interval.max(WATCH_PROGRESS_INTERVAL_MIN))
+}
+
+/// The gates, and what they were called before there were gates.
+fn gates(values: &Values) -> Result<Gates, String> {
+    let former = |name| values.is_given(name).then(|| boolean(values, name));
+    let checkpoint = former("experimental-enable-lease-checkpoint");
+    let persist = former("experimental-enable-lease-checkpoint-persist");
+    Gates::read(&text(values, "feature-gates"), checkpoint, persist)
 }
 
 fn text(values: &Values, name: &str) -> String {

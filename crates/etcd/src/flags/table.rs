@@ -220,7 +220,7 @@ pub const FLAGS: &[Flag] = &[
         .key("socket-options.reuse-address"),
     later(Member, "raft-read-timeout", Duration, "5s", "Read timeout set on each rafthttp connection.").flag_only(),
     later(Member, "raft-write-timeout", Duration, "5s", "Write timeout set on each rafthttp connection.").flag_only(),
-    later(Member, "feature-gates", Text, "", "A set of key=value pairs that describe server level feature gates for alpha/experimental features."),
+    works(Member, "feature-gates", Text, "", "A set of key=value pairs that describe server level feature gates for alpha/experimental features."),
 
     works(Clustering, "initial-advertise-peer-urls", Urls, "http://localhost:2380", "List of this member's peer URLs to advertise to the rest of the cluster."),
     works(Clustering, "initial-cluster", Text, "default=http://localhost:2380", "Initial cluster configuration for bootstrapping."),
@@ -325,8 +325,8 @@ pub const FLAGS: &[Flag] = &[
     later(Features, "max-learners", Int, "1", "Sets the maximum number of learners that can be available in the cluster membership."),
     later(Features, "experimental-initial-corrupt-check", Bool, "false", "Former name of the feature gate InitialCorruptCheck.").flag_only(),
     later(Features, "experimental-compact-hash-check-enabled", Bool, "false", "Former name of the feature gate CompactHashCheck.").flag_only(),
-    later(Features, "experimental-enable-lease-checkpoint", Bool, "false", "Former name of the feature gate LeaseCheckpoint.").flag_only(),
-    later(Features, "experimental-enable-lease-checkpoint-persist", Bool, "false", "Former name of the feature gate LeaseCheckpointPersist.").flag_only(),
+    works(Features, "experimental-enable-lease-checkpoint", Bool, "false", "Former name of the feature gate LeaseCheckpoint.").flag_only(),
+    works(Features, "experimental-enable-lease-checkpoint-persist", Bool, "false", "Former name of the feature gate LeaseCheckpointPersist.").flag_only(),
     ignored(NO_DEFRAG, Features, "experimental-stop-grpc-service-on-defrag", Bool, "false", "Former name of the feature gate StopGRPCServiceOnDefrag.").flag_only(),
     ignored("reads never wait for writes", Features, "experimental-txn-mode-write-with-shared-buffer", Bool, "true", "Former name of the feature gate TxnModeWriteWithSharedBuffer.").flag_only(),
 
