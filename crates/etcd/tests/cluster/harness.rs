@@ -187,6 +187,12 @@ impl Member {
         self.child.is_some()
     }
 
+    /// The number of its process, which runs.
+    #[allow(dead_code, reason = "only some test programs look at processes")]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// kill -9, and gone when this returns.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

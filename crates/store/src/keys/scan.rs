@@ -30,6 +30,7 @@ pub struct Scan<'a> {
     /// The present key; begins with the prefix of the leaf.
     key: Vec<u8>,
     prefix_len: usize,
+    leaves: usize,
 }
 
 impl<'a> Scan<'a> {
@@ -42,7 +43,8 @@ impl<'a> Scan<'a> {
             KeyRange::Span { end, .. } if back => branch.separators.below(end),
             KeyRange::Span { from, .. } => branch.route(from),
         });
-        let mut scan = Scan { range, back, way, leaf, window: 0..0, more: false, key: Vec::new(), prefix_len: 0 };
+        let mut scan =
+            Scan { range, back, way, leaf, window: 0..0, more: false, key: Vec::new(), prefix_len: 0, leaves: 0 };
         if !range.is_empty() {
             scan.enter(leaf);
         }
@@ -70,7 +72,13 @@ impl<'a> Scan<'a> {
         Some((&self.key, self.leaf.heads.get(at)))
     }
 
+    /// How many leaves it has looked at: what the walk has cost.
+    pub fn leaves(&self) -> usize {
+        self.leaves
+    }
+
     fn enter(&mut self, leaf: &'a Leaf) {
+        self.leaves += 1;
         let keys = &leaf.keys;
         self.window = match self.range {
             KeyRange::One(key) => keys.below(key)..keys.through(key),
