@@ -100,8 +100,10 @@ async fn handed_on_in_the_order_of_arrival() {
     }
     assert!(places.is_sorted_by_key(|(_, created)| *created), "{places:?}");
     let mut last = 0;
-    for (number, (waiting, (lease, created))) in waiting.into_iter().zip(places).enumerate() {
-        let (key, revision) = held(waiting).await;
+    let mut waiting = waiting.into_iter();
+    for (number, (lease, created)) in places.into_iter().enumerate() {
+        let (key, revision) = held(waiting.next().expect("one for each place")).await;
+        assert!(waiting.as_slice().iter().all(|later| !later.is_finished()), "one at a time");
         assert_eq!(key, format!("order/{lease:x}"));
         assert!(revision >= created && revision > last, "held at {revision}, created at {created}");
         last = revision;
