@@ -64,14 +64,6 @@ pub fn txn(request: &TxnRequest, ops_max: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Checks that an encoded command fits into the log.
-pub fn size(encoded_bytes: usize, bytes_max: usize) -> Result<(), Refusal> {
-    match encoded_bytes > bytes_max {
-        true => Err(Refusal::RequestTooLarge),
-        false => Ok(()),
-    }
-}
-
 /// Whether a txn can be answered without the log: every operation of its own
 /// branches is a range. A nested txn makes it a write even if it only reads.
 pub fn is_read_only(request: &TxnRequest) -> bool {

@@ -210,7 +210,9 @@ impl Teller {
         let request =
             AlarmRequest { action, alarm: words.choice("kind", &kinds), member_id: words.number("member") as u64 };
         words.end();
-        let response: AlarmResponse = self.call(path::ALARM, request).await?;
+        let mut response: AlarmResponse = self.call(path::ALARM, request).await?;
+        // etcd lists kinds in the order of a map, another one each time.
+        response.alarms.sort_by_key(|alarm| (alarm.alarm, alarm.member_id));
         let name = |kind: i32| usize::try_from(kind).ok().and_then(|kind| kinds.get(kind)).copied().unwrap_or("?");
         let alarms: Vec<String> =
             response.alarms.iter().map(|alarm| format!("{} of {}", name(alarm.alarm), alarm.member_id)).collect();
