@@ -76,6 +76,12 @@ async fn forged(title: &str, members: u16) -> Cluster {
             .expect("a put");
     }
     cluster.same_everywhere().await;
+    let (log, newest) = (revisions(&cluster, 1), b"as it was written 19");
+    harness::until("the revision log is written", async || {
+        let bytes = std::fs::read(&log).expect("the revision log can be read");
+        bytes.windows(newest.len()).any(|part| part == newest).then_some(())
+    })
+    .await;
     cluster.kill_all();
     forge(&revisions(&cluster, 1), b"as it was written 7", b"as it was mangled 7");
     cluster.start_all();
