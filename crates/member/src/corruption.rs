@@ -6,6 +6,7 @@
 //! ```text
 //!   mine, theirs ──▶ the entry that most of them have kept ──▶ all alike there: nothing
 //!                                                          ──▶ a quorum of the roster alike: the others are corrupt
+//!                                                          ──▶ who is silent could decide: wait for them a while
 //!                                                          ──▶ else: somebody is, and nobody can say who (member 0)
 //! ```
 //!
@@ -19,6 +20,10 @@ use store::chain::{Link, Report};
 /// The member of an alarm that blames nobody in particular, as in etcd.
 pub const NOBODY_IN_PARTICULAR: MemberId = 0;
 
+/// For so many comparisons in a row those who are silent, and could say who is right, are waited for: an alarm that blames
+/// nobody stops all members.
+pub const WAITED_COMPARISONS: u32 = 20;
+
 /// What a member knows when it judges.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
@@ -30,6 +35,8 @@ pub struct Known<'a> {
     pub members: usize,
     /// Who has answered, this member included.
     pub reports: &'a BTreeMap<MemberId, Report>,
+    /// How many comparisons before this one, in a row, were [`Verdict::undecided`].
+    pub undecided: u32,
 }
 
 /// A neighbour's chain to go on with: its base, an entry, and the chain after it.
@@ -48,6 +55,8 @@ pub struct Adoption {
 pub struct Verdict {
     /// Members that differ, or [`NOBODY_IN_PARTICULAR`].
     pub corrupt: Vec<MemberId>,
+    /// Members differ, and those who are silent could say who is right.
+    pub undecided: bool,
     /// It is this member that should raise the alarm: one does, not all.
     pub speaks: bool,
     /// The entry at which they were compared.
@@ -80,14 +89,18 @@ pub fn judge(known: Known<'_>) -> Verdict {
     let quorum = known.members / 2 + 1;
     let everybody: BTreeSet<MemberId> = camps.iter().flat_map(|(_, camp)| camp.iter().copied()).collect();
     let sound = camps.iter().map(|(_, camp)| camp).find(|camp| camp.len() >= quorum);
+    let silent = known.members.saturating_sub(everybody.len());
+    let largest = camps.iter().map(|(_, camp)| camp.len()).max().unwrap_or(0);
+    let undecided = sound.is_none() && largest + silent >= quorum;
     let corrupt = match sound {
         Some(sound) => everybody.difference(sound).copied().collect(),
+        None if undecided && known.undecided < WAITED_COMPARISONS => Vec::new(),
         None => vec![NOBODY_IN_PARTICULAR],
     };
     // The leader, if it is one of those who can be believed; else the first of them.
     let trusted = sound.unwrap_or(&everybody);
     let speaker = if trusted.contains(&known.leader) { Some(&known.leader) } else { trusted.first() };
-    Verdict { corrupt, speaks: speaker == Some(&known.me), index, adopt }
+    Verdict { corrupt, undecided, speaks: speaker == Some(&known.me), index, adopt }
 }
 
 /// The entry that most reports have; of several the newest. None, if no two have one in common.
@@ -123,7 +136,7 @@ mod tests {
     }
 
     fn verdict(me: MemberId, leader: MemberId, members: usize, reports: &[(MemberId, Report)]) -> Verdict {
-        judge(Known { me, leader, members, reports: &reports.iter().cloned().collect() })
+        judge(Known { me, leader, members, reports: &reports.iter().cloned().collect(), undecided: 0 })
     }
 
     #[test]
@@ -150,13 +163,22 @@ mod tests {
     #[test]
     fn two_that_differ_cannot_say_who_is_right() {
         let reports = [(1, report(0, &[(9, 5)])), (2, report(0, &[(9, 6)]))];
-        for members in [2, 3] {
-            let verdict = verdict(2, 2, members, &reports);
-            assert_eq!((verdict.corrupt, verdict.speaks), (vec![NOBODY_IN_PARTICULAR], true));
-        }
+        let verdict_of_two = verdict(2, 2, 2, &reports);
+        assert_eq!((verdict_of_two.corrupt, verdict_of_two.speaks), (vec![NOBODY_IN_PARTICULAR], true));
         let third = (3, report(0, &[(9, 7)]));
         let reports = [reports[0].clone(), reports[1].clone(), third];
         assert_eq!(verdict(1, 0, 3, &reports).corrupt, [NOBODY_IN_PARTICULAR], "three ways");
+    }
+
+    #[test]
+    fn who_is_silent_and_could_decide_is_waited_for_a_while() {
+        let reports = BTreeMap::from([(1, report(0, &[(9, 5)])), (2, report(0, &[(9, 6)]))]);
+        let judged = |members, undecided| judge(Known { me: 2, leader: 2, members, reports: &reports, undecided });
+        let early = judged(3, WAITED_COMPARISONS - 1);
+        assert_eq!((early.corrupt, early.undecided), (vec![], true));
+        let late = judged(3, WAITED_COMPARISONS);
+        assert_eq!((late.corrupt, late.speaks), (vec![NOBODY_IN_PARTICULAR], true));
+        assert!(judged(4, 0).undecided, "the two others may agree with one of them");
     }
 
     #[test]

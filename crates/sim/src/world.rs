@@ -171,6 +171,8 @@ pub struct World {
     quick_restarts: bool,
     /// The checker of chains does not look, so that the members must find out by themselves.
     chains_unwatched: bool,
+    /// How many comparisons in a row each member could not decide.
+    undecided: BTreeMap<usize, u32>,
     record: Record,
     trace: Trace,
     outputs: Outputs,
@@ -239,6 +241,7 @@ impl World {
             calm: false,
             quick_restarts: false,
             chains_unwatched: false,
+            undecided: BTreeMap::new(),
             record: Record::default(),
             trace: Trace::new(settings.tell),
             outputs: Outputs::default(),

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 pub async fn drive(handle: Handle, store: Arc<StoreDoor>) {
     let mut due = tokio::time::interval(EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut undecided = 0;
     while !handle.is_stopping() {
         due.tick().await;
         let mut reports = handle.peers().chains(PATIENCE).await;
@@ -31,7 +32,14 @@ pub async fn drive(handle: Handle, store: Arc<StoreDoor>) {
         let view = handle.view();
         reports.insert(me, view.chain());
         let members = view.roster().members().len();
-        let verdict = judge(Known { me, leader: handle.status().leader, members, reports: &reports });
+        let verdict = judge(Known { me, leader: handle.status().leader, members, reports: &reports, undecided });
+        undecided = if verdict.undecided { undecided + 1 } else { 0 };
+        if undecided == 1 {
+            tracing::warn!(
+                index = verdict.index,
+                "members differ in what they hold; members that are silent could tell who is right, and are waited for"
+            );
+        }
         if let Some(adoption) = verdict.adopt
             && store.put(StoreJob::Adopt(adoption)).is_err()
         {
