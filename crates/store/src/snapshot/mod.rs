@@ -8,7 +8,7 @@
 //!   peer or file ──▶ image ──▶ Reader ── rows, in the order of revisions ──▶ store ── Facts
 //! ```
 //!
-//! Rows are the changes of keys, each a [`Record`](crate::Record), which may be far more than memory holds: they stream, twice to write and once to
+//! Rows are the changes of keys, each a [`Record`], which may be far more than memory holds: they stream, twice to write and once to
 //! read. [`Facts`] are everything else that is replicated. What a row's bytes are is said in [`crate::hash`].
 //!
 //! An image holds what a fresh etcd's would in each of its buckets:
