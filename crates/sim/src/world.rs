@@ -541,6 +541,8 @@ impl World {
     fn hand_on(&mut self, slot: usize, outputs: &mut Outputs) {
         // There are no strangers here: whoever contradicts another is wrong.
         assert!(outputs.strange.is_empty(), "m{slot} hears what cannot be: {:?}", outputs.strange);
+        // The files of snapshots that were not taken are left to the next start, which removes them.
+        outputs.unwanted_snapshots.clear();
         for message in std::mem::take(&mut outputs.messages) {
             if self.dies_at_output(slot) {
                 *outputs = Outputs::default();
