@@ -35,12 +35,13 @@ use std::time::Duration;
 use store::keys::KeyRange;
 use store::{OpReply, Reply, TxnReply};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// Seconds of a lease that the server makes because the client named none (etcd's default).
 const SESSION_TTL_SECONDS: i64 = 60;
 /// Tries to take a place away after the first, which fails when nobody leads for long.
 const LEAVE_AGAIN_MAX: usize = 10;
-/// Time between them.
+/// Time between them, unless the place goes by itself.
 const LEAVE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Who wants a place, in which queue.
@@ -308,16 +309,16 @@ fn still_there(view: &View, prize: &Prize, place: &Place) -> Result<(), Status> 
 async fn wait_behind(handle: &Handle, prize: &Prize, place: &Place, first: Ahead) -> Result<(), Status> {
     let mut next = Some(first);
     while let Some(ahead) = next {
-        until_deleted(handle, &ahead.key, &place.key, ahead.seen + 1).await?;
+        until_deleted(handle, &[&ahead.key, &place.key], ahead.seen + 1).await?;
         next = look(handle, prize, place).await?;
     }
     Ok(())
 }
 
-/// Waits until one of the two is deleted, or a compaction has come in between so that nobody can tell.
-async fn until_deleted(handle: &Handle, one: &Bytes, other: &Bytes, from: i64) -> Result<(), Status> {
+/// Waits until one of them is deleted at this revision or later, or a compaction has come in between so that nobody can tell.
+async fn until_deleted(handle: &Handle, keys: &[&Bytes], from: i64) -> Result<(), Status> {
     let mut watching = handle.watch();
-    for key in [one, other] {
+    for &key in keys {
         watching.create(WatchCreateRequest {
             key: key.clone(),
             start_revision: from,
@@ -344,11 +345,17 @@ async fn leave(handle: &Handle, place: &Place, is_gone: bool) {
     // With the lease goes the key, unless somebody has written it since.
     place.session.discard(handle).await;
     let own = (&place.key, place.created);
+    let mut seen = place.created;
     for again in 0..=if is_gone { LEAVE_AGAIN_MAX } else { 0 } {
         if again > 0 {
-            tokio::time::sleep(LEAVE_PAUSE).await;
+            // What seemed to fail may still be done, and its lease may end.
+            let gone = timeout(LEAVE_PAUSE, until_deleted(handle, &[&place.key], seen + 1)).await;
+            if gone.is_ok_and(|gone| gone.is_err()) {
+                return; // This member stops.
+            }
         }
         let view = handle.view();
+        seen = view.revision();
         if view.created(&place.key) != Some(place.created) {
             return;
         }
