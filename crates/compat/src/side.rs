@@ -38,26 +38,39 @@ where
     M: prost::Message + 'static,
     R: prost::Message + Default + 'static,
 {
-    let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-    let mut request = tonic::Request::new(message);
-    request.set_timeout(PATIENCE);
-    let path = PathAndQuery::from_static(path);
-    grpc.unary(request, path, ProstCodec::default()).await.map(tonic::Response::into_inner)
+    answered(path, async {
+        let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
+        grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+        let mut request = tonic::Request::new(message);
+        request.set_timeout(PATIENCE);
+        let path = PathAndQuery::from_static(path);
+        grpc.unary(request, path, ProstCodec::default()).await.map(tonic::Response::into_inner)
+    })
+    .await
+}
+
+/// A call, given up when it takes too long and the other side does not say so.
+pub async fn answered<T>(path: &str, call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, tonic::Status> {
+    let answer = tokio::time::timeout(PATIENCE + PATIENCE / 10, call).await;
+    answer.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded(format!("{path} is never answered"))))
 }
 
 async fn keep_alive(channel: &Channel, ids: Vec<i64>) -> Result<Answer, tonic::Status> {
-    let mut grpc = Grpc::new(channel.clone());
-    grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-    let asked = ids.into_iter().map(|id| proto::etcdserverpb::LeaseKeepAliveRequest { id });
-    let asked = tonic::Request::new(stream::iter(asked));
-    let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseKeepAlive");
-    let mut answers = grpc.streaming(asked, path, ProstCodec::default()).await?.into_inner();
-    let mut found = Vec::new();
-    while let Some(answer) = answers.message().await? {
-        found.push(answer);
-    }
-    Ok(Answer::KeepAlive(found))
+    const PATH: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+    answered(PATH, async {
+        let mut grpc = Grpc::new(channel.clone());
+        grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+        let asked = ids.into_iter().map(|id| proto::etcdserverpb::LeaseKeepAliveRequest { id });
+        let asked = tonic::Request::new(stream::iter(asked));
+        let path = PathAndQuery::from_static(PATH);
+        let mut answers = grpc.streaming(asked, path, ProstCodec::default()).await?.into_inner();
+        let mut found = Vec::new();
+        while let Some(answer) = answers.message().await? {
+            found.push(answer);
+        }
+        Ok(Answer::KeepAlive(found))
+    })
+    .await
 }
 
 impl Side {

@@ -6,6 +6,7 @@
 //! whole store is kept beside them: what it saw and another one's range covers
 //! is owed. Batches have rules too; they are held by [`Watched::take`].
 
+use crate::side::answered;
 use futures_util::stream;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
@@ -103,7 +104,8 @@ impl Stream {
     async fn open(channel: &Channel, member: usize) -> Result<Stream, tonic::Status> {
         let (out, requests) = mpsc::channel(QUEUE);
         let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(usize::MAX);
-        grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+        let ready = async { grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string())) };
+        answered("Watch", ready).await?;
         let asked = stream::unfold(requests, |mut requests: mpsc::Receiver<WatchRequest>| async {
             requests.recv().await.map(|request| (request, requests))
         });

@@ -157,7 +157,8 @@ impl RealEtcd {
             format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
+        read.await.expect("etcd answers in time").unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         answer
     }

@@ -617,6 +617,7 @@ fn locks_and_elections_until_told_to_stop() {
     let [ours, theirs] = sides.map(|(binary, member)| {
         let start = |line: &str| Running::start(&binary, &member.endpoint, line);
         let keys = |prefix: &str, count: usize| until_keys(&member.endpoint, prefix, count);
+        let only = |prefix: &str| keys(prefix, 1).pop_first().expect("there is one");
         let revoke = |key: &str| {
             let lease = key.rsplit('/').next().expect("a lease");
             assert_eq!(run(&binary, &member.endpoint, &["lease", "revoke", lease], "").exit, Some(0));
@@ -632,7 +633,7 @@ fn locks_and_elections_until_told_to_stop() {
         keys("s/", 2);
         told.push(holder.stop());
         next.line();
-        revoke(&keys("s/", 1)[0]);
+        revoke(&only("s/"));
         told.push(next.end());
 
         let mut observer = start("elect -l e");
@@ -641,14 +642,14 @@ fn locks_and_elections_until_told_to_stop() {
             assert!(line.starts_with("e/"), "{line}");
         }
         assert_eq!([leader.line(), observer.line()], ["one", "one"]);
-        let key = &keys("e/", 1)[0];
+        let key = &only("e/");
         let mut second = start("elect e two");
         keys("e/", 2);
         assert_eq!(run(&binary, &member.endpoint, &["put", key, "again"], "").exit, Some(0));
         assert_eq!([observer.line(), observer.line()], [key, "again"]);
         told.push(leader.stop());
-        assert_eq!([second.line(), second.line()], [&keys("e/", 1)[0], "two"]);
-        assert_eq!([observer.line(), observer.line()], [&keys("e/", 1)[0], "two"]);
+        assert_eq!([second.line(), second.line()], [&only("e/"), "two"]);
+        assert_eq!([observer.line(), observer.line()], [&only("e/"), "two"]);
         told.push(second.stop());
         told.push(observer.stop());
         told.into_iter().map(|outcome| outcome.map(|text| without_leases(&text))).collect::<Vec<_>>()

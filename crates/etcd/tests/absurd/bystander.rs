@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::client::{data, frame};
+use crate::client::{Reader, frame};
 use crate::harness::PATIENCE;
 use crate::member::{ASIDE, Attacked, BYSTANDERS_LEASE, ask, call};
 
@@ -43,9 +43,8 @@ impl Bystander {
             let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
             let mut watching = client.begin(path::WATCH, &[]);
             watching.send.send_data(Bytes::from(frame(&create.encode_to_vec())), false).expect("a stream");
-            let mut events = timeout(PATIENCE, watching.response).await.expect("in time").expect("a head").into_body();
-            let created = timeout(PATIENCE, data(&mut events)).await.expect("in time").expect("the stream goes on");
-            assert!(WatchResponse::decode(&created[5..]).expect("a response").created);
+            let mut events = Reader::new(watching.body().await);
+            assert!(events.next::<WatchResponse>().await.expect("the stream goes on").created);
             loop {
                 let value = Bytes::from(count.load(Ordering::Relaxed).to_string());
                 let put = PutRequest { key: key.clone(), value: value.clone(), ..Default::default() };
@@ -53,8 +52,7 @@ impl Bystander {
                 if code == "0" {
                     // A deletion of all keys is a deletion of this one too.
                     let kv = loop {
-                        let told = timeout(PATIENCE, data(&mut events)).await.expect("in time").expect("it goes on");
-                        let mut told = WatchResponse::decode(&told[5..]).expect("a response");
+                        let mut told: WatchResponse = events.next().await.expect("it goes on");
                         let event = told.events.remove(0);
                         if event.r#type() == EventType::Put {
                             break event.kv.expect("a key");
@@ -66,7 +64,7 @@ impl Bystander {
                 }
                 let keep = frame(&LeaseKeepAliveRequest { id: BYSTANDERS_LEASE }.encode_to_vec());
                 let kept = ask(&mut client, path::LEASE_KEEP_ALIVE, &[], keep).await;
-                assert_eq!(LeaseKeepAliveResponse::decode(&kept.body[5..]).expect("a response").ttl, 3600);
+                assert_eq!(kept.message::<LeaseKeepAliveResponse>().ttl, 3600);
                 count.fetch_add(1, Ordering::Relaxed);
                 told.notify_waiters();
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCreateRequest, WatchRequest, WatchResponse};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::bystander::Bystander;
 use crate::cases::{Case, Form, cases, sensible};
-use crate::client::{Client, data, frame};
+use crate::client::{Client, Reader, frame};
 use crate::harness::{self, PATIENCE};
 use crate::member::{ASIDE, Attacked, ask, disarm, revoke, state};
 use crate::refusals;
@@ -60,24 +60,14 @@ async fn watch(client: &mut Client, path: &str, message: &[u8]) -> Said {
             let words = head.headers().get("grpc-message").map_or("", |words| words.to_str().unwrap_or("?"));
             return (code.to_str().unwrap_or("?").to_owned(), words.to_owned());
         }
-        let (mut body, mut read, mut reason) = (head.into_body(), BytesMut::new(), String::new());
-        while let Some(piece) = data(&mut body).await {
-            read.extend_from_slice(&piece);
-            while let Some(length) =
-                read.get(1..5).map(|length| u32::from_be_bytes(length.try_into().unwrap()) as usize)
-                && read.len() >= 5 + length
-            {
-                read.advance(5);
-                let response = WatchResponse::decode(read.split_to(length)).expect("a response");
-                if response.created && response.watch_id == MARKER {
-                    return ("0".to_owned(), reason);
-                }
-                reason.push_str(&response.cancel_reason);
+        let (mut told, mut reason) = (Reader::new(head.into_body()), String::new());
+        while let Some(response) = told.next::<WatchResponse>().await {
+            if response.created && response.watch_id == MARKER {
+                return ("0".to_owned(), reason);
             }
+            reason.push_str(&response.cancel_reason);
         }
-        let trailers = body.trailers().await.expect("an end").expect("trailers");
-        let field = |name| trailers.get(name).map_or("", |value| value.to_str().unwrap_or("?")).to_owned();
-        (field("grpc-status"), field("grpc-message"))
+        told.end().await
     };
     timeout(PATIENCE, heard).await.expect("an answer in time")
 }

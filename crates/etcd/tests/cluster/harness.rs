@@ -114,6 +114,20 @@ pub fn real_program() -> PathBuf {
     program
 }
 
+/// How a process has ended by itself. Who does not is ended here, and there is no status.
+pub fn end_of(mut child: Child) -> Option<ExitStatus> {
+    let pid = rustix::process::Pid::from_child(&child);
+    let (tell, ended) = std::sync::mpsc::channel();
+    // It ends with the child.
+    std::thread::spawn(move || tell.send(child.wait()));
+    let status = ended.recv_timeout(PATIENCE).ok().map(|status| status.expect("a child can be waited for"));
+    if status.is_none() {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a child can be signalled");
+        let _killed = ended.recv();
+    }
+    status
+}
+
 /// One member: its flags, and its process while it runs.
 pub struct Member {
     pub name: String,
@@ -183,6 +197,16 @@ impl Member {
         self.child = Some(self.command().spawn().expect("the program starts"));
     }
 
+    /// A counter of the kernel for its memory, as /proc/PID/status names it: `VmRSS`, `VmHWM`. In bytes.
+    #[allow(dead_code, reason = "only some test programs look at memory")]
+    pub fn memory_bytes(&self, counter: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let counted = |line: &str| line.strip_prefix(counter)?.strip_prefix(':').map(str::to_owned);
+        let counted = status.lines().find_map(counted).expect("the kernel counts it");
+        let kib: u64 = counted.trim().trim_end_matches("kB").trim().parse().expect("a number");
+        kib << 10
+    }
+
     pub fn is_running(&self) -> bool {
         self.child.is_some()
     }
@@ -210,18 +234,9 @@ impl Member {
 
     /// Waits until the process has ended by itself.
     pub async fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it runs");
-        let pid = rustix::process::Pid::from_child(&child);
-        let mut ended = tokio::task::spawn_blocking(move || child.wait());
-        let status = match tokio::time::timeout(PATIENCE, &mut ended).await {
-            Ok(status) => status,
-            Err(_) => {
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a child can be signalled");
-                let _ = ended.await;
-                panic!("{} does not end", self.name);
-            }
-        };
-        status.expect("waiting does not panic").expect("a child can be waited for")
+        let child = self.child.take().expect("it runs");
+        let ended = tokio::task::spawn_blocking(move || end_of(child)).await.expect("waiting does not panic");
+        ended.unwrap_or_else(|| panic!("{} does not end", self.name))
     }
 
     /// All it has said so far.

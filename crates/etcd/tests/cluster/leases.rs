@@ -1,7 +1,7 @@
 //! Keys live as long as their lease, on every member, whoever is asked to
 //! keep it.
 
-use crate::harness::{self, Cluster};
+use crate::harness::{self, Cluster, PATIENCE};
 use client::{Client, Error};
 use proto::etcdserverpb::{LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest};
 use std::time::{Duration, Instant};
@@ -48,7 +48,8 @@ async fn expires_everywhere_and_is_kept_through_a_follower() {
     let keeping = tokio::spawn(async move {
         let mut keep_alive = kept.lease_keep_alive(7);
         while granted.elapsed() < Duration::from_secs(5) {
-            let renewed = keep_alive.next().await.expect("it can be kept").expect("it is there");
+            let renewed = tokio::time::timeout(PATIENCE, keep_alive.next()).await.expect("in time");
+            let renewed = renewed.expect("it can be kept").expect("it is there");
             assert_eq!((renewed.id, renewed.ttl), (7, 2));
         }
     });

@@ -2,7 +2,7 @@
 //! member gave. The client library repeats and corrects; here that would hide
 //! what is looked at.
 
-use crate::harness::Member;
+use crate::harness::{Member, PATIENCE};
 use prost::Message;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -31,11 +31,20 @@ where
     M: Message + 'static,
     R: Message + Default + 'static,
 {
-    let mut grpc = Grpc::new(channel.clone());
-    grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
-    let codec = ProstCodec::<M, R>::default();
-    let response = grpc.unary(request, PathAndQuery::from_static(path), codec).await?;
-    Ok(response.into_inner())
+    answered(path, async {
+        let mut grpc = Grpc::new(channel.clone());
+        grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
+        let codec = ProstCodec::<M, R>::default();
+        let response = grpc.unary(request, PathAndQuery::from_static(path), codec).await?;
+        Ok(response.into_inner())
+    })
+    .await
+}
+
+/// Nothing here waits longer than a request and the one that it waits for.
+async fn answered<T>(path: &str, call: impl Future<Output = T>) -> T {
+    let answer = tokio::time::timeout(2 * PATIENCE, call).await;
+    answer.unwrap_or_else(|_| panic!("{path} is not answered"))
 }
 
 /// As [`unary`], of a client that insists on a leader. A stream is begun, and its first response is the one.
@@ -55,9 +64,12 @@ where
     M: Message + 'static,
     R: Message + Default + 'static,
 {
-    let mut grpc = Grpc::new(channel.clone());
-    grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
-    let codec = ProstCodec::<M, R>::default();
-    let response = grpc.server_streaming(Request::new(message), PathAndQuery::from_static(path), codec).await?;
-    Ok(response.into_inner())
+    answered(path, async {
+        let mut grpc = Grpc::new(channel.clone());
+        grpc.ready().await.map_err(|error| Status::unavailable(format!("no connection: {error}")))?;
+        let codec = ProstCodec::<M, R>::default();
+        let response = grpc.server_streaming(Request::new(message), PathAndQuery::from_static(path), codec).await?;
+        Ok(response.into_inner())
+    })
+    .await
 }

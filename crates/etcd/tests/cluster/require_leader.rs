@@ -29,7 +29,8 @@ async fn without_a_leader_who_insists_is_refused_at_once() {
     let found: RangeResponse = raw::insisting(&channel, path::RANGE, get()).await.expect("there is a leader");
     assert_eq!(found.count, 1);
     let mut watched = client.watch_stream(watch()).await.expect("a stream");
-    assert!(watched.next().await.expect("it goes on").expect("it goes on").created);
+    let created = tokio::time::timeout(PATIENCE, watched.next()).await.expect("in time");
+    assert!(created.expect("it goes on").expect("it goes on").created);
 
     cluster.members[1].kill();
     cluster.members[2].kill();

@@ -1,11 +1,11 @@
 //! Stopping in order: leadership is handed over, nothing is lost, and a shell
 //! sees why it ended. And the playground, which is a cluster in one command.
 
-use crate::harness::{self, Cluster, ELECTION, Member, PATIENCE, Ports};
+use crate::harness::{self, Cluster, ELECTION, Member, Ports};
 use crate::load::{self, Load};
 use proto::etcdserverpb::PutRequest;
 use rustix::process::Signal;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 #[tokio::test]
@@ -58,7 +58,8 @@ async fn all_stop_and_all_is_there_again() {
 
 /// `etcd playground` at work, ended when dropped.
 struct Playground {
-    child: Child,
+    /// None when it has ended.
+    child: Option<Child>,
 }
 
 impl Playground {
@@ -67,33 +68,22 @@ impl Playground {
         let out = std::fs::File::create(directory.join("out")).expect("the directory can be written");
         command.args(["playground", "--base-port", &ports.port(0).to_string(), "--data-dir"]);
         command.arg(directory.join("data")).stdin(Stdio::null()).stdout(out);
-        Playground { child: command.spawn().expect("the program starts") }
+        Playground { child: Some(command.spawn().expect("the program starts")) }
     }
 
-    fn interrupt(&self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+    /// As Ctrl-C does; how it has ended.
+    fn interrupt(&mut self) -> Option<ExitStatus> {
+        let child = self.child.take()?;
+        let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, Signal::INT).expect("a child can be signalled");
-    }
-
-    async fn ended(&mut self) -> Option<i32> {
-        harness::until("the playground has stopped", async || self.child.try_wait().expect("a child can be asked"))
-            .await
-            .code()
+        harness::end_of(child)
     }
 }
 
 impl Drop for Playground {
     fn drop(&mut self) {
         // In order, because its members are processes of their own.
-        if let Ok(None) = self.child.try_wait() {
-            self.interrupt();
-            let deadline = Instant::now() + PATIENCE;
-            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-                std::thread::sleep(harness::POLL);
-            }
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.interrupt();
     }
 }
 
@@ -121,8 +111,8 @@ async fn the_playground_starts_greets_stops_and_keeps() {
         }
         let name = proto::etcdserverpb::RangeRequest { key: "name".into(), ..Default::default() };
         assert_eq!(client.range(name).await.expect("a range").kvs[0].value, "joe");
-        playground.interrupt();
-        assert_eq!(playground.ended().await, Some(0));
+        let ended = playground.interrupt().expect("it stops when it is told to");
+        assert_eq!(ended.code(), Some(0));
         assert!(said().contains("stopped; the data stays in"), "{}", said());
         for number in 0..3 {
             let port = ports.port(0) + 10 * number;

@@ -1,7 +1,7 @@
 //! Somebody who knows the cluster's id talks to a peer port: what cannot be
 //! true is refused and said, and every member goes on.
 
-use crate::harness::{self, Cluster, Member};
+use crate::harness::{self, Cluster, Member, PATIENCE};
 use crate::load::{self, Load};
 use prost::Message as _;
 use proto::etcdserverpb::ResponseHeader;
@@ -22,7 +22,8 @@ async fn post(member: &Member, cluster_id: u64, message: &Message) -> String {
     let mut stream = TcpStream::connect(("127.0.0.1", member.peer_port)).await.expect("a member listens");
     stream.write_all(&[head.as_bytes(), &body].concat()).await.expect("a member reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a member answers");
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
+    read.await.expect("a member answers in time").expect("a member answers");
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
@@ -55,7 +56,8 @@ async fn begin_snapshot(member: &Member, header: &ResponseHeader, from: u64, len
 
 async fn first_line(mut stream: TcpStream) -> String {
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a member answers");
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
+    read.await.expect("a member answers in time").expect("a member answers");
     answer.lines().next().unwrap_or_default().to_owned()
 }
 

@@ -1,10 +1,23 @@
-//! A gRPC client made of nothing but `h2`, able to say things no client says.
+//! A gRPC client made of nothing but `h2`, able to say things no client says. It waits for nothing without end.
 
-use bytes::{Bytes, BytesMut};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
 use h2::client::{self, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, StatusCode};
+use prost::Message;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long an answer, or the next piece of one, may take that is not itself the question.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for it, but not for ever.
+pub async fn in_time<T>(what: &str, awaited: impl IntoFuture<Output = T>) -> T {
+    let waited = timeout(ANSWER_PATIENCE, awaited.into_future()).await;
+    waited.unwrap_or_else(|_| panic!("waited {ANSWER_PATIENCE:?} in vain for {what}"))
+}
 
 pub struct Client {
     pub h2: SendRequest<Bytes>,
@@ -22,13 +35,20 @@ pub struct Answer {
 impl Answer {
     /// The code and words, wherever they were.
     pub fn grpc(&self) -> (String, String) {
-        let fields = self.trailers.as_ref().unwrap_or(&self.head);
-        let text = |name| {
-            let value = fields.get(name).map(|value| value.to_str().unwrap().to_owned());
-            value.unwrap_or_default()
-        };
-        (text("grpc-status"), text("grpc-message"))
+        status(self.trailers.as_ref().unwrap_or(&self.head))
     }
+
+    /// The only message of it.
+    pub fn message<M: Message + Default>(&self) -> M {
+        let mut messages = messages(&self.body);
+        assert_eq!(messages.len(), 1, "messages in the answer");
+        messages.remove(0)
+    }
+}
+
+fn status(fields: &HeaderMap) -> (String, String) {
+    let text = |name| fields.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    (text("grpc-status"), text("grpc-message"))
 }
 
 impl Client {
@@ -40,7 +60,7 @@ impl Client {
     pub async fn with(stream: TcpStream, builder: &client::Builder) -> Client {
         let (h2, connection) = builder.handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        Client { h2: h2.ready().await.unwrap() }
+        Client { h2: in_time("a connection that is taken", h2.ready()).await.unwrap() }
     }
 
     /// Begins a gRPC call with more headers.
@@ -73,7 +93,17 @@ pub struct Call {
 }
 
 impl Call {
+    /// The whole of it.
     pub async fn answer(self) -> Answer {
+        in_time("the end of an answer", self.whole()).await
+    }
+
+    /// What comes behind the head, once that is there.
+    pub async fn body(&mut self) -> RecvStream {
+        in_time("an answer that begins", &mut self.response).await.expect("a head").into_body()
+    }
+
+    async fn whole(self) -> Answer {
         let (head, mut body) = self.response.await.unwrap().into_parts();
         let mut whole = BytesMut::new();
         while let Some(piece) = data(&mut body).await {
@@ -84,11 +114,60 @@ impl Call {
     }
 }
 
-/// The next DATA frame, given back to the window.
+/// The next DATA frame, given back to the window; None at the end.
 pub async fn data(body: &mut RecvStream) -> Option<Bytes> {
-    let piece = body.data().await?.unwrap();
+    let piece = in_time("the next piece of an answer", body.data()).await?.unwrap();
     body.flow_control().release_capacity(piece.len()).unwrap();
     Some(piece)
+}
+
+/// Reads one message of a body after the other.
+pub struct Reader {
+    body: RecvStream,
+    bytes: BytesMut,
+}
+
+impl Reader {
+    pub fn new(body: RecvStream) -> Reader {
+        Reader { body, bytes: BytesMut::new() }
+    }
+
+    /// The next message; None when the member has ended the call.
+    pub async fn next<M: Message + Default>(&mut self) -> Option<M> {
+        loop {
+            if let Some(message) = split(&mut self.bytes) {
+                return Some(M::decode(message).expect("a message"));
+            }
+            self.bytes.extend_from_slice(&data(&mut self.body).await?);
+        }
+    }
+
+    /// The code and words behind the last message.
+    pub async fn end(&mut self) -> (String, String) {
+        assert!(self.bytes.is_empty(), "a message was cut off");
+        let ended = in_time("the end of a call", self.body.trailers()).await;
+        status(&ended.unwrap().unwrap_or_default())
+    }
+}
+
+/// All messages of a body that has ended.
+pub fn messages<M: Message + Default>(body: &[u8]) -> Vec<M> {
+    let mut rest = BytesMut::from(body);
+    let messages = std::iter::from_fn(|| Some(M::decode(split(&mut rest)?).expect("a message"))).collect();
+    assert!(rest.is_empty(), "a message was cut off");
+    messages
+}
+
+/// Takes the first message, if it is there as a whole.
+fn split(bytes: &mut BytesMut) -> Option<Bytes> {
+    let [flag, length @ ..] = *bytes.first_chunk::<5>()?;
+    assert_eq!(flag, 0, "nothing is compressed");
+    let length = u32::from_be_bytes(length) as usize;
+    if bytes.len() < 5 + length {
+        return None;
+    }
+    bytes.advance(5);
+    Some(bytes.split_to(length).freeze())
 }
 
 /// A message with its prefix.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use etcd::grpc::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::client::{Client, data, frame};
+use crate::client::{Client, data, frame, in_time};
 use crate::service::{FLOOD_BYTES, Server};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,8 +47,8 @@ async fn a_reader_that_stops_stops_its_stream_and_no_other() {
     let mut client = Client::with(server.connect().await, &builder).await;
     let mut call = client.begin("/test.Echo/Flood", &[]);
     call.send.send_data(Bytes::new(), true).unwrap();
-    let mut body = call.response.await.unwrap().into_body();
-    server.service.flood_waits.notified().await;
+    let mut body = call.body().await;
+    in_time("a flood that waits", server.service.flood_waits.notified()).await;
 
     // It waits with the window full and at most one message more than fits.
     let flooded = server.service.flooded.load(Ordering::SeqCst);
@@ -73,25 +73,20 @@ async fn answers_that_nobody_reads_hold_back_further_calls() {
     builder.initial_window_size(100);
     let mut client = Client::with(server.connect().await, &builder).await;
     let mut unread = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..5 {
         let mut call = client.begin("/test.Echo/Unary", &[]);
         call.send.send_data(Bytes::from(frame(&[0; 10_000])), true).unwrap();
-        let response = (&mut call.response).await;
-        unread.push(response.unwrap().into_body());
-        if unread.len() == 5 {
-            break;
-        }
+        unread.push(call.body().await);
     }
     // 50,025 bytes wait for the client: the next call does not begin,
     let mut late = client.begin("/test.Echo/Hang", &[]);
     late.send.send_data(Bytes::from(frame(b"")), true).unwrap();
-    let mut ping = tokio::time::timeout(Duration::from_millis(50), server.hanging.recv()).await;
-    assert!(ping.is_err(), "a call began");
+    let begun = tokio::time::timeout(Duration::from_millis(50), server.hanging.recv()).await;
+    assert!(begun.is_err(), "a call began");
     // until the client takes an answer.
     let mut first = unread.remove(0);
     while data(&mut first).await.is_some() {}
-    ping = Ok(server.hanging.recv().await);
-    assert_eq!(ping, Ok(Some(true)));
+    assert!(server.hangs().await);
 }
 
 #[tokio::test]
@@ -103,16 +98,16 @@ async fn stopping_lets_calls_end_and_takes_no_new_ones() {
     bidi.send.send_data(Bytes::from(frame(b"a")), false).unwrap();
     let mut hang = client.begin("/test.Echo/Hang", &[]);
     hang.send.send_data(Bytes::from(frame(b"")), true).unwrap();
-    assert_eq!(server.hanging.recv().await, Some(true));
-    assert_eq!(server.hanging.recv().await, Some(true));
+    assert!(server.hangs().await);
+    assert!(server.hangs().await);
     server.stop.notify_one();
     // The stream may end by itself; the hanging call is cut off.
     bidi.send.send_data(Bytes::from(frame(b"b")), true).unwrap();
     let answer = bidi.answer().await;
     assert_eq!(answer.body, [frame(b"a"), frame(b"b")].concat());
     assert_eq!(answer.grpc().0, "10");
-    assert!(hang.response.await.is_err());
-    assert_eq!(server.hanging.recv().await, Some(false));
+    assert!(in_time("a call that is cut off", hang.response).await.is_err());
+    assert!(!server.hangs().await);
 }
 
 #[tokio::test]
@@ -123,7 +118,7 @@ async fn a_client_that_never_speaks_is_given_up() {
     stream.write_all(b"PRI * HT").await.unwrap();
     // The server's settings come, and then nothing but the end.
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.unwrap();
+    in_time("the end of a connection", stream.read_to_end(&mut rest)).await.unwrap();
     assert!(rest.len() < 200);
 }
 
@@ -141,7 +136,7 @@ async fn a_client_that_answers_no_ping_is_given_up() {
     let mut silent = server.connect().await;
     silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let mut rest = Vec::new();
-    silent.read_to_end(&mut rest).await.unwrap();
+    in_time("the end of a connection", silent.read_to_end(&mut rest)).await.unwrap();
     let answer = client.call("/test.Echo/Unary", &[], frame(b"alive")).await;
     assert_eq!(answer.body, frame(b"alive"));
 }
@@ -154,7 +149,7 @@ async fn a_long_answer_is_made_as_the_client_takes_it() {
     let mut client = Client::with(server.connect().await, &builder).await;
     let mut call = client.begin("/test.Echo/Long", &[]);
     call.send.send_data(Bytes::from(frame(&[0; 200])), true).unwrap();
-    let mut body = call.response.await.unwrap().into_body();
+    let mut body = call.body().await;
     // An echo comes after all that the window allows was made.
     let mut joined = Vec::new();
     while joined.len() < 5 + 200 * FLOOD_BYTES {
@@ -179,11 +174,11 @@ async fn a_long_answer_that_nobody_takes_is_given_up_and_no_other() {
     let mut client = Client::with(server.connect().await, &builder).await;
     let mut call = client.begin("/test.Echo/Long", &[]);
     call.send.send_data(Bytes::from(frame(&[0; 50])), true).unwrap();
-    let mut stalled = call.response.await.unwrap().into_body();
-    server.service.long_ended.notified().await;
+    let mut stalled = call.body().await;
+    in_time("a long answer that is given up", server.service.long_ended.notified()).await;
     let mut read = 0;
     let ended = loop {
-        match stalled.data().await {
+        match in_time("the end of a stream", stalled.data()).await {
             Some(Ok(piece)) => read += piece.len(),
             other => break other,
         }
@@ -194,9 +189,9 @@ async fn a_long_answer_that_nobody_takes_is_given_up_and_no_other() {
     // One whose client leaves ends too.
     let mut call = client.begin("/test.Echo/Long", &[]);
     call.send.send_data(Bytes::from(frame(&[0; 50])), true).unwrap();
-    drop(call.response.await.unwrap());
-    drop(call.send);
-    server.service.long_ended.notified().await;
+    drop(call.body().await);
+    drop(call);
+    in_time("a long answer that is given up", server.service.long_ended.notified()).await;
 }
 
 #[tokio::test]
@@ -207,8 +202,8 @@ async fn a_long_answer_has_a_deadline_as_any_other() {
     let mut client = Client::with(server.connect().await, &builder).await;
     let mut call = client.begin("/test.Echo/Long", &[("grpc-timeout", "50m")]);
     call.send.send_data(Bytes::from(frame(&[0; 50])), true).unwrap();
-    let _unread = call.response.await.unwrap();
-    server.service.long_ended.notified().await;
+    let _unread = call.body().await;
+    in_time("a long answer that is given up", server.service.long_ended.notified()).await;
 }
 
 #[tokio::test]
@@ -250,11 +245,11 @@ async fn calls_above_the_number_of_streams_wait_for_one_to_end() {
         hanging.push(call);
     }
     for _ in 0..3 {
-        assert_eq!(server.hanging.recv().await, Some(true));
+        assert!(server.hangs().await);
     }
     let fourth = tokio::time::timeout(Duration::from_millis(50), server.hanging.recv()).await;
     assert!(fourth.is_err(), "a fourth call began beside three");
     hanging.remove(0).send.send_reset(h2::Reason::CANCEL);
-    assert_eq!(server.hanging.recv().await, Some(false));
-    assert_eq!(server.hanging.recv().await, Some(true));
+    assert!(!server.hangs().await);
+    assert!(server.hangs().await);
 }

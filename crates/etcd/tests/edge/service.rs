@@ -12,6 +12,8 @@ use etcd::grpc::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
+use crate::client::in_time;
+
 /// Paths of the test service, by index.
 pub const PATHS: [&str; 7] = [
     "/test.Echo/Unary",
@@ -171,6 +173,11 @@ impl Server {
         };
         let stop = Arc::new(Notify::new());
         Server { service: Arc::new(service), hanging, stop, listener, limits }
+    }
+
+    /// Whether the next thing that a hanging call does is to begin.
+    pub async fn hangs(&mut self) -> bool {
+        in_time("a hanging call that begins or ends", self.hanging.recv()).await.expect("the service is there")
     }
 
     /// A connection that is served; the caller holds the client's end.

@@ -1,6 +1,5 @@
 //! What is decided before a request is looked at, and what a member says that has no room, or stops.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +10,8 @@ use proto::etcdserverpb::*;
 use proto::methods::path;
 use tokio::time::timeout;
 
-use crate::client::{data, frame};
+use crate::client::{data, frame, messages};
+use crate::harness;
 use crate::member::{Member, ask, call, refused};
 
 #[tokio::test]
@@ -34,8 +34,7 @@ async fn a_version_of_the_api_is_any_text() {
 /// Over the quota nothing grows, on this member by its own count and on all by the alarm that it raises.
 #[tokio::test]
 async fn a_quota_is_kept() {
-    let program = Path::new(env!("CARGO_BIN_EXE_etcd"));
-    let member = Member::start_as(program, &["--quota-backend-bytes", "200000"]).await;
+    let member = Member::start_as(harness::our_program(), &["--quota-backend-bytes", "200000"]).await;
     let mut client = member.client().await;
     let put = |number: i64| {
         let key = format!("k{number}").into();
@@ -88,8 +87,8 @@ async fn a_stopping_member_lets_nobody_wait() {
     let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
     let mut watching = client.begin(path::WATCH, &[]);
     watching.send.send_data(Bytes::from(frame(&create.encode_to_vec())), false).unwrap();
-    let mut body = watching.response.await.unwrap().into_body();
-    assert!(WatchResponse::decode(&data(&mut body).await.unwrap()[5..]).unwrap().created);
+    let mut body = watching.body().await;
+    assert!(messages::<WatchResponse>(&data(&mut body).await.unwrap())[0].created);
     member.ask_to_stop();
     let cut_off = timeout(Duration::from_secs(20), body.data()).await.expect("the stream ends in time");
     assert!(cut_off.is_none_or(|piece| piece.is_err()), "nothing more is told");

@@ -1,13 +1,14 @@
 //! Which header each RPC answers with. With the feature `real-etcd` the real one is asked the same.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::*;
 use proto::methods::path;
 
-use crate::client::{Client, data, frame};
+use crate::client::{Client, Reader, frame};
+use crate::harness;
 use crate::member::{Member, call};
 
 /// The RPC, and its header if there is one.
@@ -60,9 +61,8 @@ async fn watch(client: &mut Client) -> Option<ResponseHeader> {
     let request = WatchRequest { request_union: Some(watch_request::RequestUnion::CreateRequest(create)) };
     let mut call = client.begin(path::WATCH, &[]);
     call.send.send_data(Bytes::from(frame(&request.encode_to_vec())), false).unwrap();
-    let mut body = call.response.await.unwrap().into_body();
-    let first = data(&mut body).await.unwrap();
-    WatchResponse::decode(&first[5..]).unwrap().header
+    let first: Option<WatchResponse> = Reader::new(call.body().await).next().await;
+    first.unwrap().header
 }
 
 /// The revision in each header; -1 where there is no header.
@@ -90,7 +90,7 @@ const REVISIONS: [(&str, i64); 21] = [
     (path::WATCH, 4),
 ];
 
-async fn check(program: &Path) {
+async fn check(program: PathBuf) {
     let member = Member::start_as(program, &[]).await;
     let headers = collect(&member).await;
     let revisions: Vec<(&str, i64)> =
@@ -106,13 +106,11 @@ async fn check(program: &Path) {
 
 #[tokio::test]
 async fn every_rpc_has_its_header() {
-    check(Path::new(env!("CARGO_BIN_EXE_etcd"))).await;
+    check(harness::our_program()).await;
 }
 
 #[cfg(feature = "real-etcd")]
 #[tokio::test]
 async fn etcd_has_the_same_headers() {
-    let directory = std::env::var("QUORATE_ETCD_BIN");
-    let directory = directory.expect("QUORATE_ETCD_BIN names the directory with a real etcd; it is not set");
-    check(&Path::new(&directory).join("etcd")).await;
+    check(harness::real_program()).await;
 }

@@ -12,7 +12,7 @@ use proto::etcdserverpb::{
 use proto::health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse};
 use proto::methods::path;
 
-use crate::client::{data, frame};
+use crate::client::{Reader, frame, messages};
 use crate::member::{Member, call, refused};
 
 fn words(code: &str, message: &str) -> (String, String) {
@@ -45,11 +45,9 @@ async fn leases_live_and_end() {
     keeping.send.send_data(Bytes::from([ask(granted.id), ask(12345)].concat()), true).unwrap();
     let answer = keeping.answer().await;
     assert_eq!(answer.grpc().0, "0");
-    let first = u32::from_be_bytes(answer.body[1..5].try_into().unwrap()) as usize + 5;
-    let renewed = LeaseKeepAliveResponse::decode(&answer.body[5..first]).unwrap();
-    assert_eq!((renewed.id, renewed.ttl), (granted.id, 60));
-    let unknown = LeaseKeepAliveResponse::decode(&answer.body[first + 5..]).unwrap();
-    assert_eq!((unknown.id, unknown.ttl), (12345, 0));
+    let kept = messages::<LeaseKeepAliveResponse>(&answer.body);
+    let kept: Vec<_> = kept.iter().map(|kept| (kept.id, kept.ttl)).collect();
+    assert_eq!(kept, [(granted.id, 60), (12345, 0)]);
 
     let all: LeaseLeasesResponse = call(&mut client, path::LEASE_LEASES, LeaseLeasesRequest {}).await;
     assert_eq!(all.leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [granted.id]);
@@ -76,8 +74,8 @@ async fn a_member_tells_about_itself() {
     let listed = list.header.unwrap();
     assert_eq!((listed.member_id, listed.revision), (header.member_id, 0));
     assert_eq!(list.members.len(), 1);
-    assert_eq!((list.members[0].id, list.members[0].name.as_str()), (header.member_id, "alone"));
-    assert_eq!(list.members[0].client_urls, [format!("http://127.0.0.1:{}", member.port)]);
+    assert_eq!((list.members[0].id, list.members[0].name.as_str()), (header.member_id, "m1"));
+    assert_eq!(list.members[0].client_urls, [member.client_url()]);
 
     let hashed: HashKvResponse = call(&mut client, path::HASH_KV, HashKvRequest { revision: 0 }).await;
     assert_eq!((hashed.hash_revision, hashed.compact_revision), (1, -1));
@@ -91,7 +89,7 @@ async fn a_member_tells_about_itself() {
     let put = PutRequest { key: "k".into(), ..Default::default() };
     let full = words("8", "etcdserver: mvcc: database space exceeded");
     assert_eq!(refused(&mut client, path::PUT, put.clone()).await, full);
-    let page = member.http("GET /health HTTP/1.1").await.unwrap();
+    let page = member.http("GET /health HTTP/1.1").await;
     assert!(page.starts_with("HTTP/1.1 503 "), "{page}");
     assert!(page.ends_with("\r\n\r\n{\"health\":\"false\",\"reason\":\"ALARM NOSPACE\"}\n"), "{page}");
     let off = AlarmRequest { action: 2, ..on };
@@ -118,9 +116,8 @@ async fn health_and_what_is_not_there() {
 
     let mut watching = client.begin(path::HEALTH_WATCH, &[]);
     watching.send.send_data(Bytes::from(frame(&check("other").encode_to_vec())), true).unwrap();
-    let mut body = watching.response.await.unwrap().into_body();
-    let first = data(&mut body).await.unwrap();
-    assert_eq!(HealthCheckResponse::decode(&first[5..]).unwrap().status, 3);
+    let first: Option<HealthCheckResponse> = Reader::new(watching.body().await).next().await;
+    assert_eq!(first.unwrap().status, 3);
 
     let missing = refused(&mut client, path::MEMBER_ADD, MemberAddRequest::default()).await;
     assert_eq!(missing, words("12", "etcdserver: MemberAdd is not implemented yet"));
@@ -138,32 +135,32 @@ async fn one_port_for_http_and_grpc() {
     // Connections that say nothing, or too little to tell, delay nobody.
     let _silent = member.connect().await.unwrap();
     let mut client = member.client().await;
-    let _: StatusResponse = call(&mut client, path::STATUS, StatusRequest {}).await;
+    let _: HashResponse = call(&mut client, path::HASH, HashRequest {}).await;
 
-    let version = member.http("GET /version HTTP/1.1").await.unwrap();
+    let version = member.http("GET /version HTTP/1.1").await;
     assert!(version.contains("\r\nContent-Type: application/json\r\n"), "{version}");
     let body = r#"{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}"#;
     assert!(version.ends_with(&format!("\r\n\r\n{body}")), "{version}");
-    let health = member.http("GET /health?serializable=true HTTP/1.1").await.unwrap();
+    let health = member.http("GET /health?serializable=true HTTP/1.1").await;
     assert!(health.ends_with("\r\n\r\n{\"health\":\"true\",\"reason\":\"\"}"), "{health}");
-    let ready = member.http("GET /readyz?verbose&exclude=linearizable_read HTTP/1.1").await.unwrap();
+    let ready = member.http("GET /readyz?verbose&exclude=linearizable_read HTTP/1.1").await;
     let lines = "[+]data_corruption ok\n[+]serializable_read ok\n[+]non_learner ok\nok\n";
     assert!(ready.ends_with(&format!("\r\n\r\n{lines}")), "{ready}");
-    let nothing = member.http("GET /nothing HTTP/1.1").await.unwrap();
+    let nothing = member.http("GET /nothing HTTP/1.1").await;
     assert!(nothing.starts_with("HTTP/1.1 404 ") && nothing.ends_with("\r\n\r\n404 page not found\n"), "{nothing}");
-    let wrong = member.http("DELETE /health HTTP/1.1").await.unwrap();
+    let wrong = member.http("DELETE /health HTTP/1.1").await;
     assert!(wrong.starts_with("HTTP/1.1 405 ") && wrong.contains("\r\nAllow: GET\r\n"), "{wrong}");
     assert!(wrong.ends_with("\r\n\r\nMethod Not Allowed\n"), "{wrong}");
 
-    let metrics = member.http("GET /metrics HTTP/1.1").await.unwrap();
-    let status = r#"grpc_method="Status",grpc_service="etcdserverpb.Maintenance",grpc_type="unary"} 1"#;
+    let metrics = member.http("GET /metrics HTTP/1.1").await;
+    let hash = r#"grpc_method="Hash",grpc_service="etcdserverpb.Maintenance",grpc_type="unary"} 1"#;
     for line in [
         "\n# TYPE etcd_server_has_leader gauge\netcd_server_has_leader 1\n",
         "\n# TYPE etcd_server_proposals_failed_total counter\netcd_server_proposals_failed_total 0\n",
         "\netcd_server_version{server_version=\"3.7.1\"} 1\n",
         "\netcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.001\"} ",
-        &format!("\ngrpc_server_started_total{{{status}\n"),
-        &format!("\ngrpc_server_handled_total{{grpc_code=\"OK\",{status}\n"),
+        &format!("\ngrpc_server_started_total{{{hash}\n"),
+        &format!("\ngrpc_server_handled_total{{grpc_code=\"OK\",{hash}\n"),
     ] {
         assert!(metrics.contains(line), "{line}");
     }

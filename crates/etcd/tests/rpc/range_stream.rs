@@ -7,9 +7,9 @@ use proto::etcdserverpb::{
 };
 use proto::methods::path;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 
-use crate::client::{Client, data, frame};
+use crate::client::{Client, data, frame, messages};
 use crate::member::{Member, call};
 
 /// All parts, or code and words.
@@ -19,14 +19,8 @@ async fn parts(client: &mut Client, request: &RangeRequest) -> Result<Vec<RangeR
     if code != "0" {
         return Err((code, words));
     }
-    let mut rest = answer.body;
-    let mut parts = Vec::new();
-    while !rest.is_empty() {
-        let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
-        let part = RangeStreamResponse::decode(rest.split_to(5 + length).slice(5..)).unwrap();
-        parts.push(part.range_response.unwrap());
-    }
-    Ok(parts)
+    let parts = messages::<RangeStreamResponse>(&answer.body).into_iter();
+    Ok(parts.map(|part| part.range_response.unwrap()).collect())
 }
 
 /// The parts as one: only the last may have more than keys.
@@ -136,8 +130,8 @@ async fn one_moment_however_long_it_takes() {
     }
     let mut streaming = client.begin(path::RANGE_STREAM, &[]);
     streaming.send.send_data(Bytes::from(frame(&all().encode_to_vec())), true).unwrap();
-    let mut body = streaming.response.await.unwrap().into_body();
-    let mut read = BytesMut::from(&data(&mut body).await.unwrap()[..]);
+    let mut body = streaming.body().await;
+    let mut read = data(&mut body).await.unwrap().to_vec();
     let mut revision = 0;
     for number in 0..40 {
         revision = put(&mut writer, format!("k{number:02}"), "later".into()).await;
@@ -146,13 +140,8 @@ async fn one_moment_however_long_it_takes() {
     while let Some(piece) = data(&mut body).await {
         read.extend_from_slice(&piece);
     }
-    let mut whole = Vec::new();
-    while read.has_remaining() {
-        let length = u32::from_be_bytes(read[1..5].try_into().unwrap()) as usize;
-        let part = RangeStreamResponse::decode(read.split_to(5 + length).freeze().slice(5..)).unwrap();
-        whole.push(part.range_response.unwrap());
-    }
-    let whole = merged(whole);
+    let parts = messages::<RangeStreamResponse>(&read).into_iter();
+    let whole = merged(parts.map(|part| part.range_response.unwrap()).collect());
     assert_eq!((whole.count, whole.more, whole.header.unwrap().revision), (40, false, 41));
     assert!(whole.kvs.iter().zip(0..).all(|(kv, number)| kv.value == vec![number; 200_000]));
 }

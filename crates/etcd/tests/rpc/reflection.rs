@@ -8,7 +8,7 @@ use proto::reflection::server_reflection_request::MessageRequest as Asked;
 use proto::reflection::server_reflection_response::MessageResponse as Answer;
 use proto::reflection::{ErrorResponse, ExtensionRequest, ServerReflectionRequest, ServerReflectionResponse};
 
-use crate::client::{Client, frame};
+use crate::client::{Client, frame, messages};
 use crate::member::Member;
 
 /// All answers of one stream on which these were asked.
@@ -23,16 +23,13 @@ async fn answers(client: &mut Client, path: &str, asked: Vec<Asked>) -> Vec<Answ
     call.send.send_data(Bytes::from(body), true).unwrap();
     let answer = call.answer().await;
     assert_eq!(answer.grpc(), ("0".to_owned(), String::new()));
-    let mut rest = answer.body;
-    let mut answers = Vec::new();
-    for request in requests {
-        let length = u32::from_be_bytes(rest[1..5].try_into().unwrap()) as usize;
-        let response = ServerReflectionResponse::decode(rest.split_to(5 + length).slice(5..)).unwrap();
+    let responses = messages::<ServerReflectionResponse>(&answer.body);
+    assert_eq!(responses.len(), requests.len());
+    let answer = |(response, request): (ServerReflectionResponse, ServerReflectionRequest)| {
         assert_eq!((response.valid_host.as_str(), response.original_request), ("here", Some(request)));
-        answers.push(response.message_response.unwrap());
-    }
-    assert!(rest.is_empty());
-    answers
+        response.message_response.unwrap()
+    };
+    responses.into_iter().zip(requests).map(answer).collect()
 }
 
 fn file(answer: &Answer) -> FileDescriptorProto {

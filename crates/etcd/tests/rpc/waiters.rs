@@ -3,39 +3,32 @@
 use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseLeasesRequest, LeaseLeasesResponse, RangeRequest, RangeResponse,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseLeasesRequest, LeaseLeasesResponse, WatchCreateRequest,
 };
 use proto::methods::path;
+use proto::mvccpb::event::EventType;
 use proto::v3lockpb::{LockRequest, LockResponse};
-use std::time::Duration;
-use tokio::time::{sleep, timeout};
 
 use crate::client::{Client, frame};
 use crate::member::{Member, call};
-
-/// How long anything may take that is not itself the question.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-async fn keys(client: &mut Client) -> usize {
-    let request =
-        RangeRequest { key: "many/".into(), range_end: "many0".into(), count_only: true, ..Default::default() };
-    let found: RangeResponse = call(client, path::RANGE, request).await;
-    found.count as usize
-}
+use crate::watch::Watching;
 
 async fn leases(client: &mut Client) -> usize {
     let all: LeaseLeasesResponse = call(client, path::LEASE_LEASES, LeaseLeasesRequest {}).await;
     all.leases.len()
 }
 
-/// Waits until both keys and leases are so many.
-async fn until(client: &mut Client, count: usize) {
-    let looking = async {
-        while keys(client).await != count || leases(client).await != count {
-            sleep(Duration::from_millis(10)).await;
+/// Listens until there are so many keys, of which there were `before`.
+async fn listen(watching: &mut Watching, before: usize, count: usize) {
+    let mut keys = before;
+    while keys != count {
+        for event in watching.next().await.events {
+            match event.r#type() {
+                EventType::Put => keys += 1,
+                EventType::Delete => keys -= 1,
+            }
         }
-    };
-    assert!(timeout(PATIENCE, looking).await.is_ok(), "there are never {count} keys and leases");
+    }
 }
 
 #[tokio::test]
@@ -50,6 +43,10 @@ async fn a_waiter_is_small_and_goes_with_its_connection() {
     let held: LockResponse = call(&mut holder, path::LOCK, request).await;
     assert_eq!(held.key, "many/7");
 
+    let mut watcher = member.client().await;
+    let mut watching = Watching::open(&mut watcher).await;
+    let queue = WatchCreateRequest { key: "many/".into(), range_end: "many0".into(), ..Default::default() };
+    watching.create(queue).await;
     let mut waiters = member.client().await;
     let before = member.resident_bytes();
     let mut calls = Vec::new();
@@ -59,11 +56,14 @@ async fn a_waiter_is_small_and_goes_with_its_connection() {
         waiting.send.send_data(Bytes::from(frame(&request.encode_to_vec())), true).unwrap();
         calls.push(waiting);
     }
-    until(&mut holder, WAITERS + 1).await;
+    // Who has a key has a lease, and loses both at once.
+    listen(&mut watching, 1, WAITERS + 1).await;
+    assert_eq!(leases(&mut holder).await, WAITERS + 1);
     let each = member.resident_bytes().saturating_sub(before) / WAITERS;
     assert!(each <= WAITER_BYTES_MAX, "{each} bytes for each waiter");
 
     drop(calls);
     drop(waiters);
-    until(&mut holder, 1).await;
+    listen(&mut watching, WAITERS + 1, 1).await;
+    assert_eq!(leases(&mut holder).await, 1);
 }

@@ -1,7 +1,7 @@
 //! Watch streams: what is said, in which order, and what survives.
 
-use bytes::{Buf, Bytes, BytesMut};
-use h2::{RecvStream, SendStream};
+use bytes::Bytes;
+use h2::SendStream;
 use prost::Message;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{
@@ -10,20 +10,20 @@ use proto::etcdserverpb::{
 };
 use proto::methods::path;
 
-use crate::client::{Client, data, frame};
+use crate::client::{Client, Reader, frame};
 use crate::member::{Member, call};
 
-struct Watching {
+/// One watch stream.
+pub struct Watching {
     send: SendStream<Bytes>,
-    body: RecvStream,
-    read: BytesMut,
+    heard: Reader,
 }
 
 impl Watching {
-    async fn open(client: &mut Client) -> Watching {
-        let call = client.begin(path::WATCH, &[("hasleader", "true")]);
-        let body = call.response.await.unwrap().into_body();
-        Watching { send: call.send, body, read: BytesMut::new() }
+    pub async fn open(client: &mut Client) -> Watching {
+        let mut call = client.begin(path::WATCH, &[("hasleader", "true")]);
+        let heard = Reader::new(call.body().await);
+        Watching { send: call.send, heard }
     }
 
     fn say(&mut self, request: RequestUnion) {
@@ -31,26 +31,15 @@ impl Watching {
         self.send.send_data(Bytes::from(frame(&request.encode_to_vec())), false).unwrap();
     }
 
-    async fn create(&mut self, request: WatchCreateRequest) -> WatchResponse {
+    pub async fn create(&mut self, request: WatchCreateRequest) -> WatchResponse {
         self.say(RequestUnion::CreateRequest(request));
         let response = self.next().await;
         assert!(response.created);
         response
     }
 
-    async fn next(&mut self) -> WatchResponse {
-        loop {
-            if self.read.len() >= 5 {
-                let length = u32::from_be_bytes(self.read[1..5].try_into().unwrap()) as usize;
-                if self.read.len() >= 5 + length {
-                    let mut message = self.read.split_to(5 + length);
-                    message.advance(5);
-                    return WatchResponse::decode(message).unwrap();
-                }
-            }
-            let piece = data(&mut self.body).await.expect("the stream goes on");
-            self.read.extend_from_slice(&piece);
-        }
+    pub async fn next(&mut self) -> WatchResponse {
+        self.heard.next().await.expect("the stream goes on")
     }
 }
 

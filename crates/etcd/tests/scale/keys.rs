@@ -1,6 +1,6 @@
 //! Many keys under one prefix: read page by page, and all at once by clients that do not read the answer.
 
-use crate::edge_client::{Answer, Call, Client as RawClient};
+use crate::edge_client::{Client as RawClient, Reader, in_time};
 use crate::harness::{self, Member};
 use crate::many;
 use crate::memory::{self, MIB};
@@ -94,10 +94,6 @@ async fn read_pages(client: &Client, keys: usize) {
     );
 }
 
-async fn read(call: Call) -> Answer {
-    tokio::time::timeout(Duration::from_secs(60), call.answer()).await.expect("who reads is answered")
-}
-
 async fn connections(member: &Member) -> Vec<RawClient> {
     let mut connections = Vec::new();
     for _ in 0..CONNECTIONS {
@@ -137,13 +133,13 @@ async fn leave_ranges_unread(member: &Member, client: &Client, keys: usize) {
         asking.spawn(async move {
             let head = call.response.await.expect("a head");
             // The test may be over; then nobody wants it.
-            let _ = told.send((is_sorted, slow::Reader::new(head.into_body())));
+            let _ = told.send((is_sorted, Reader::new(head.into_body())));
         });
     }
     drop(told);
     let mut unread = Vec::new();
     while unread.len() < BEGUN.min(unread_max) {
-        unread.push(begun.recv().await.expect("more begin"));
+        unread.push(in_time("an answer that begins", begun.recv()).await.expect("more begin"));
     }
     is_well(client, keys).await;
     check_peak(member, before, &format!("{unread_max} ranges that nobody reads"));
@@ -165,7 +161,7 @@ async fn leave_ranges_unread(member: &Member, client: &Client, keys: usize) {
     // Those who had to wait have their turn too, once others have gone.
     drop(unread);
     if unread_max > BEGUN {
-        let (_, mut last) = begun.recv().await.expect("those who waited begin");
+        let (_, mut last) = in_time("those who waited", begun.recv()).await.expect("they begin");
         let last: RangeResponse = last.next().await.expect("the answer");
         assert_eq!(last.kvs.len(), keys / 4);
     }
@@ -192,12 +188,12 @@ async fn leave_txns_unread(member: &Member, client: &Client, keys: usize) {
         asking.spawn(async move {
             let head = call.response.await.expect("a head");
             // The test may be over; then nobody wants it.
-            let _ = told.send(slow::Reader::new(head.into_body()));
+            let _ = told.send(Reader::new(head.into_body()));
         });
     }
     let mut unread = Vec::new();
     while unread.len() < TXNS_BEGUN.min(txns) {
-        unread.push(begun.recv().await.expect("more begin"));
+        unread.push(in_time("an answer that begins", begun.recv()).await.expect("more begin"));
     }
     is_well(client, keys).await;
     check_peak(member, before, &format!("{txns} txns that nobody reads"));
@@ -209,7 +205,7 @@ async fn leave_txns_unread(member: &Member, client: &Client, keys: usize) {
         };
         assert_eq!((answer.succeeded, range.kvs.len()), (true, keys / 4));
         if unread.is_empty() {
-            unread.push(begun.recv().await.expect("more begin"));
+            unread.push(in_time("an answer that begins", begun.recv()).await.expect("more begin"));
         }
     }
     drop((unread, begun, asking));
@@ -223,8 +219,7 @@ async fn leave_txns_unread(member: &Member, client: &Client, keys: usize) {
     let whole = RequestOp { request: Some(Request::RequestRange(all())) };
     let too_much = vec![put, whole.clone(), whole.clone(), whole];
     let request = TxnRequest { success: too_much, ..TxnRequest::default() };
-    let refused = read(slow::ask(&mut connections[0], TXN, &request)).await;
-    let (code, words) = refused.grpc();
+    let (code, words) = slow::ask(&mut connections[0], TXN, &request).answer().await.grpc();
     assert_eq!(code, "8", "{words}");
     assert!(words.contains("come from the log"), "{words}");
     let refused = client.range(RangeRequest { key: "refused".into(), ..RangeRequest::default() }).await;

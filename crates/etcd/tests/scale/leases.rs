@@ -1,5 +1,6 @@
 //! Many leases that end in the same second.
 
+use crate::edge_client::in_time;
 use crate::memory::MIB;
 use crate::{harness, many, memory};
 use client::Client;
@@ -47,7 +48,7 @@ async fn many_leases_end_in_the_same_second() {
         ..WatchCreateRequest::default()
     };
     let mut watching = client.watch_stream(watch).await.expect("a stream");
-    assert!(watching.next().await.expect("it lives").expect("an answer").created);
+    assert!(in_time("a watch", watching.next()).await.expect("it lives").expect("an answer").created);
 
     let begun = Instant::now();
     // The earliest moment at which each may end, in milliseconds since then.
@@ -102,7 +103,7 @@ async fn many_leases_end_in_the_same_second() {
         if gone.iter().all(|&gone| gone) {
             break;
         }
-        let response = watching.next().await.expect("it lives").expect("it goes on");
+        let response = in_time("the end of a lease", watching.next()).await.expect("it lives").expect("it goes on");
         let now = begun.elapsed();
         for event in response.events {
             assert_eq!(event.r#type, EventType::Delete as i32);

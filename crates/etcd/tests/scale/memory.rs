@@ -12,19 +12,12 @@ pub fn forget_peak(member: &Member) {
 
 /// The most resident memory since then, in bytes (VmHWM).
 pub fn peak(member: &Member) -> u64 {
-    field(member, "VmHWM:")
+    member.memory_bytes("VmHWM")
 }
 
 /// Resident memory now, in bytes (VmRSS).
 pub fn resident(member: &Member) -> u64 {
-    field(member, "VmRSS:")
-}
-
-fn field(member: &Member, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", member.pid())).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the kernel says it");
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number");
-    kib << 10
+    member.memory_bytes("VmRSS")
 }
 
 /// The program that is looked at, and whether it is only measured.

@@ -1,8 +1,9 @@
 //! Ten thousand watchers of one key, of which one in a hundred does not read.
 
+use crate::edge_client::{Reader, frame, in_time};
 use crate::harness::{self, PATIENCE};
 use crate::memory::{self, MIB};
-use crate::slow::{self, Reader};
+use crate::slow;
 use client::{Client, WatchStream};
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{PutRequest, WatchCreateRequest, WatchRequest, WatchResponse};
@@ -52,7 +53,7 @@ async fn open_stream(client: Client) -> WatchStream {
         if number > 0 {
             stream.create(create()).await;
         }
-        let created = stream.next().await.expect("the stream lives").expect("an answer");
+        let created = in_time("a watch", stream.next()).await.expect("the stream lives").expect("an answer");
         assert!(created.created && !created.canceled);
     }
     stream
@@ -61,7 +62,7 @@ async fn open_stream(client: Client) -> WatchStream {
 async fn read_all(mut stream: WatchStream, first: i64, last: i64) {
     let mut told = Told::default();
     while !told.is_complete(last) {
-        let response = stream.next().await.expect("the stream lives").expect("it goes on");
+        let response = in_time("an event", stream.next()).await.expect("the stream lives").expect("it goes on");
         told.take(&response, first);
     }
 }
@@ -84,10 +85,10 @@ async fn ten_thousand_watchers_of_one_key_and_some_do_not_read() {
     let mut call = connection.begin("/etcdserverpb.Watch/Watch", &[]);
     for _ in 0..WATCHERS_PER_STREAM {
         let request = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create())) };
-        let message = crate::edge_client::frame(&prost::Message::encode_to_vec(&request));
+        let message = frame(&prost::Message::encode_to_vec(&request));
         call.send.send_data(message.into(), false).expect("the connection lives");
     }
-    let mut slow = Reader::new((&mut call.response).await.expect("a head").into_body());
+    let mut slow = Reader::new(call.body().await);
     for _ in 0..WATCHERS_PER_STREAM {
         let created: WatchResponse = slow.next().await.expect("an answer");
         assert!(created.created && !created.canceled);

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
+use h2::SendStream;
 use h2::client::ResponseFuture;
-use h2::{RecvStream, SendStream};
 use prost::Message;
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{
@@ -18,7 +18,7 @@ use proto::methods::path;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client::{Client, data, frame};
+use crate::client::{Client, Reader, frame, messages};
 use crate::script::{Command, Step};
 use crate::words::Words;
 use crate::{ask, say};
@@ -47,8 +47,7 @@ struct Stream {
     send: SendStream<Bytes>,
     /// Until the first response is there: etcd sends no head before it.
     head: Option<ResponseFuture>,
-    body: Option<RecvStream>,
-    read: BytesMut,
+    heard: Option<Reader>,
 }
 
 async fn connect(port: u16) -> Client {
@@ -185,14 +184,10 @@ impl Teller {
             body.extend(frame(&LeaseKeepAliveRequest { id }.encode_to_vec()));
         }
         let answer = self.client.call(path::LEASE_KEEP_ALIVE, &[], body).await;
-        let mut rest = answer.body.clone();
-        let mut said = Vec::new();
-        while !rest.is_empty() {
-            let length = u32::from_be_bytes(rest[1..5].try_into().expect("four bytes")) as usize;
-            rest.advance(5);
-            let response = LeaseKeepAliveResponse::decode(rest.split_to(length)).expect("a response");
-            said.push(format!("kept {} ttl {} {}", response.id, response.ttl, say::at(&response.header)));
-        }
+        let kept = |response: LeaseKeepAliveResponse| {
+            format!("kept {} ttl {} {}", response.id, response.ttl, say::at(&response.header))
+        };
+        let said = messages(&answer.body).into_iter().map(kept).collect();
         match answer.grpc() {
             (code, _) if code == "0" => Ok(said),
             refused => Err(refused),
@@ -222,7 +217,7 @@ impl Teller {
     async fn call<R: Message + Default>(&mut self, path: &str, request: impl Message) -> Result<R, (String, String)> {
         let answer = self.client.call(path, &[], frame(&request.encode_to_vec())).await;
         match answer.grpc() {
-            (code, _) if code == "0" => Ok(R::decode(&answer.body[5..]).expect("a response")),
+            (code, _) if code == "0" => Ok(answer.message()),
             refused => Err(refused),
         }
     }
@@ -234,13 +229,7 @@ impl Teller {
         if !self.streams.contains_key(stream) {
             let mut client = connect(self.port).await;
             let call = client.begin(path::WATCH, &[]);
-            let opened = Stream {
-                _client: client,
-                send: call.send,
-                head: Some(call.response),
-                body: None,
-                read: BytesMut::new(),
-            };
+            let opened = Stream { _client: client, send: call.send, head: Some(call.response), heard: None };
             self.streams.insert(stream.to_owned(), opened);
         }
         let stream = self.streams.get_mut(stream).expect("it was just made");
@@ -288,27 +277,14 @@ impl Stream {
     /// The next response, or how the stream ended.
     async fn next(&mut self) -> Result<WatchResponse, String> {
         if let Some(head) = &mut self.head {
-            self.body = Some(head.await.expect("a head").into_body());
+            self.heard = Some(Reader::new(head.await.expect("a head").into_body()));
             self.head = None;
         }
-        let body = self.body.as_mut().expect("it comes with the head");
-        loop {
-            if self.read.len() >= 5 {
-                let length = u32::from_be_bytes(self.read[1..5].try_into().expect("four bytes")) as usize;
-                if self.read.len() >= 5 + length {
-                    let mut message = self.read.split_to(5 + length);
-                    message.advance(5);
-                    return Ok(WatchResponse::decode(message).expect("a response"));
-                }
-            }
-            match data(body).await {
-                Some(piece) => self.read.extend_from_slice(&piece),
-                None => {
-                    let trailers = body.trailers().await.expect("an end").unwrap_or_default();
-                    let field = |name| trailers.get(name).map_or("", |value| value.to_str().unwrap_or("?"));
-                    return Err(format!("ended {} {}", field("grpc-status"), field("grpc-message")));
-                }
-            }
+        let heard = self.heard.as_mut().expect("it comes with the head");
+        if let Some(response) = heard.next().await {
+            return Ok(response);
         }
+        let (code, words) = heard.end().await;
+        Err(format!("ended {code} {words}"))
     }
 }

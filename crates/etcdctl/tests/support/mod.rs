@@ -4,18 +4,24 @@
 //! its own; both go when the value does. Binaries come from the directory that
 //! `QUORATE_ETCD_BIN` names.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-/// Tries, a tenth of a second apart, until a member must be ready.
-const READY_TRIES_MAX: usize = 150;
+/// Tries until a member must be ready, and the time between them.
+const READY_TRIES_MAX: usize = 300;
+const READY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a line of output may take.
-const LINE_PATIENCE: Duration = Duration::from_secs(5);
+const LINE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a command may take that ends by itself.
+const END_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A binary of the real etcd.
 pub fn real(name: &str) -> PathBuf {
@@ -81,7 +87,8 @@ impl Member {
             if self.is_healthy() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(100));
+            // Nobody tells when another process has its port.
+            std::thread::sleep(READY_PAUSE);
         }
         panic!("etcd at {} did not become healthy", self.endpoint);
     }
@@ -169,33 +176,68 @@ pub fn run_with(
     command.envs(environment.iter().copied());
     let mut child = command.spawn().expect("etcdctl starts");
     let mut stdin = child.stdin.take().expect("it is piped");
+    let [stdout, stderr] = [whole(child.stdout.take()), whole(child.stderr.take())];
     // Who does not read its input has ended already, and that is seen below.
     drop(stdin.write_all(input.as_bytes()));
     drop(stdin);
-    let output = child.wait_with_output().expect("etcdctl ends");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let is_log = |line: &&str| line.starts_with("{\"level\"");
-    let said: Vec<&str> = stderr.lines().filter(|line| !is_log(line)).collect();
-    Outcome { stdout: output.stdout, stderr: said.join("\n"), exit: output.status.code() }
+    let title = arguments.join(" ");
+    let stdout = in_time(&stdout, &title, &mut child);
+    let stderr = in_time(&stderr, &title, &mut child);
+    Outcome { stdout, stderr: without_log(&stderr), exit: exit(&mut child) }
 }
 
-/// Runs an etcdctl that does not end by itself, until it has written `lines`.
-pub fn run_until(binary: &PathBuf, endpoint: &str, arguments: &[&str], input: &str, lines: usize) -> String {
+/// All that comes out of a pipe, once it has closed.
+fn whole(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let mut pipe = pipe.expect("it is piped");
+    let (tell, told) = mpsc::channel();
+    // Ends when the child does.
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        drop(pipe.read_to_end(&mut bytes));
+        drop(tell.send(bytes));
+    });
+    told
+}
+
+/// What comes of a command, which is ended if it takes too long.
+fn in_time<T>(told: &Receiver<T>, title: &str, child: &mut Child) -> T {
+    told.recv_timeout(END_PATIENCE).unwrap_or_else(|_| {
+        drop(child.kill());
+        drop(child.wait());
+        panic!("etcdctl {title} has not ended after {END_PATIENCE:?}");
+    })
+}
+
+/// How a command has ended that has closed its output: it ends, or is ended here, and then it has no code.
+fn exit(child: &mut Child) -> Option<i32> {
+    drop(child.kill());
+    child.wait().expect("it is our child").code()
+}
+
+/// What was said on standard error, save what is logged.
+fn without_log(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let said: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"level\"")).collect();
+    said.join("\n")
+}
+
+/// Each line that comes out of a pipe.
+fn lines(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let pipe = BufReader::new(pipe.expect("it is piped"));
+    let (tell, told) = mpsc::channel();
+    // Ends when the child does.
+    std::thread::spawn(move || pipe.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+    told
+}
+
+/// Runs an etcdctl that does not end by itself, until it has written so many lines.
+pub fn run_until(binary: &PathBuf, endpoint: &str, arguments: &[&str], input: &str, count: usize) -> String {
     let mut child = command(binary, endpoint, arguments).stderr(Stdio::null()).spawn().expect("etcdctl starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(input.as_bytes()).expect("it reads");
-    let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-    let (written, read) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        // Ends when the child does.
-        for line in stdout.lines().map_while(Result::ok) {
-            if written.send(line).is_err() {
-                return;
-            }
-        }
-    });
+    let read = lines(child.stdout.take());
     let next = |_| read.recv_timeout(LINE_PATIENCE).ok();
-    let text: Vec<String> = (0..lines).map_while(next).collect();
+    let text: Vec<String> = (0..count).map_while(next).collect();
     drop(child.kill());
     drop(child.wait());
     drop(stdin);
@@ -204,8 +246,10 @@ pub fn run_until(binary: &PathBuf, endpoint: &str, arguments: &[&str], input: &s
 
 /// An etcdctl that does not end by itself.
 pub struct Running {
+    title: String,
     child: Child,
-    written: std::sync::mpsc::Receiver<String>,
+    written: Receiver<String>,
+    errors: Receiver<Vec<u8>>,
     /// Lines read so far.
     seen: Vec<String>,
 }
@@ -214,22 +258,14 @@ impl Running {
     pub fn start(binary: &PathBuf, endpoint: &str, line: &str) -> Running {
         let arguments: Vec<&str> = line.split(' ').collect();
         let mut child = command(binary, endpoint, &arguments).stdin(Stdio::null()).spawn().expect("etcdctl starts");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
-        let (writer, written) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            // Ends when the child does.
-            for line in stdout.lines().map_while(Result::ok) {
-                if writer.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Running { child, written, seen: Vec::new() }
+        let (written, errors) = (lines(child.stdout.take()), whole(child.stderr.take()));
+        Running { title: line.to_owned(), child, written, errors, seen: Vec::new() }
     }
 
     /// Waits for the next line of output.
     pub fn line(&mut self) -> String {
-        let line = self.written.recv_timeout(LINE_PATIENCE).expect("a line in time");
+        let line = self.written.recv_timeout(LINE_PATIENCE);
+        let line = line.unwrap_or_else(|why| panic!("no line more from etcdctl {}: {why}", self.title));
         self.seen.push(line.clone());
         line
     }
@@ -243,12 +279,15 @@ impl Running {
 
     /// Waits for its end; all that it has written.
     pub fn end(mut self) -> Outcome {
-        let mut stderr = String::new();
-        self.child.stderr.take().expect("it is piped").read_to_string(&mut stderr).expect("text");
-        let status = self.child.wait().expect("etcdctl ends");
-        self.seen.extend(self.written.iter());
-        let said: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("{\"level\"")).collect();
-        Outcome { stdout: self.seen.join("\n").into_bytes(), stderr: said.join("\n"), exit: status.code() }
+        let stderr = in_time(&self.errors, &self.title, &mut self.child);
+        let seen = loop {
+            match self.written.recv_timeout(END_PATIENCE) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Disconnected) => break self.seen.join("\n"),
+                Err(RecvTimeoutError::Timeout) => panic!("etcdctl {} keeps its output open", self.title),
+            }
+        };
+        Outcome { stdout: seen.into_bytes(), stderr: without_log(&stderr), exit: exit(&mut self.child) }
     }
 }
 
@@ -260,15 +299,24 @@ impl Drop for Running {
     }
 }
 
-/// Waits until there are so many keys below a prefix; which.
-pub fn until_keys(endpoint: &str, prefix: &str, count: usize) -> Vec<String> {
-    for _ in 0..READY_TRIES_MAX {
-        let found = run(&ours(), endpoint, &["get", prefix, "--prefix", "--keys-only"], "").text();
-        let keys: Vec<String> = found.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        if keys.len() == count {
-            return keys;
+/// Waits until there are so many keys below a prefix; which. They are read once, and what changes is watched from there.
+pub fn until_keys(endpoint: &str, prefix: &str, count: usize) -> BTreeSet<String> {
+    let found = run(&ours(), endpoint, &["get", prefix, "--prefix", "-w", "fields"], "").text();
+    let field = |name: &str| {
+        let name = format!("\"{name}\" : ");
+        found.lines().filter_map(move |line| line.strip_prefix(&name).map(|value| value.trim_matches('"').to_owned()))
+    };
+    let mut keys: BTreeSet<String> = field("Key").collect();
+    let revision: i64 = field("Revision").next().and_then(|text| text.parse().ok()).expect("a header has a revision");
+    let mut watching = Running::start(&ours(), endpoint, &format!("watch {prefix} --prefix --rev {}", revision + 1));
+    while keys.len() != count {
+        // The kind of the event, its key, its value.
+        let [kind, key, _] = [watching.line(), watching.line(), watching.line()];
+        match kind.as_str() {
+            "PUT" => drop(keys.insert(key)),
+            "DELETE" => assert!(keys.remove(&key), "it was there"),
+            other => panic!("{other} is no event"),
         }
-        std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("there are never {count} keys below {prefix}");
+    keys
 }
