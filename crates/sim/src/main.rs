@@ -19,8 +19,12 @@ fn main() -> ExitCode {
             Err(_) => usage(),
         },
         ["seeds", count] => match count.parse() {
-            Ok(count) => many(count, None),
+            Ok(count) => many(count, None, None),
             Err(_) => usage(),
+        },
+        ["seeds", count, "--members", members] => match (count.parse(), members.parse()) {
+            (Ok(count), Ok(members @ 1..=7)) => many(count, None, Some(members)),
+            _ => usage(),
         },
         ["scenario", name, seed] => match seed.parse() {
             Ok(seed) => tell(name, seed, None),
@@ -47,7 +51,7 @@ fn main() -> ExitCode {
             Err(_) => usage(),
         },
         ["minutes", minutes] => match minutes.parse() {
-            Ok(minutes) => many(u64::MAX, Some(minutes)),
+            Ok(minutes) => many(u64::MAX, Some(minutes), None),
             Err(_) => usage(),
         },
         _ => usage(),
@@ -56,7 +60,7 @@ fn main() -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: sim replay SEED | sim scenario NAME SEED [MUTANT] | sim seeds N | sim minutes N | sim mutants N [NAME] | sim matrix N | sim history N"
+        "usage: sim replay SEED | sim scenario NAME SEED [MUTANT] | sim seeds N [--members 1..7] | sim minutes N | sim mutants N [NAME] | sim matrix N | sim history N"
     );
     ExitCode::from(2)
 }
@@ -121,7 +125,7 @@ impl Total {
 
 /// Seeds from 0 on, on as many threads as there are cores, until the count or
 /// the time is reached. One seed in fifty runs twice and must not differ.
-fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
+fn many(seeds: u64, minutes: Option<u64>, members: Option<usize>) -> ExitCode {
     // The driver of worlds may look at the clock; the worlds may not.
     #[allow(clippy::disallowed_methods)]
     let started = std::time::Instant::now();
@@ -137,7 +141,7 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
                     if seed >= seeds || deadline.is_some_and(|limit| started.elapsed() > limit) {
                         return;
                     }
-                    one(seed, &total);
+                    one(Settings { members, ..Settings::of(seed) }, &total);
                 }
             });
         }
@@ -145,11 +149,14 @@ fn many(seeds: u64, minutes: Option<u64>) -> ExitCode {
     let total = total.lock().expect("workers have ended");
     let elapsed = started.elapsed().as_secs_f64();
     let counts = total.counts;
+    let size = members.map_or("1 to 7".to_owned(), |members| members.to_string());
+    // Of the cores that were really had: others may use them too.
+    let spent = processor_seconds().unwrap_or(elapsed * cores as f64);
     println!(
-        "{} seeds in {elapsed:.1} s: {} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
+        "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
          {} renewals, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
-        (total.simulated_seconds as f64 / elapsed / cores as f64) as u64,
+        total.simulated_seconds as f64 / spent,
         counts.asked,
         counts.answered,
         counts.events,
@@ -235,11 +242,22 @@ fn brief(words: &str) -> String {
     words.lines().next().unwrap_or_default().chars().take(140).collect()
 }
 
-fn one(seed: u64, total: &Mutex<Total>) {
+/// Seconds that this process has had of processors, its own and the system's for it; where that is told.
+fn processor_seconds() -> Option<f64> {
+    let told = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold anything: utime and stime are the 12th and 13th field.
+    let fields: Vec<&str> = told.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // Linux tells user space a hundred of them a second, whatever it counts by itself.
+    Some(ticks as f64 / 100.0)
+}
+
+fn one(settings: Settings, total: &Mutex<Total>) {
+    let seed = settings.seed;
     let outcome = std::panic::catch_unwind(|| {
-        let outcome = run(Settings::of(seed));
+        let outcome = run(settings);
         if seed.is_multiple_of(50) {
-            let again = run(Settings::of(seed));
+            let again = run(settings);
             assert_eq!(outcome.trace_hash, again.trace_hash, "seed {seed} run twice gives two traces");
         }
         outcome

@@ -4,6 +4,7 @@ mod clients;
 mod comparing;
 mod directed;
 mod operator;
+mod queue;
 mod trouble;
 mod watchers;
 
@@ -23,6 +24,7 @@ use member::core::{Apply, Input, Outputs};
 use prost::Message as _;
 use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest, RequestHeader};
 use proto::raftpb;
+use queue::Queue;
 use raft::{Message, MessageKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -48,12 +50,14 @@ pub struct Settings {
     pub tell: bool,
     /// Break this rule on purpose.
     pub mutant: Option<Mutant>,
+    /// How many members, if not as many as the seed says.
+    pub members: Option<usize>,
 }
 
 impl Settings {
     /// The run of a seed as `cargo x sim` makes it.
     pub fn of(seed: u64) -> Settings {
-        Settings { seed, storm: 20 * SECOND, tell: false, mutant: None }
+        Settings { seed, storm: 20 * SECOND, tell: false, mutant: None, members: None }
     }
 }
 
@@ -145,8 +149,7 @@ struct Slot {
 /// A cluster, its clients and what befalls them.
 pub struct World {
     now: Micros,
-    number: u64,
-    queue: BTreeMap<(Micros, u64), Event>,
+    queue: Queue,
     chances: Chances,
     net: Net,
     plan: Plan,
@@ -182,7 +185,8 @@ impl World {
     /// A cluster whose members are about to start.
     pub fn new(settings: Settings) -> World {
         let mut chances = Chances::new(settings.seed);
-        let count = [3, 3, 3, 5, 5, 1, 2, 4, 6, 7][chances.faults.usize(..10)];
+        let drawn = [3, 3, 3, 5, 5, 1, 2, 4, 6, 7][chances.faults.usize(..10)];
+        let count = settings.members.unwrap_or(drawn);
         let weather = Weather::draw(&mut chances.net);
         let plan = Plan::draw(&mut chances.faults);
         World::with(settings, chances, count, weather, plan)
@@ -222,8 +226,7 @@ impl World {
         ids.sort_unstable();
         let mut world = World {
             now: 1,
-            number: 0,
-            queue: BTreeMap::new(),
+            queue: Queue::default(),
             net: Net::new(weather),
             plan,
             habits: Habits::draw(&mut chances.faults, settings.mutant),
@@ -265,7 +268,7 @@ impl World {
 
     /// Faults and load together.
     fn storm(&mut self) {
-        while let Some((at, event)) = self.pop_before(self.storm_ends) {
+        while let Some((at, event)) = self.queue.pop_before(self.storm_ends) {
             self.now = at;
             self.happen(event);
         }
@@ -322,7 +325,7 @@ impl World {
         }
         let deadline = self.now + REST;
         let mut look = self.now + SECOND;
-        while let Some((at, event)) = self.pop_before(deadline) {
+        while let Some((at, event)) = self.queue.pop_before(deadline) {
             self.now = at;
             self.happen(event);
             if self.now >= look {
@@ -364,14 +367,7 @@ impl World {
     }
 
     fn at(&mut self, time: Micros, event: Event) {
-        self.number += 1;
-        self.queue.insert((time, self.number), event);
-    }
-
-    fn pop_before(&mut self, end: Micros) -> Option<(Micros, Event)> {
-        let first = self.queue.first_entry()?;
-        let (at, _) = *first.key();
-        (at < end).then(|| (at, first.remove()))
+        self.queue.push(time, event);
     }
 
     fn happen(&mut self, event: Event) {
@@ -518,17 +514,17 @@ impl World {
     /// Hands on what a member's parts have ready.
     fn settle(&mut self, slot: usize) {
         let mut outputs = std::mem::take(&mut self.outputs);
-        while let Some(member) = self.slots[slot].alive.as_mut() {
+        // Once: nothing that is handed on gives a member more to say.
+        if let Some(member) = self.slots[slot].alive.as_mut() {
             member.core.take(&mut outputs);
             if let Some(term) = member.notice_leadership(self.now) {
                 let id = self.slots[slot].id;
                 self.trace.note(self.now, [2, slot as u64, term], || format!("m{slot} leads term {term}"));
                 self.record.leads(term, id);
             }
-            if outputs.is_empty() {
-                break;
+            if !outputs.is_empty() {
+                self.hand_on(slot, &mut outputs);
             }
-            self.hand_on(slot, &mut outputs);
         }
         self.outputs = outputs;
         if let Some(member) = &self.slots[slot].alive {
@@ -633,10 +629,12 @@ impl World {
             let (life, at) = (self.slots[from].life, self.now + 30_000);
             self.at(at, Event::SnapshotSent(from, life, message.to, !arrivals.is_empty()));
         }
+        let Some(last) = arrivals.pop() else { return };
         for wait in arrivals {
             let event = Event::Deliver(to, Box::new(message.clone()), image.clone());
             self.at(self.now + wait, event);
         }
+        self.at(self.now + last, Event::Deliver(to, Box::new(message), image));
     }
 }
 

@@ -50,7 +50,7 @@ pub fn fix() -> Result<()> {
 }
 
 /// One seed with its trace, or many.
-pub fn sim(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> Result<()> {
+pub fn sim(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>, members: Option<u64>) -> Result<()> {
     // Optimised, with assertions: a thousand clusters take seconds, not minutes.
     let mut command = shell::cargo(&["run", "-q", "--profile", "checked", "-p", "sim", "--"]);
     match (seed, seeds, minutes) {
@@ -59,6 +59,9 @@ pub fn sim(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>) -> Resul
         (None, None, Some(minutes)) => command.args(["minutes", &minutes.to_string()]),
         _ => bail!("give one of: a seed to replay, --seeds N, --minutes N"),
     };
+    if let Some(members) = members {
+        command.args(["--members", &members.to_string()]);
+    }
     shell::run(command)
 }
 
@@ -76,7 +79,7 @@ pub fn bench(rest: &[String]) -> Result<()> {
 /// Scenarios, mutants and many seeds, all optimised.
 fn simulate() -> Result<()> {
     shell::run(shell::cargo(&["test", "-q", "--profile", "checked", "-p", "sim"]))?;
-    sim(None, Some(CHECK_SEEDS), None)
+    sim(None, Some(CHECK_SEEDS), None, None)
 }
 
 fn tests() -> Result<()> {

@@ -44,6 +44,9 @@ enum Task {
         /// Run until this many minutes have passed
         #[arg(long)]
         minutes: Option<u64>,
+        /// With so many members, instead of as many as each seed says
+        #[arg(long, requires = "seeds")]
+        members: Option<u64>,
     },
     /// The same load against this cluster and the real etcd, alternating
     Bench {
@@ -80,7 +83,7 @@ fn main() -> Result<()> {
         Task::Check { only } => check::check(only.as_deref()),
         Task::Fix => check::fix(),
         Task::Tidy => tidy::tidy(),
-        Task::Sim { seed, seeds, minutes } => check::sim(seed, seeds, minutes),
+        Task::Sim { seed, seeds, minutes, members } => check::sim(seed, seeds, minutes, members),
         Task::Bench { rest } => check::bench(&rest),
         Task::Compat { clients: Some(name), .. } => clients::run(Some(&name)),
         Task::Compat { seed, minutes, clients: None } => compat::compat(compat::Options { seed, minutes }),

@@ -125,7 +125,7 @@ impl World {
     /// has been sent and has not come does not come.
     pub(super) fn reset(&mut self, from: usize, to: usize) {
         let ids = (self.slots[from].id, self.slots[to].id);
-        self.queue.retain(|_, event| match event {
+        self.queue.retain(|event| match event {
             Event::Deliver(place, message, _) => {
                 !(*place == to && message.from == ids.0 || *place == from && message.from == ids.1)
             }

@@ -129,8 +129,7 @@ impl World {
                 member.hub.credit(stream, 1, response.size_bytes());
             } else {
                 let read = self.now + self.chances.load.u64(..slow);
-                self.number += 1;
-                self.queue.insert((read, self.number), Event::Credit(slot, life, stream, response.size_bytes()));
+                self.queue.push(read, Event::Credit(slot, life, stream, response.size_bytes()));
             }
             self.trace.note(self.now, [10, stream, response.revision as u64], || {
                 format!("watcher {number} is told {} events at revision {}", response.events.len(), response.revision)
@@ -138,8 +137,7 @@ impl World {
             if self.watchers[number].told(&mut self.record, response) {
                 member.hub.close(stream);
                 self.watchers[number].at = None;
-                self.number += 1;
-                self.queue.insert((self.now + RECONNECT, self.number), Event::Connect(number));
+                self.queue.push(self.now + RECONNECT, Event::Connect(number));
             }
         }
     }

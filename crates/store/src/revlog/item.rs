@@ -174,6 +174,26 @@ pub(crate) fn kv_start(item: &[u8]) -> Option<usize> {
     Some(item.len() - rest.len())
 }
 
+/// The revision of a change of a key, without looking at the rest of it. `None` where that is not told as a writer tells it.
+pub(crate) fn revision_of(item: &[u8]) -> Option<Revision> {
+    let mut rest = item.get(ITEM_HEADER_BYTES..)?;
+    let sub = u32::try_from(take_varint(&mut rest)?).ok()?;
+    if take_varint(&mut rest)? > 0 {
+        take_varint(&mut rest)?;
+    }
+    // In the KeyValue: the key, the revision of creation, the revision of the change; each is left out where it is nothing.
+    if rest.first() == Some(&0x0a) {
+        rest = &rest[1..];
+        take_bytes(&mut rest)?;
+    }
+    if rest.first() == Some(&0x10) {
+        rest = &rest[1..];
+        take_varint(&mut rest)?;
+    }
+    let (0x18, mut rest) = rest.split_first().map(|(tag, rest)| (*tag, rest))? else { return None };
+    Some(Revision { main: take_varint(&mut rest)? as i64, sub })
+}
+
 /// A change of one key, as its item tells it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change<'a> {
@@ -293,6 +313,7 @@ mod tests {
             let item = Item::decode(&out[start..]).expect("an item");
             let change = item.change().expect("a change");
             assert_eq!((change.revision, change.previous, change.tombstone), (revision, previous, false));
+            assert_eq!(revision_of(&out[start..]), Some(revision));
             assert_eq!(change.kv, &out[kv_start..]);
             assert_eq!(change.kv_start, kv_start - start);
             let beginning = &out[start..out.len().min(start + CHANGE_START_BYTES_MAX)];

@@ -192,14 +192,9 @@ impl<F: DiskFile> Log<F> {
     /// The record of `revision` and the id of the segment that holds it.
     pub(crate) fn locate(&self, revision: Revision) -> Result<Option<(Record, u32)>, Fault> {
         let mut walk = self.walk_from(revision, LOOK_BYTES);
-        while let Some(found) = walk.next_change()? {
-            let at = found.record.change().revision;
-            if at >= revision {
-                let id = self.segment(found.segment).map_or(self.active.id, |segment| segment.id);
-                return Ok((at == revision).then_some((found.record, id)));
-            }
-        }
-        Ok(None)
+        let Some(found) = walk.next_from(revision)? else { return Ok(None) };
+        let id = self.segment(found.segment).map_or(self.active.id, |segment| segment.id);
+        Ok((found.record.change().revision == revision).then_some((found.record, id)))
     }
 }
 

@@ -3,10 +3,10 @@
 //! A walk owns its moment of the log, so nothing that happens later disturbs it: not an append, not a sweep. It reads a
 //! stretch at a time and holds no more than that and the longest record.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use disk::{DiskFile, segment::FRAME_HEADER_BYTES, segment::HEADER_BYTES};
 
-use super::item::{ITEM_HEADER_BYTES, Item, PRELUDE_BYTES, Prelude, item_size};
+use super::item::{ITEM_HEADER_BYTES, Item, PRELUDE_BYTES, Prelude, item_size, revision_of};
 use super::log::{Log, Record};
 use crate::fault::Fault;
 use crate::revision::Revision;
@@ -48,14 +48,25 @@ impl<F: DiskFile> Walk<F> {
 
     /// The next change of a key, in the order of revisions.
     pub(crate) fn next_change(&mut self) -> Result<Option<Found>, Fault> {
+        self.next_from(Revision::default())
+    }
+
+    /// The next change of a key that is not before `revision`. Those before it are verified and not made records of.
+    pub(crate) fn next_from(&mut self, revision: Revision) -> Result<Option<Found>, Fault> {
         loop {
             if self.at < self.frame_end {
-                let (item, is_change) = self.take_item()?;
-                if is_change {
-                    let at = self.at - item.len() as u64;
-                    let record = Record::new(item).ok_or_else(|| self.corrupt(at, "an item is no change of a key"))?;
-                    return Ok(Some(Found { record, segment: self.segment }));
+                let (size, is_change) = self.see_item()?;
+                let at = self.at;
+                let is_before =
+                    |item: &[u8]| revision > Revision::default() && revision_of(item).is_some_and(|at| at < revision);
+                if !is_change || is_before(&self.ahead[..size]) {
+                    self.skip_to(at + size as u64);
+                    continue;
                 }
+                let item = self.ahead.split_to(size);
+                self.at += size as u64;
+                let record = Record::new(item).ok_or_else(|| self.corrupt(at, "an item is no change of a key"))?;
+                return Ok(Some(Found { record, segment: self.segment }));
             } else if !self.enter_frame()? {
                 return Ok(None);
             }
@@ -88,8 +99,8 @@ impl<F: DiskFile> Walk<F> {
         }
     }
 
-    /// The next item of the frame, verified, and whether it changes a key.
-    fn take_item(&mut self) -> Result<(Bytes, bool), Fault> {
+    /// Verifies the next item of the frame. Its size, and whether it changes a key.
+    fn see_item(&mut self) -> Result<(usize, bool), Fault> {
         self.fill(ITEM_HEADER_BYTES)?;
         let size = item_size(&self.ahead).filter(|size| self.at + *size as u64 <= self.frame_end);
         let Some(size) = size else {
@@ -100,15 +111,15 @@ impl<F: DiskFile> Walk<F> {
         let Some(item) = item else {
             return Err(self.corrupt(self.at, "an item does not match its check"));
         };
-        let is_change = item.kind.is_change_of_key();
-        let bytes = self.ahead.slice(..size);
-        self.skip_to(self.at + size as u64);
-        Ok((bytes, is_change))
+        Ok((size, item.kind.is_change_of_key()))
     }
 
     fn skip_to(&mut self, at: u64) {
         let skip = (at - self.at) as usize;
-        self.ahead = if skip <= self.ahead.len() { self.ahead.slice(skip..) } else { Bytes::new() };
+        match skip <= self.ahead.len() {
+            true => self.ahead.advance(skip),
+            false => self.ahead = Bytes::new(),
+        }
         self.at = at;
     }
 
