@@ -58,8 +58,9 @@ async function leases({ client: c }) {
 
   // A lease that goes while the client renews it is noticed.
   const lost = c.lease(1);
+  const told = once(lost, 'lost');
   await c.leaseClient.leaseRevoke({ ID: await lost.grant() });
-  const [error] = await once(lost, 'lost');
+  const [error] = await told;
   assert.ok(error instanceof EtcdLeaseInvalidError, String(error));
   await gone.cancel();
 }

@@ -38,10 +38,6 @@ async function main() {
   const world = World.fromEnvironment();
   let failed = 0;
   for (const [name, part] of PARTS) {
-    if (world.without.includes(name)) {
-      console.log(`left out ${name}`);
-      continue;
-    }
     const started = Date.now();
     let timer;
     const late = new Promise((_, reject) => {

@@ -13,7 +13,6 @@ class World {
     const world = new World();
     world.endpoints = listed('COMPAT_ENDPOINTS');
     world.pids = listed('COMPAT_PIDS').map(Number);
-    world.without = listed('COMPAT_WITHOUT');
     assert.equal(world.endpoints.length, 3, 'see compat/clients/README.md');
     assert.equal(world.pids.length, 3, 'see compat/clients/README.md');
     world.client = clientOf(world.endpoints);

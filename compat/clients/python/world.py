@@ -22,7 +22,6 @@ OPTIONS = {
 class World:
     endpoints: list
     pids: list
-    without: list
     client: aetcd.Client
 
     @staticmethod
@@ -33,7 +32,7 @@ class World:
         endpoints = listed("COMPAT_ENDPOINTS")
         pids = [int(pid) for pid in listed("COMPAT_PIDS")]
         assert len(endpoints) == len(pids) == 3, "see compat/clients/README.md"
-        return World(endpoints, pids, listed("COMPAT_WITHOUT"), client_of(endpoints))
+        return World(endpoints, pids, client_of(endpoints))
 
     async def settle(self):
         """Waits until every member has applied all that was answered so far:

@@ -37,10 +37,6 @@ const ALL: [Foreign; 7] = [
     Foreign { name: "java", needs: &["java", "javac", "mvn"], prepare: prepare::java },
 ];
 
-/// Parts of programs that ask for what our server does not serve yet. They
-/// run against the real etcd alone.
-const NOT_YET: [&str; 0] = [];
-
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(150);
 
@@ -83,9 +79,6 @@ pub fn run(only: Option<&str>) -> Result<()> {
             failed.push(one.name);
         }
     }
-    for part in NOT_YET {
-        println!("left out against ours: {part}");
-    }
     println!("foreign clients: {passed} passed, {} failed, {absent} skipped", failed.len());
     if !failed.is_empty() {
         bail!("foreign clients failed: {}", failed.join(", "));
@@ -96,10 +89,8 @@ pub fn run(only: Option<&str>) -> Result<()> {
 /// One program against both servers at once; what went wrong.
 fn both(name: &str, program: &Command, ours: &Path, real: &Path) -> Result<Vec<String>> {
     let outcome = thread::scope(|scope| {
-        let servers = [("ours", ours, NOT_YET.join(",")), ("the real etcd", real, String::new())];
-        let running = servers.map(|(server, binary, without)| {
-            let mut command = repeat(program);
-            command.env("COMPAT_WITHOUT", without);
+        let running = [("ours", ours), ("the real etcd", real)].map(|(server, binary)| {
+            let command = repeat(program);
             scope.spawn(move || (server, against(&format!("{name} against {server}"), binary, command)))
         });
         running.map(|one| one.join().expect("a runner does not panic"))

@@ -20,13 +20,11 @@ final class World {
 
     final List<String> endpoints;
     final List<Long> pids;
-    final List<String> without;
     final Client client;
 
-    private World(List<String> endpoints, List<Long> pids, List<String> without) {
+    private World(List<String> endpoints, List<Long> pids) {
         this.endpoints = endpoints;
         this.pids = pids;
-        this.without = without;
         this.client = clientOf(endpoints);
     }
 
@@ -34,7 +32,7 @@ final class World {
         List<Long> pids = listed("COMPAT_PIDS").stream().map(Long::valueOf).toList();
         List<String> endpoints = listed("COMPAT_ENDPOINTS").stream().map(endpoint -> "http://" + endpoint).toList();
         must(endpoints.size() == 3 && pids.size() == 3, "see compat/clients/README.md");
-        return new World(endpoints, pids, listed("COMPAT_WITHOUT"));
+        return new World(endpoints, pids);
     }
 
     private static List<String> listed(String name) {

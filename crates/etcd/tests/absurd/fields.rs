@@ -145,6 +145,7 @@ async fn etcd_refuses_the_same_with_the_same_words() {
     // Thousands of requests wait for one another here; nothing of it has to outlive the test.
     let attacked = Attacked::start_with("absurd-real", harness::real_program(), &["--unsafe-no-fsync"]).await;
     let (answers, mut wrong) = attack(&attacked, wanted).await;
+    assert!(answers.len() > 1000, "{} cases", answers.len());
     let expected = refusals::read();
     for (title, (form, said)) in &answers {
         let fine = ("0".to_owned(), String::new());

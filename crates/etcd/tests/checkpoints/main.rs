@@ -8,7 +8,7 @@ mod harness;
 
 use client::Client;
 use etcd::flags::{self, Action};
-use harness::{Cluster, PATIENCE};
+use harness::Cluster;
 use proto::etcdserverpb::{LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,14 +66,18 @@ fn myself() -> PathBuf {
     std::env::current_exe().expect("this program has a name")
 }
 
+fn key(id: i64) -> String {
+    format!("leased/{id}")
+}
+
 async fn grant_with_key(client: &Client, id: i64) {
     client.lease_grant(LeaseGrantRequest { id, ttl: TTL as i64 }).await.expect("a lease");
-    let put = PutRequest { key: format!("leased/{id}").into(), lease: id, ..PutRequest::default() };
+    let put = PutRequest { key: key(id).into(), lease: id, ..PutRequest::default() };
     client.put(put).await.expect("a put");
 }
 
 async fn is_there(client: &Client, id: i64) -> bool {
-    let range = RangeRequest { key: format!("leased/{id}").into(), ..RangeRequest::default() };
+    let range = RangeRequest { key: key(id).into(), ..RangeRequest::default() };
     client.range(range).await.expect("a range").count == 1
 }
 
@@ -96,13 +100,13 @@ async fn outlive_the_leader(mut cluster: Cluster, leader: usize) -> Cluster {
     assert_eq!(renewed.ttl, TTL as i64);
     cluster.members[leader].kill();
 
-    harness::within("the first lease ends", PATIENCE, &mut async || (!is_there(&client, 1).await).then_some(())).await;
+    harness::goes(&client, &key(1)).await;
     let lived = granted.elapsed();
     assert!(lived >= Duration::from_secs(TTL) - Duration::from_millis(50), "it ended early, after {lived:?}");
     // Its whole time again would be twenty seconds: eight had gone.
     assert!(lived < Duration::from_secs(TTL + 5), "the checkpoint was not used: it ended after {lived:?}");
     assert!(is_there(&client, 2).await, "the renewed one lives on");
-    harness::within("the second lease ends", PATIENCE, &mut async || (!is_there(&client, 2).await).then_some(())).await;
+    harness::goes(&client, &key(2)).await;
     let lived = asked.elapsed();
     assert!(
         lived >= Duration::from_secs(TTL) - Duration::from_millis(50),
@@ -128,7 +132,7 @@ async fn what_is_left_survives_a_change_of_leader() {
     cluster.kill_all();
     cluster.start_all();
     cluster.leader().await;
-    harness::until("the lease ends", async || (!is_there(&client, 3).await).then_some(())).await;
+    harness::goes(&client, &key(3)).await;
     let lived = granted.elapsed();
     assert!(lived >= Duration::from_secs(TTL) - Duration::from_millis(50), "it ended early, after {lived:?}");
     assert!(lived < Duration::from_secs(TTL + 6), "the checkpoint was not used: it ended after {lived:?}");

@@ -4,8 +4,13 @@
 //! Whatever starts here ends when its [`Cluster`] is dropped, also when a test
 //! panics; then the ends of all logs are printed and the directories stay.
 
+use bytes::Bytes;
+use client::range::prefix_end;
 use client::{Client, Config};
-use proto::etcdserverpb::StatusResponse;
+use proto::etcdserverpb::{RangeRequest, StatusResponse, WatchCreateRequest};
+use proto::mvccpb::KeyValue;
+use proto::mvccpb::event::EventType;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -53,6 +58,48 @@ pub async fn within<T>(what: &str, patience: Duration, look: &mut impl AsyncFnMu
         assert!(Instant::now() < deadline, "waited {patience:?} in vain until {what}");
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Reads a range, and listens from there until it holds so many keys; which, in their order.
+pub async fn keys(client: &Client, key: &str, range_end: Bytes, count: usize) -> Vec<KeyValue> {
+    let range = RangeRequest { key: key.to_owned().into(), range_end: range_end.clone(), ..RangeRequest::default() };
+    let found = client.range(range).await.expect("a range");
+    let start_revision = found.header.expect("a header").revision + 1;
+    let mut keys: BTreeMap<Bytes, KeyValue> = found.kvs.into_iter().map(|kv| (kv.key.clone(), kv)).collect();
+    let create =
+        WatchCreateRequest { key: key.to_owned().into(), range_end, start_revision, ..WatchCreateRequest::default() };
+    let mut watcher = client.watch(create);
+    let listen = async {
+        while keys.len() != count {
+            for event in watcher.next().await.expect("the watch lasts").expect("the watch goes on").events {
+                let is_put = event.r#type() == EventType::Put;
+                let kv = event.kv.expect("an event has a key");
+                if is_put {
+                    keys.insert(kv.key.clone(), kv);
+                } else {
+                    keys.remove(&kv.key);
+                }
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, listen).await;
+    assert!(heard.is_ok(), "waited {PATIENCE:?} in vain until there are {count} keys at {key}: {keys:?}");
+    keys.into_values().collect()
+}
+
+/// The same below a prefix.
+pub async fn keys_below(client: &Client, prefix: &str, count: usize) -> Vec<KeyValue> {
+    keys(client, prefix, prefix_end(prefix.as_bytes()), count).await
+}
+
+/// Waits until this key is there.
+pub async fn appears(client: &Client, key: &str) -> KeyValue {
+    keys(client, key, Bytes::new(), 1).await.remove(0)
+}
+
+/// Waits until this key is not there.
+pub async fn goes(client: &Client, key: &str) {
+    keys(client, key, Bytes::new(), 0).await;
 }
 
 /// A block of ports that is ours as long as this lives, also among other

@@ -53,15 +53,9 @@ async fn expires_everywhere_and_is_kept_through_a_follower() {
             assert_eq!((renewed.id, renewed.ttl), (7, 2));
         }
     });
-    harness::until("the leases that nobody keeps end on every member", async || {
-        for client in &clients {
-            if count_here(client, "ends/").await > 0 {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await;
+    for client in &clients {
+        harness::keys_below(client, "ends/", 0).await;
+    }
     let took = granted.elapsed();
     assert!(took >= Duration::from_millis(1500), "a lease of 2 s ended after {took:?}");
     assert!(took <= Duration::from_secs(5), "a lease of 2 s ended after {took:?}");
@@ -106,7 +100,7 @@ async fn outlives_its_leader() {
     let renewed = client.lease_keep_alive_once(5).await.expect("kept with the next leader");
     assert_eq!(renewed.ttl, 3);
     let kept = Instant::now();
-    harness::until("the lease ends", async || (count_here(&client, "leased/").await == 0).then_some(())).await;
+    harness::keys_below(&client, "leased/", 0).await;
     assert!(
         kept.elapsed() >= Duration::from_millis(2_500),
         "a lease of 3 s ended {:?} after it was kept",

@@ -29,11 +29,7 @@ async fn created(client: &Client, key: &str) -> Option<i64> {
 }
 
 async fn appears(client: &Client, key: &str) -> i64 {
-    harness::until("a key is there", async || created(client, key).await).await
-}
-
-async fn goes(client: &Client, key: &str) {
-    harness::until("a key is gone", async || created(client, key).await.is_none().then_some(())).await;
+    harness::appears(client, key).await.create_revision
 }
 
 async fn count(client: &Client, prefix: &str) -> i64 {
@@ -212,13 +208,13 @@ async fn who_gives_up_leaves_nothing() {
     let staying = lock(&cluster.members[2], "leave", 3);
     appears(&client, "leave/3").await;
     leaving.abort();
-    goes(&client, "leave/2").await;
+    harness::goes(&client, "leave/2").await;
     let left = client.lease_time_to_live(LeaseTimeToLiveRequest { id: 2, keys: true }).await.expect("its lease");
     assert!(left.ttl > 0 && left.keys.is_empty(), "the client's own lease stays: {left:?}");
 
     let leases = leases_of(&client).await;
     let without = lock(&cluster.members[1], "leave", 0);
-    harness::until("it waits", async || (count(&client, "leave/").await == 3).then_some(())).await;
+    harness::keys_below(&client, "leave/", 3).await;
     // Its key outlives the lease when somebody writes it without; it goes all the same.
     let newest = RangeRequest {
         key: "leave/".into(),
@@ -231,7 +227,7 @@ async fn who_gives_up_leaves_nothing() {
     let key = client.range(newest).await.expect("a range").kvs.remove(0).key;
     client.put(PutRequest { key, ..PutRequest::default() }).await.expect("a put");
     without.abort();
-    harness::until("its key is gone", async || (count(&client, "leave/").await == 2).then_some(())).await;
+    harness::keys_below(&client, "leave/", 2).await;
     harness::until("its lease is gone", async || (leases_of(&client).await == leases).then_some(())).await;
 
     unlock(&cluster.members[1], "leave/1").await;
@@ -241,7 +237,7 @@ async fn who_gives_up_leaves_nothing() {
     let leaving = campaign(&cluster.members[1], 2, "two".into());
     appears(&client, "e/2").await;
     leaving.abort();
-    goes(&client, "e/2").await;
+    harness::goes(&client, "e/2").await;
     assert_eq!(count(&client, "e/").await, 1);
 }
 
@@ -282,11 +278,11 @@ async fn many_wait() {
             tokio::spawn(async move { raw::unary::<_, LockResponse>(&channel, path::LOCK, request).await })
         })
         .collect();
-    harness::until("all wait", async || (count(&client, "many/").await == WAITERS + 1).then_some(())).await;
+    harness::keys_below(&client, "many/", WAITERS as usize + 1).await;
     harness::until("each has a lease", async || (leases_of(&client).await == WAITERS as usize + 1).then_some(())).await;
     waiting.iter().for_each(JoinHandle::abort);
     drop(channel);
-    harness::until("nobody waits", async || (count(&client, "many/").await == 1).then_some(())).await;
+    harness::keys_below(&client, "many/", 1).await;
     harness::until("their leases are gone", async || (leases_of(&client).await == 1).then_some(())).await;
 }
 

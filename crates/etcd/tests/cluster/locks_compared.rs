@@ -4,6 +4,7 @@
 use crate::harness::{self, Cluster, Member};
 use crate::raw;
 use bytes::Bytes;
+use client::Client;
 use proto::etcdserverpb::*;
 use proto::methods::path;
 use proto::mvccpb::KeyValue;
@@ -16,6 +17,7 @@ use tonic::{Status, Streaming};
 
 /// One member, what was asked of it and what it said.
 struct Side {
+    client: Client,
     channel: Channel,
     /// Of this member: whose headers answers must carry.
     member_id: u64,
@@ -30,7 +32,13 @@ impl Side {
         let channel = raw::channel(member);
         let status: StatusResponse = raw::unary(&channel, path::STATUS, StatusRequest {}).await.expect("a status");
         let header = status.header.expect("a header");
-        Side { channel, member_id: header.member_id, cluster_id: header.cluster_id, lines: Vec::new() }
+        Side {
+            client: member.client(),
+            channel,
+            member_id: header.member_id,
+            cluster_id: header.cluster_id,
+            lines: Vec::new(),
+        }
     }
 
     fn note(&mut self, title: &str, what: String) {
@@ -82,11 +90,11 @@ impl Side {
     }
 
     async fn appears(&self, key: &str) {
-        harness::until("a key is there", async || self.get(key).await).await;
+        harness::appears(&self.client, key).await;
     }
 
     async fn goes(&self, key: &str) {
-        harness::until("a key is gone", async || self.get(key).await.is_none().then_some(())).await;
+        harness::goes(&self.client, key).await;
     }
 
     /// The store's revision.
