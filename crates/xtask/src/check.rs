@@ -1,6 +1,6 @@
 //! What must hold before a change is done, step by step.
 
-use crate::{clients, compat, real_etcd, shell, tidy};
+use crate::{chaos, clients, compat, real_etcd, shell, tidy};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 use std::time::Instant;
@@ -10,7 +10,7 @@ const CHECK_SEEDS: u64 = 2_000;
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || shell::run(shell::cargo(&["fmt", "--all", "--check"])).context("`cargo x fix` formats")),
     ("tidy", tidy::tidy),
     ("lints", || shell::run(shell::cargo(&["clippy", "-q", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
@@ -19,6 +19,7 @@ const STEPS: [Step; 9] = [
     ("compat", || compat::differential(compat::Options::default())),
     ("clients", || clients::run(None)),
     ("sim", simulate),
+    ("chaos", || chaos::run(chaos::Options::default())),
     ("documentation", documentation),
 ];
 

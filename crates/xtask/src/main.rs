@@ -3,6 +3,7 @@
 //! `check` is what the test machines run; it never changes a tracked file.
 //! `fix` does. Nothing here knows how etcd works.
 
+mod chaos;
 mod check;
 mod clients;
 mod compat;
@@ -74,6 +75,18 @@ enum Task {
         /// Only the targets whose name contains this
         only: Option<String>,
     },
+    /// Real processes in namespaces of their own under real faults, and whether they kept their promises
+    Chaos {
+        /// How long all rounds together take
+        #[arg(long)]
+        minutes: Option<u64>,
+        /// The seed of the first round's schedule
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Three or five members; both in turn if not said
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+        members: Option<u64>,
+    },
     /// Fetches the real etcd that tests and benchmarks compare with, and prints where it lies
     RealEtcd,
 }
@@ -88,6 +101,7 @@ fn main() -> Result<()> {
         Task::Compat { clients: Some(name), .. } => clients::run(Some(&name)),
         Task::Compat { seed, minutes, clients: None } => compat::compat(compat::Options { seed, minutes }),
         Task::Fuzz { minutes, only } => fuzz::run(minutes, only.as_deref()),
+        Task::Chaos { minutes, seed, members } => chaos::run(chaos::Options { minutes, seed, members }),
         Task::RealEtcd => {
             println!("{}", real_etcd::fetch()?.display());
             Ok(())

@@ -15,7 +15,11 @@ pub fn check(record: &Record, model: &Model) {
     }
 }
 
-fn check_run(watched: &Watched, run: &Run, model: &Model) {
+/// Checks one run of a watch; `watched` says of what.
+///
+/// # Panics
+/// When an event is missing, comes twice, out of order or with another value.
+pub fn check_run(watched: &Watched, run: &Run, model: &Model) {
     let first = model.changes.partition_point(|change| change.revision < run.from);
     let expected: Vec<&Change> = model.changes[first..]
         .iter()

@@ -1,0 +1,56 @@
+//! The wall clock of one member. CLOCK_REALTIME cannot be moved for one process
+//! alone, so Debian's libfaketime stands between the member and libc: it adds
+//! what a file says, and reads the file anew each time. The monotonic clock is
+//! left alone.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The file that says how far the wall clock is off.
+pub struct Clock {
+    file: PathBuf,
+    library: PathBuf,
+}
+
+/// Where Debian and others put the library for programs with threads.
+const LIBRARIES: [&str; 4] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib64/faketime/libfaketimeMT.so.1",
+    "/usr/lib/faketime/libfaketimeMT.so.1",
+];
+
+/// The library, if it is installed.
+pub fn library() -> Option<PathBuf> {
+    LIBRARIES.iter().map(PathBuf::from).find(|path| path.is_file())
+}
+
+impl Clock {
+    /// A clock that is right.
+    pub fn new(file: PathBuf, library: &Path) -> io::Result<Clock> {
+        let clock = Clock { file, library: library.to_owned() };
+        clock.set(0)?;
+        Ok(clock)
+    }
+
+    /// From now on it is off by so many seconds.
+    pub fn set(&self, seconds: i64) -> io::Result<()> {
+        // A rename: nobody reads half of it.
+        let next = self.file.with_extension("next");
+        fs::write(&next, format!("{seconds:+}\n"))?;
+        fs::rename(next, &self.file)
+    }
+
+    /// What a process must have in its environment to follow it.
+    pub fn environment(&self) -> Vec<String> {
+        vec![
+            format!("LD_PRELOAD={}", self.library.display()),
+            format!("FAKETIME_TIMESTAMP_FILE={}", self.file.display()),
+            "FAKETIME_NO_CACHE=1".to_owned(),
+            "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+            "DONT_FAKE_MONOTONIC=1".to_owned(),
+            "FAKETIME_DONT_RESET=1".to_owned(),
+        ]
+    }
+}

@@ -1,0 +1,96 @@
+//! A small file system for one member: an ext4 image in memory behind a loop
+//! device, or a tmpfs where there are no loop devices.
+//!
+//! It can be filled, and with ext4 the power can go: the file system is shut
+//! down without writing anything more, then mounted again. What was synced is
+//! there, what was only written is not, exactly as the kernel has it.
+
+use crate::room::run;
+use anyhow::{Context, Result};
+use rustix::fs::FallocateFlags;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Room on a disk: two segments of the log and what else a member keeps.
+const DISK_BYTES: u64 = 320 << 20;
+
+/// One member's disk.
+pub struct Disk {
+    image: Option<PathBuf>,
+    place: PathBuf,
+}
+
+impl Disk {
+    /// A new one, mounted at `place`; the image lies in `images`.
+    pub fn new(images: &Path, place: &Path, powered: bool) -> Result<Disk> {
+        fs::create_dir_all(place)?;
+        let image = images.join(place.file_name().context("a disk has a name")?);
+        if powered {
+            File::create(&image)?.set_len(DISK_BYTES)?;
+            let mut format = Command::new("mkfs.ext4");
+            run(format.args(["-q", "-m", "0", "-E", "nodiscard", "-J", "size=8"]).arg(&image))?;
+        }
+        let disk = Disk { image: powered.then_some(image), place: place.to_owned() };
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> Result<()> {
+        let mut mount = Command::new("mount");
+        match &self.image {
+            Some(image) => mount.args(["-o", "loop"]).arg(image),
+            None => mount.args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "tmpfs"]),
+        };
+        run(mount.arg(&self.place))
+    }
+
+    /// Where it is mounted.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.place.join("ballast")
+    }
+
+    /// Takes all the room there is.
+    pub fn fill(&self) -> Result<()> {
+        let mut file = File::create(self.ballast())?;
+        // Large pieces first, and then every last block.
+        let (mut at, mut piece) = (0, DISK_BYTES);
+        while piece >= 4096 {
+            match rustix::fs::fallocate(&file, FallocateFlags::empty(), at, piece) {
+                Ok(()) => at += piece,
+                Err(_) => piece /= 2,
+            }
+        }
+        let mut small = File::create(self.place.join("ballast-small"))?;
+        for _ in 0..1024 {
+            if file.write(&[0; 1024]).is_err() || small.write(&[0; 1024]).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives it back.
+    pub fn free(&self) {
+        // Whatever was not synced before a loss of power is gone already.
+        let _ = fs::remove_file(self.ballast());
+        let _ = fs::remove_file(self.place.join("ballast-small"));
+    }
+
+    /// Writes all of it, whatever its members have asked for.
+    pub fn sync(&self) -> Result<()> {
+        run(Command::new("sync").arg("--file-system").arg(&self.place))
+    }
+
+    /// The power goes and comes back. Nobody may have files open here.
+    pub fn lose_power(&self) -> Result<()> {
+        run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.place))?;
+        run(Command::new("umount").arg(&self.place))?;
+        self.mount()
+    }
+}

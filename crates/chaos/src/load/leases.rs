@@ -1,0 +1,73 @@
+//! Clients with leases: granted, held for a while, and then left to end, or
+//! revoked.
+
+use super::writers::send;
+use crate::history::{Answer, Ask, Outcome};
+use crate::notebook::Notebook;
+use client::Client;
+use fastrand::Rng;
+use proto::etcdserverpb::{LeaseGrantRequest, PutRequest};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Renewals of one lease, at most.
+const RENEWALS_MAX: u32 = 8;
+/// How long a renewal may take: the library repeats it until it is answered.
+const RENEWAL: Duration = Duration::from_secs(3);
+
+/// Holds lease after lease until the load ends.
+pub async fn hold(number: usize, client: Client, notebook: Arc<Notebook>, seed: u64) {
+    let mut chance = Rng::with_seed(seed ^ (number as u64) << 48);
+    let mut count = 0;
+    while !notebook.stopped() {
+        count += 1;
+        let id = ((number as i64 + 1) << 32) | count;
+        hold_one(id, number, &client, &notebook, &mut chance).await;
+    }
+}
+
+async fn hold_one(id: i64, number: usize, client: &Client, notebook: &Notebook, chance: &mut Rng) {
+    let grant = Ask::Grant(LeaseGrantRequest { ttl: chance.i64(1..5), id });
+    let Outcome::Answered(Answer::Grant(granted)) = ask(number, client, notebook, grant).await else {
+        pause(100).await;
+        return;
+    };
+    for key in 0..chance.u32(1..4) {
+        let put = PutRequest {
+            key: format!("l/{id:x}/{key}").into(),
+            value: format!("{id}.{key}").into(),
+            lease: id,
+            ..PutRequest::default()
+        };
+        ask(number, client, notebook, Ask::Put(put)).await;
+    }
+    let third = granted.ttl.unsigned_abs() * 1_000 / 3;
+    for _ in 0..chance.u32(0..RENEWALS_MAX) {
+        if notebook.stopped() {
+            return;
+        }
+        // Mostly in time, now and then at the last moment.
+        let late = if chance.u8(0..6) == 0 { 3 * third } else { third };
+        pause(chance.u64(third / 2..late + 1)).await;
+        if !matches!(ask(number, client, notebook, Ask::Renew(id)).await, Outcome::Answered(_)) {
+            break;
+        }
+    }
+    if chance.u8(0..5) == 0 {
+        ask(number, client, notebook, Ask::Revoke(id)).await;
+    }
+}
+
+async fn ask(number: usize, client: &Client, notebook: &Notebook, ask: Ask) -> Outcome {
+    let begin = notebook.now();
+    let outcome = match tokio::time::timeout(RENEWAL, send(client, &ask)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Unknown("given up".to_owned()),
+    };
+    notebook.ended(number, begin, ask, outcome.clone());
+    outcome
+}
+
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}

@@ -1,0 +1,167 @@
+//! Clients: what they ask while faults happen, written down.
+
+mod leases;
+mod watches;
+mod writers;
+
+use crate::history::Outcome;
+use crate::notebook::Notebook;
+use crate::stage::endpoint;
+use anyhow::Result;
+use client::{Client, Code, Config, Error};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+pub use watches::tell_again;
+pub use writers::send;
+
+/// How long one request may take, with what the client library repeats.
+const REQUEST: Duration = Duration::from_secs(3);
+/// How long a member may take to say who leads.
+const STATUS: Duration = Duration::from_millis(400);
+/// Clients of each kind.
+const WRITERS: usize = 9;
+const LEASE_HOLDERS: usize = 3;
+const LATE_WATCHERS: usize = 2;
+/// The operator compacts about so often, and leaves so many revisions behind the slowest witness.
+const COMPACTS_EVERY: Duration = Duration::from_secs(4);
+const KEPT: i64 = 100;
+
+/// All clients of a run.
+pub struct Load {
+    /// What they do.
+    pub notebook: Arc<Notebook>,
+    asking: JoinSet<()>,
+    watching: JoinSet<()>,
+}
+
+/// A client of these members.
+pub fn client(which: &[usize], members: usize, timeout: Duration) -> Result<Client> {
+    let mut config = Config::to(which.iter().map(|&number| endpoint(number, members)));
+    config.timeout = Some(timeout);
+    config.connect_timeout = Duration::from_secs(1);
+    Ok(Client::new(config)?)
+}
+
+impl Load {
+    /// Clients begin.
+    pub fn start(members: usize, seed: u64, leader: Arc<AtomicUsize>) -> Result<Load> {
+        let notebook = Arc::new(Notebook::default());
+        let (mut asking, mut watching) = (JoinSet::new(), JoinSet::new());
+        let all: Vec<usize> = (0..members).collect();
+        for number in 0..members {
+            let client = client(&[number], members, REQUEST)?;
+            watching.spawn(watches::witness(number, client, notebook.clone()));
+        }
+        for number in 0..WRITERS {
+            // Some know all members, some only one or two.
+            let known = match number % 3 {
+                0 => all.clone(),
+                1 => vec![number % members],
+                _ => vec![number % members, (number + 1) % members],
+            };
+            let client = client(&known, members, REQUEST)?;
+            asking.spawn(writers::write(members + number, client, notebook.clone(), seed));
+        }
+        for number in 0..LEASE_HOLDERS {
+            let client = client(&all, members, REQUEST)?;
+            asking.spawn(leases::hold(members + WRITERS + number, client, notebook.clone(), seed));
+        }
+        for number in 0..LATE_WATCHERS {
+            let client = client(&all, members, REQUEST)?;
+            asking.spawn(watches::come_late(
+                members + WRITERS + LEASE_HOLDERS + number,
+                client,
+                notebook.clone(),
+                seed,
+            ));
+        }
+        asking.spawn(compact(client(&all, members, REQUEST)?, notebook.clone()));
+        let asked = all.iter().map(|&number| client(&[number], members, STATUS)).collect::<Result<Vec<_>>>()?;
+        watching.spawn(look_for_leader(asked, leader));
+        Ok(Load { notebook, asking, watching })
+    }
+
+    /// Clients end what they have begun; witnesses go on.
+    pub async fn stop(&mut self) {
+        self.notebook.stop();
+        while self.asking.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.asking.abort_all();
+        self.watching.abort_all();
+    }
+}
+
+/// A request has failed: surely without effect, or nobody knows.
+pub fn failed(error: &Error) -> Outcome {
+    /// Words that a member says before it changes anything, or instead of it.
+    const WITHOUT_EFFECT: [&str; 6] = [
+        "etcdserver: requested lease not found",
+        "etcdserver: mvcc: database space exceeded",
+        "etcdserver: too many requests",
+        "etcdserver: mvcc: required revision has been compacted",
+        "etcdserver: mvcc: required revision is a future revision",
+        "etcdserver: lease already exists",
+    ];
+    let refused = WITHOUT_EFFECT.iter().any(|words| error.says(words));
+    match error.code() {
+        _ if refused => Outcome::Refused(error.to_string()),
+        Some(Code::InvalidArgument) | None => Outcome::Refused(error.to_string()),
+        _ => Outcome::Unknown(error.to_string()),
+    }
+}
+
+/// Compacts what all witnesses have seen.
+async fn compact(client: Client, notebook: Arc<Notebook>) {
+    while !notebook.stopped() {
+        tokio::time::sleep(COMPACTS_EVERY).await;
+        let seen = notebook.witnesses().into_iter().map(|(_, upto)| upto).min().unwrap_or(0);
+        if seen > KEPT {
+            let request = proto::etcdserverpb::CompactionRequest { revision: seen - KEPT, physical: false };
+            // Whether it succeeds is no promise; what it does to watches is.
+            let _ = client.compact(request).await;
+        }
+    }
+}
+
+/// Keeps the number of the leader up to date.
+async fn look_for_leader(members: Vec<Client>, leader: Arc<AtomicUsize>) {
+    loop {
+        let asked = members.iter().map(Client::status);
+        let mut best = None;
+        for (number, one) in asked.enumerate() {
+            let Ok(status) = one.await else { continue };
+            let id = status.header.as_ref().map_or(0, |header| header.member_id);
+            if status.leader == id && best.is_none_or(|(term, _)| status.raft_term > term) {
+                best = Some((status.raft_term, number));
+            }
+        }
+        if let Some((_, number)) = best {
+            leader.store(number, Ordering::Relaxed);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::Status;
+
+    #[test]
+    fn what_surely_has_no_effect_is_told_from_what_nobody_knows() {
+        let says = |code, words: &str| failed(&Error::Status(Status::new(code, words)));
+        let refused = says(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded");
+        assert!(matches!(refused, Outcome::Refused(_)));
+        assert!(matches!(says(Code::NotFound, "etcdserver: requested lease not found"), Outcome::Refused(_)));
+        assert!(matches!(says(Code::Unavailable, "etcdserver: request timed out"), Outcome::Unknown(_)));
+        assert!(matches!(says(Code::Unavailable, "etcdserver: leader changed"), Outcome::Unknown(_)));
+        assert!(matches!(failed(&Error::Deadline { cause: None }), Outcome::Unknown(_)));
+    }
+}

@@ -1,0 +1,75 @@
+//! `chaos`: real processes of etcd under real faults, and whether they kept
+//! their promises.
+//!
+//! ```text
+//!   house     namespaces of its own for the run, made by `unshare`, gone with it
+//!   room      a network namespace for each member
+//!   wire      the network between them, packet by packet, in this process
+//!   disk, clock, member     what a member stands on, and its process
+//!   schedule ─▶ trouble ─▶ faults     what goes wrong when, from one seed
+//!   load ─▶ notebook ─▶ history       what clients asked, were answered, were told
+//!   rest, check                       what must hold afterwards
+//! ```
+//!
+//! A seed gives the same schedule each time. The timing of real processes is
+//! theirs: the same seed may find something once and not again.
+
+mod check;
+mod clock;
+mod disk;
+mod faults;
+mod history;
+mod house;
+mod load;
+mod member;
+mod notebook;
+mod rest;
+mod room;
+mod run;
+mod schedule;
+mod stage;
+mod trouble;
+mod wire;
+
+use anyhow::Result;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What a run is asked to be.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "chaos", about = "Real processes of etcd under real faults", disable_version_flag = true)]
+pub struct Arguments {
+    /// The program under test
+    #[arg(long)]
+    etcd: PathBuf,
+    /// Where logs lie during the run, and everything when a promise is broken
+    #[arg(long)]
+    directory: PathBuf,
+    /// The schedule of faults
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long all rounds together take, in minutes
+    #[arg(long, default_value_t = 2)]
+    minutes: u64,
+    /// Three or five members; both in turn if not said
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=7))]
+    members: Option<u64>,
+    /// Only that the checks find lost writes: power is lost while syncs do nothing
+    #[arg(long)]
+    guard: bool,
+    /// Tells of each fault as it begins
+    #[arg(long)]
+    tell: bool,
+    /// One round, in namespaces that were made for it: seconds
+    #[arg(long, hide = true)]
+    inside: Option<u64>,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    match arguments.inside {
+        Some(seconds) => run::inside(&arguments, seconds),
+        None => house::rounds(&arguments),
+    }
+}

@@ -1,0 +1,196 @@
+//! One member: its room, disk, clock, and its process while it runs.
+
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::room::Room;
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// After a process has ended by itself, until the next one starts.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// One member.
+pub struct Member {
+    /// From 0 on.
+    pub number: usize,
+    /// Its network namespace.
+    pub room: Room,
+    /// Where its data lies.
+    pub disk: Disk,
+    /// Its wall clock, where one can be moved.
+    pub clock: Option<Clock>,
+    /// The program, then its arguments.
+    pub command: Vec<String>,
+    /// More libraries that stand between it and libc.
+    pub preload: Vec<PathBuf>,
+    /// What it says.
+    pub log: PathBuf,
+    child: Option<Child>,
+    /// Faults that keep it down.
+    down: u32,
+    /// Faults that have stopped this process.
+    frozen: u32,
+    /// Why this process may end by itself, if there is a reason.
+    excuse: Option<&'static str>,
+    /// When its process last ended by itself.
+    ended: Option<Instant>,
+    /// Processes so far.
+    pub births: u32,
+    /// Ends that had an excuse.
+    pub excused: u32,
+}
+
+impl Member {
+    /// Without a process yet.
+    pub fn new(
+        number: usize,
+        room: Room,
+        disk: Disk,
+        clock: Option<Clock>,
+        command: Vec<String>,
+        log: PathBuf,
+    ) -> Member {
+        Member {
+            number,
+            room,
+            disk,
+            clock,
+            command,
+            preload: Vec::new(),
+            log,
+            child: None,
+            down: 0,
+            frozen: 0,
+            excuse: None,
+            ended: None,
+            births: 0,
+            excused: 0,
+        }
+    }
+
+    /// Whether there is a process.
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Starts it.
+    pub fn start(&mut self) -> Result<()> {
+        assert!(self.child.is_none(), "m{} runs already", self.number + 1);
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        // `env` becomes the program too.
+        let mut command = self.room.enter("env");
+        let mut variables = self.clock.as_ref().map_or_else(Vec::new, Clock::environment);
+        for library in &self.preload {
+            match variables.first_mut() {
+                Some(first) => first.push_str(&format!(":{}", library.display())),
+                None => variables.push(format!("LD_PRELOAD={}", library.display())),
+            }
+        }
+        command.args(variables).args(&self.command);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.child = Some(command.spawn().context("nsenter does not start")?);
+        self.births += 1;
+        Ok(())
+    }
+
+    /// kill -9, and gone when this returns.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        self.frozen = 0;
+    }
+
+    /// Killed, and kept down until [`Member::let_up`].
+    pub fn hold_down(&mut self) {
+        self.kill();
+        self.down += 1;
+    }
+
+    /// One fault less that keeps it down; it starts with the last.
+    pub fn let_up(&mut self) -> Result<()> {
+        self.down = self.down.saturating_sub(1);
+        if self.down == 0 && !self.runs() { self.start() } else { Ok(()) }
+    }
+
+    /// SIGSTOP. Returns whether there was a process to stop, and which one.
+    pub fn freeze(&mut self) -> Option<u32> {
+        self.signal(Signal::STOP)?;
+        self.frozen += 1;
+        Some(self.births)
+    }
+
+    /// SIGCONT, if it is still the process that was stopped.
+    pub fn thaw(&mut self, birth: u32) {
+        if self.births == birth && self.frozen > 0 {
+            self.frozen -= 1;
+            if self.frozen == 0 {
+                self.signal(Signal::CONT);
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) -> Option<()> {
+        let pid = Pid::from_child(self.child.as_ref()?);
+        kill_process(pid, signal).ok()
+    }
+
+    /// Its disk is full: this process may end of it.
+    pub fn excuse(&mut self, why: &'static str) {
+        self.excuse = Some(why);
+    }
+
+    /// The reason is gone.
+    pub fn no_excuse(&mut self) {
+        self.excuse = None;
+    }
+
+    /// Whether its process has ended by itself, what it said last, and whether it
+    /// had an excuse. It is down then; nobody keeps it there.
+    pub fn ended(&mut self) -> Option<Result<String, String>> {
+        let status = self.child.as_mut()?.try_wait().ok()??;
+        self.kill();
+        self.ended = Some(Instant::now());
+        let why = self.excuse.unwrap_or("nothing explains it");
+        let said = self.last_words(6);
+        let words = format!("m{} ended by itself with {status}, {why}; it said last:\n{said}", self.number + 1);
+        if self.excuse.is_none() {
+            return Some(Err(words));
+        }
+        self.excused += 1;
+        Some(Ok(words))
+    }
+
+    /// Starts it if nothing keeps it down. Who ended by itself is given a moment.
+    pub fn restart(&mut self) -> Result<()> {
+        let too_soon = self.ended.is_some_and(|when| when.elapsed() < AGAIN);
+        if self.runs() || self.down > 0 || self.excuse.is_some() || too_soon { Ok(()) } else { self.start() }
+    }
+
+    /// The last lines of its log.
+    pub fn last_words(&self, count: usize) -> String {
+        let said = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(count)..].join("\n")
+    }
+
+    /// Lines of its log that tell of a panic.
+    pub fn panics(&self) -> Vec<String> {
+        let said = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
+        said.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

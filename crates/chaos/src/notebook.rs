@@ -1,0 +1,88 @@
+//! Where clients write down what they do, and the clock they do it by.
+
+use crate::history::{Ask, History, Nanos, Op, Outcome, Told};
+use proto::etcdserverpb::WatchResponse;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Shared by all clients.
+pub struct Notebook {
+    born: Instant,
+    history: Mutex<History>,
+    /// The highest revision that anybody was told of.
+    latest: AtomicI64,
+    stopped: AtomicBool,
+}
+
+impl Default for Notebook {
+    fn default() -> Notebook {
+        Notebook {
+            born: Instant::now(),
+            history: Mutex::default(),
+            latest: AtomicI64::new(1),
+            stopped: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Notebook {
+    /// Now.
+    pub fn now(&self) -> Nanos {
+        self.born.elapsed().as_nanos() as Nanos
+    }
+
+    /// A request that has ended just now.
+    pub fn ended(&self, client: usize, begin: Nanos, ask: Ask, outcome: Outcome) {
+        let op = Op { client, begin, end: self.now(), ask, outcome };
+        self.latest.fetch_max(op.revision().unwrap_or(0), Ordering::Relaxed);
+        self.with(|history| history.ops.push(op));
+    }
+
+    /// A watch that begins; its number.
+    pub fn watches(&self, told: Told) -> usize {
+        self.with(|history| {
+            history.watches.push(told);
+            history.watches.len() - 1
+        })
+    }
+
+    /// A watch was told something just now.
+    pub fn told(&self, watch: usize, response: WatchResponse) {
+        let now = self.now();
+        self.latest.fetch_max(response.header.as_ref().map_or(0, |header| header.revision), Ordering::Relaxed);
+        self.with(|history| history.watches[watch].responses.push((now, response)));
+    }
+
+    /// How far each witness has come.
+    pub fn witnesses(&self) -> Vec<(usize, i64)> {
+        self.with(|history| {
+            let witnesses = history.watches.iter().filter(|told| told.is_witness() && !told.again);
+            witnesses.map(|told| (told.client, told.upto())).collect()
+        })
+    }
+
+    /// The highest revision that anybody was told of.
+    pub fn latest(&self) -> i64 {
+        self.latest.load(Ordering::Relaxed)
+    }
+
+    /// The load ends: whoever is asked again begins nothing more.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has.
+    pub fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Everything.
+    pub fn take(&self) -> History {
+        self.with(std::mem::take)
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut History) -> T) -> T {
+        act(&mut self.history.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,249 @@
+//! One round: a cluster, faults and load, rest, checks, and what came of it.
+
+use crate::Arguments;
+use crate::check::{self, Verdict};
+use crate::history::{History, Outcome};
+use crate::load::Load;
+use crate::rest::{self, Checkers};
+use crate::schedule;
+use crate::stage::{Means, Stage, means};
+use crate::trouble::{self, Done};
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+/// Until a new cluster serves.
+const START: Duration = Duration::from_secs(30);
+/// The guard writes so long between its sync and the loss of power: less than
+/// the five seconds after which ext4 writes by itself.
+const UNSYNCED: Duration = Duration::from_secs(2);
+/// A cluster that has lost what it said does not come to rest: its watches wait
+/// for revisions that were.
+const GUARD_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a round in namespaces that were made for it.
+pub fn inside(arguments: &Arguments, seconds: u64) -> Result<ExitCode> {
+    end_with_parent()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let seed = arguments.seed.context("a round has a seed")?;
+    let members = arguments.members.context("a round has members")? as usize;
+    let _inside = runtime.enter();
+    let mut round = Round::new(arguments, seed, members)?;
+    let wrong = if arguments.guard { round.guard(&runtime, seconds) } else { round.run(&runtime, seed, seconds) }?;
+    if wrong.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("VIOLATED, seed {seed}:");
+    for words in &wrong {
+        println!("• {words}");
+    }
+    round.keep(&wrong)?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// When whoever began this is gone, so are we, and with us all in here.
+fn end_with_parent() -> Result<()> {
+    std::thread::Builder::new().name("lifeline".to_owned()).spawn(|| {
+        let mut nothing = [0];
+        // Nothing is ever sent: this returns when the other end closes.
+        let _ = std::io::stdin().read(&mut nothing);
+        std::process::exit(130);
+    })?;
+    Ok(())
+}
+
+struct Round<'a> {
+    directory: &'a Path,
+    tell: bool,
+    stage: Stage,
+    means: Means,
+    history: History,
+}
+
+impl<'a> Round<'a> {
+    fn new(arguments: &'a Arguments, seed: u64, members: usize) -> Result<Round<'a>> {
+        let (means, _) = means();
+        let mut stage = Stage::new(members, seed, &arguments.etcd, &arguments.directory, &means)?;
+        if arguments.guard {
+            let library = means.no_sync.clone().context("libeatmydata.so is missing")?;
+            stage.members.iter_mut().for_each(|member| member.preload.push(library.clone()));
+        }
+        stage.start()?;
+        let (directory, tell) = (arguments.directory.as_path(), arguments.tell);
+        Ok(Round { directory, tell, stage, means, history: History::default() })
+    }
+
+    /// Faults, load, rest and checks; what does not hold.
+    fn run(&mut self, runtime: &tokio::runtime::Runtime, seed: u64, seconds: u64) -> Result<Vec<String>> {
+        runtime.block_on(serves(&mut self.stage))?;
+        let mut load = Load::start(self.stage.members.len(), seed, self.stage.leader.clone())?;
+        let began = Instant::now();
+        let length = Duration::from_secs(seconds);
+        let plan = schedule::draw(seed, length, &self.means);
+        let mut faults = BufWriter::new(File::create(self.directory.join("faults.log"))?);
+        let done = trouble::carry_out(&mut self.stage, plan, |line| {
+            if self.tell {
+                println!("  {line}");
+            }
+            Ok(writeln!(faults, "{line}")?)
+        })?;
+        let checkers = Checkers::new(self.stage.members.len(), rest::PATIENCE)?;
+        let served = runtime.block_on(checkers.serve(&mut self.stage, &load))?;
+        std::thread::sleep(length.saturating_sub(began.elapsed()));
+        runtime.block_on(load.stop());
+        let (healthy_after, mut wrong) = match served {
+            Ok(after) => (after, runtime.block_on(checkers.rest(&mut self.stage, &load))?),
+            Err(words) => (rest::PATIENCE, vec![words]),
+        };
+        wrong.append(&mut self.stage.wrong);
+        wrong.extend(self.stage.members.iter().flat_map(crate::member::Member::panics));
+        for words in std::mem::take(&mut self.stage.excused) {
+            writeln!(faults, "{words}")?;
+            if self.tell {
+                println!("  {words}");
+            }
+        }
+        faults.flush()?;
+        self.history = load.notebook.take();
+        drop(load);
+        let checked = Instant::now();
+        let verdict = check::check(&self.history);
+        self.summary(&done, healthy_after, &verdict, checked.elapsed());
+        wrong.extend(verdict.wrong);
+        Ok(wrong)
+    }
+
+    /// Syncs do nothing here. After all have lost power the checks must find
+    /// that acknowledged writes are lost.
+    fn guard(&mut self, runtime: &tokio::runtime::Runtime, seconds: u64) -> Result<Vec<String>> {
+        runtime.block_on(serves(&mut self.stage))?;
+        let mut load = Load::start(self.stage.members.len(), 1, self.stage.leader.clone())?;
+        std::thread::sleep(Duration::from_secs(seconds));
+        // What was written so far is there, as if it had been synced; what comes
+        // in the next moments is not, unless somebody really syncs.
+        for member in &self.stage.members {
+            member.disk.sync()?;
+        }
+        std::thread::sleep(UNSYNCED);
+        for member in &mut self.stage.members {
+            member.hold_down();
+            member.disk.lose_power()?;
+        }
+        for member in &mut self.stage.members {
+            member.let_up()?;
+        }
+        let checkers = Checkers::new(self.stage.members.len(), GUARD_PATIENCE)?;
+        let served = runtime.block_on(checkers.serve(&mut self.stage, &load))?;
+        runtime.block_on(load.stop());
+        let unrest = match served {
+            Ok(_) => runtime.block_on(checkers.rest(&mut self.stage, &load))?,
+            Err(words) => vec![words],
+        };
+        self.history = load.notebook.take();
+        let verdict = check::check(&self.history);
+        println!("syncs did nothing and all lost power: {} acknowledged writes lost", verdict.lost);
+        if verdict.lost > 0 {
+            return Ok(Vec::new());
+        }
+        Ok([vec!["the checks find no lost write".to_owned()], unrest, verdict.wrong].concat())
+    }
+
+    fn summary(&self, done: &Done, healthy_after: Duration, verdict: &Verdict, checking: Duration) {
+        let kinds: Vec<String> = done.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let total: u32 = done.counts.values().sum();
+        println!("  {total} faults of {} kinds, {} beside others: {}", kinds.len(), done.overlapped, kinds.join(", "));
+        let mut ops: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+        for op in &self.history.ops {
+            let column = match op.outcome {
+                Outcome::Answered(_) => 0,
+                Outcome::Refused(_) => 1,
+                Outcome::Unknown(_) => 2,
+            };
+            ops.entry(op.kind()).or_default()[column] += 1;
+        }
+        let told: Vec<String> =
+            ops.iter().map(|(kind, [yes, no, unknown])| format!("{kind} {yes}/{no}/{unknown}")).collect();
+        println!("  {} requests (answered/refused/unknown): {}", self.history.ops.len(), told.join(", "));
+        let (without, from) = unavailable(&self.history);
+        let (carried, harmed) = self.stage.wire.counts();
+        let births: u32 = self.stage.members.iter().map(|member| member.births).sum();
+        let excused: u32 = self.stage.members.iter().map(|member| member.excused).sum();
+        println!(
+            "  {births} processes, {excused} ended by themselves on full disks; {carried} packets, {harmed} of them lost, late or doubled"
+        );
+        println!(
+            "  no write was acknowledged for {:.1} s at most, from {:.1} s on; all served {:.1} s after the last fault",
+            without.as_secs_f64(),
+            from.as_secs_f64(),
+            healthy_after.as_secs_f64()
+        );
+        println!(
+            "  {} revisions, {} reads and {} events checked in {:.1} s; acknowledged writes lost: {}",
+            verdict.revisions,
+            verdict.reads,
+            verdict.events,
+            checking.as_secs_f64(),
+            verdict.lost
+        );
+    }
+
+    /// Keeps what the run leaves: what was found, the history and the data.
+    fn keep(&mut self, wrong: &[String]) -> Result<()> {
+        fs::write(self.directory.join("violations.txt"), wrong.join("\n\n"))?;
+        let mut file = BufWriter::new(File::create(self.directory.join("history.txt"))?);
+        self.history.ops.sort_by_key(|op| op.begin);
+        for op in &self.history.ops {
+            writeln!(file, "{op}")?;
+        }
+        for told in &self.history.watches {
+            writeln!(file, "watch of client {} from {}: {:?}", told.client, told.from, told.responses)?;
+        }
+        file.flush()?;
+        for member in &mut self.stage.members {
+            member.kill();
+            member.disk.free();
+            let to = self.directory.join("data").join(format!("m{}", member.number + 1));
+            fs::create_dir_all(&to)?;
+            // The mounts go with us; a copy stays.
+            crate::room::run(
+                Command::new("cp").args(["-a", "--sparse=always"]).arg(member.disk.place().join("data")).arg(to),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the new cluster serves.
+async fn serves(stage: &mut Stage) -> Result<()> {
+    let count = stage.members.len();
+    let deadline = Instant::now() + START;
+    for number in 0..count {
+        let client = crate::load::client(&[number], count, Duration::from_secs(1))?;
+        while client.range(proto::etcdserverpb::RangeRequest { key: "r".into(), ..Default::default() }).await.is_err() {
+            stage.look()?;
+            if Instant::now() > deadline || !stage.wrong.is_empty() {
+                anyhow::bail!(
+                    "m{} does not serve: {}\n{}",
+                    number + 1,
+                    stage.wrong.join("\n"),
+                    stage.members[number].last_words(10)
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The longest time in which no write was acknowledged, and when it began.
+fn unavailable(history: &History) -> (Duration, Duration) {
+    let mut ends: Vec<u64> = history.ops.iter().filter(|op| op.changed()).map(|op| op.end).collect();
+    ends.sort_unstable();
+    let gaps = ends.windows(2).map(|two| (two[1] - two[0], two[0]));
+    let (longest, from) = gaps.max().unwrap_or_default();
+    (Duration::from_nanos(longest), Duration::from_nanos(from))
+}

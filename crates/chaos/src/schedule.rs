@@ -1,0 +1,105 @@
+//! Which faults, when, how long and on whom, all from one seed.
+//!
+//! The schedule is a function of the seed, the length and what the machine can
+//! do, and replays. When real processes notice a fault is not.
+
+use crate::faults::{KINDS, Kind, Needs};
+use crate::stage::Means;
+use fastrand::Rng;
+use std::time::Duration;
+
+/// Until the first fault: the load has begun by then.
+const FIRST: Duration = Duration::from_secs(2);
+/// From one fault to the next, at most, in milliseconds. Faults last longer
+/// than many of these, so they overlap.
+const GAP_MAX_MS: u64 = 3_000;
+/// A fault lasts at least and at most so long, in milliseconds.
+const LASTS_MS: std::ops::Range<u64> = 300..6_000;
+/// In runs of at least this length, one pause in eight is longer.
+const LONG_RUN: Duration = Duration::from_secs(240);
+const LONG_LASTS_MS: std::ops::Range<u64> = 10_000..60_000;
+/// No fault is to be under way so long before the load ends.
+const CALM: Duration = Duration::from_secs(3);
+
+/// One fault to come.
+#[derive(Clone, Copy)]
+pub struct Planned {
+    /// After the load has begun.
+    pub at: Duration,
+    /// What.
+    pub kind: &'static Kind,
+    /// How long.
+    pub lasts: Duration,
+    /// On whom, and whatever else is left to chance.
+    pub seed: u64,
+}
+
+/// Draws the faults of a run. Every kind that is possible comes once before any
+/// comes twice.
+pub fn draw(seed: u64, length: Duration, means: &Means) -> Vec<Planned> {
+    let mut chance = Rng::with_seed(seed);
+    let possible: Vec<&'static Kind> = KINDS.iter().filter(|kind| can(kind.needs, means)).collect();
+    let (mut deck, mut plan, mut at) = (Vec::new(), Vec::new(), FIRST);
+    while at + CALM < length {
+        if deck.is_empty() {
+            deck.clone_from(&possible);
+            chance.shuffle(&mut deck);
+        }
+        let Some(kind) = deck.pop() else { break };
+        let long = length >= LONG_RUN && kind.may_be_long && chance.u8(0..8) == 0;
+        let lasts = Duration::from_millis(chance.u64(if long { LONG_LASTS_MS } else { LASTS_MS }));
+        let left = (length - CALM).saturating_sub(at);
+        plan.push(Planned { at, kind, lasts: lasts.min(left), seed: chance.u64(..) });
+        at += Duration::from_millis(chance.u64(200..GAP_MAX_MS));
+    }
+    plan
+}
+
+fn can(needs: Needs, means: &Means) -> bool {
+    match needs {
+        Needs::Nothing => true,
+        Needs::Power => means.power,
+        Needs::Clock => means.clock.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn all() -> Means {
+        Means { power: true, clock: Some("libfaketime".into()), no_sync: None }
+    }
+
+    fn told(plan: &[Planned]) -> Vec<(Duration, &'static str, Duration, u64)> {
+        plan.iter().map(|planned| (planned.at, planned.kind.name, planned.lasts, planned.seed)).collect()
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_schedule() {
+        let length = Duration::from_secs(60);
+        let plan = draw(7, length, &all());
+        assert_eq!(told(&plan), told(&draw(7, length, &all())));
+        assert_ne!(told(&plan), told(&draw(8, length, &all())));
+    }
+
+    #[test]
+    fn a_minute_has_every_kind_and_ends_in_calm() {
+        for seed in 0..50 {
+            let length = Duration::from_secs(60);
+            let plan = draw(seed, length, &all());
+            let names: BTreeSet<&str> = plan.iter().map(|planned| planned.kind.name).collect();
+            assert!(names.len() >= KINDS.len().min(plan.len()), "seed {seed}: {names:?}");
+            assert!(plan.iter().all(|planned| planned.at + planned.lasts + CALM <= length), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_the_machine_cannot_do_is_left_out() {
+        let plan = draw(1, Duration::from_secs(600), &Means::default());
+        assert!(plan.iter().all(|planned| matches!(planned.kind.needs, Needs::Nothing)));
+        assert!(plan.len() > KINDS.len());
+        assert!(plan.iter().any(|planned| planned.lasts > Duration::from_secs(10)), "some pauses are long");
+    }
+}
