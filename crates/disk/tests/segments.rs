@@ -224,7 +224,7 @@ fn a_segment_of_another_place_is_refused() {
     let reader = SegmentReader::open(&disk, PATH, Standing::Sealed).unwrap();
     assert!(reader.expect_header(HEADER).is_ok());
     for (expected, words) in [
-        (SegmentHeader { kind: LogKind::REVISIONS, ..HEADER }, "log kind 1 where 2"),
+        (SegmentHeader { kind: LogKind::REVISIONS, ..HEADER }, "log kind 1 where 3"),
         (SegmentHeader { sequence: 4, ..HEADER }, "number 3 where 4"),
         (
             SegmentHeader { chain_seed: 1, ..HEADER },

@@ -113,6 +113,8 @@ fn each_fault_is_injected_and_counted() {
         sync_error: 0.2,
         bit_flip: 0.2,
         misdirected_write: 0.2,
+        misdirected_read: 0.2,
+        stale_read: 0.2,
         ..SimFaults::default()
     };
     let (disk, file) = disk_with_file(3);
@@ -125,9 +127,46 @@ fn each_fault_is_injected_and_counted() {
     }
     let stats = disk.stats();
     assert_eq!(errors, stats.write_errors + stats.read_errors + stats.sync_errors);
-    for count in [stats.write_errors, stats.read_errors, stats.sync_errors, stats.bit_flips, stats.misdirected_writes] {
+    let errors = [stats.write_errors, stats.read_errors, stats.sync_errors];
+    let wrong = [stats.bit_flips, stats.misdirected_writes, stats.misdirected_reads, stats.stale_reads];
+    for count in errors.into_iter().chain(wrong) {
         assert!((15..70).contains(&count), "{stats:?}");
     }
+}
+
+#[test]
+fn a_misdirected_read_brings_whole_sectors_of_another_place() {
+    let (disk, file) = disk_with_file(5);
+    let sectors: Vec<u8> = (0..32).flat_map(|sector| [sector; 512]).collect();
+    file.write_at(0, &[&sectors]).unwrap();
+    disk.set_faults(SimFaults { misdirected_read: 1.0, ..SimFaults::default() });
+    for _ in 0..50 {
+        let mut bytes = [0xff; 600];
+        assert_eq!(file.read_at(16 * 512 + 7, &mut bytes).unwrap(), 600);
+        let first = bytes[0];
+        assert!(first != 16 && first.abs_diff(16) <= 8, "{first}");
+        assert!(bytes[..505].iter().all(|byte| *byte == first) && bytes[505..].iter().all(|byte| *byte == first + 1));
+    }
+    let mut bytes = [0xff; 600];
+    assert_eq!(file.read_at(32 * 512 - 10, &mut bytes).unwrap(), 10, "a file is as long as it is");
+}
+
+#[test]
+fn a_stale_read_shows_a_sector_as_it_was_before_its_last_write() {
+    let (disk, file) = disk_with_file(6);
+    disk.set_faults(SimFaults { stale_read: 1.0, ..SimFaults::default() });
+    let read = |file: &<SimDisk as Disk>::File| {
+        let mut bytes = [0xff; 1024];
+        assert_eq!(file.read_at(0, &mut bytes).unwrap(), 1024);
+        bytes
+    };
+    assert_eq!(read(&file), [1; 1024], "what was written before this began is as it is");
+    file.write_at(100, &[&[2; 50]]).unwrap();
+    file.write_at(200, &[&[3; 50]]).unwrap();
+    let bytes = read(&file);
+    assert!(bytes[100..150] == [2; 50] && bytes[200..250] == [1; 50], "one write is missing, and it is the last");
+    disk.set_faults(SimFaults::default());
+    assert_eq!(read(&file)[200..250], [3; 50]);
 }
 
 #[test]

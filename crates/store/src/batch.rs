@@ -11,7 +11,7 @@ use crate::event::{Event, EventKind, Events};
 use crate::keys::Place;
 use crate::reply::key_value::KeyValueRef;
 use crate::revision::Revision;
-use crate::revlog::item::{ItemKind, PRELUDE_BYTES, encode_change, encode_item};
+use crate::revlog::item::{ItemKind, PRELUDE_BYTES, encode_change, encode_item, tie_items};
 use crate::revlog::log::{Record, offset_of, place_of};
 
 /// A change of a key that is in the body already.
@@ -34,6 +34,7 @@ struct Written {
 pub(crate) struct Batch {
     body: BytesMut,
     segment: u32,
+    salt: u32,
     /// Where the body will begin in the segment.
     offset: u64,
     changes: Vec<Written>,
@@ -42,11 +43,11 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Begins a body in `buffer`, which is empty, to be written at `offset` of a segment.
-    pub(crate) fn new(mut buffer: BytesMut, segment: u32, offset: u64) -> Batch {
+    /// Begins a body in `buffer`, which is empty, to be written at `offset` of a segment with this number and salt.
+    pub(crate) fn new(mut buffer: BytesMut, (segment, salt): (u32, u32), offset: u64) -> Batch {
         assert!(buffer.is_empty());
         buffer.resize(PRELUDE_BYTES, 0);
-        Batch { body: buffer, segment, offset, changes: Vec::new(), sum: 0 }
+        Batch { body: buffer, segment, salt, offset, changes: Vec::new(), sum: 0 }
     }
 
     /// Adds a change of a key and tells its place.
@@ -113,6 +114,7 @@ impl Batch {
     /// Ends the body with its prelude. Returns it and what is left of the buffer.
     pub(crate) fn seal(&mut self, prelude: [u8; PRELUDE_BYTES]) -> (Bytes, BytesMut) {
         self.body[..PRELUDE_BYTES].copy_from_slice(&prelude);
+        tie_items(&mut self.body, self.salt, self.offset);
         let mut rest = std::mem::take(&mut self.body);
         let body = rest.split().freeze();
         (body, rest)

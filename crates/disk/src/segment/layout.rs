@@ -28,8 +28,8 @@ pub struct LogKind(pub u8);
 impl LogKind {
     /// The write-ahead log.
     pub const WAL: LogKind = LogKind(1);
-    /// The revision log.
-    pub const REVISIONS: LogKind = LogKind(2);
+    /// The revision log. 2 was one whose items did not say where they lie.
+    pub const REVISIONS: LogKind = LogKind(3);
 }
 
 /// What a segment says about itself in its first bytes.
@@ -82,7 +82,7 @@ impl SegmentHeader {
     }
 
     /// Ties every frame to its segment: the header's own check.
-    pub(super) fn salt(&self) -> u32 {
+    pub fn salt(&self) -> u32 {
         u32_at(&self.encode(), 28)
     }
 }
@@ -134,6 +134,13 @@ impl FrameHeader {
         let plausible = u64::from(header.body_bytes) <= BODY_BYTES_MAX && header.synced <= offset;
         plausible.then_some((header, chain))
     }
+}
+
+/// How long the body is of the frame that begins at `offset` of the segment with this salt, if `bytes` begin with its header.
+/// A frame of another place or another segment has none.
+pub fn body_bytes_of_frame(salt: u32, offset: u64, bytes: &[u8]) -> Option<u32> {
+    let header = bytes.get(..FRAME_HEADER_BYTES as usize)?;
+    FrameHeader::decode(salt, u32::try_from(offset).ok()?, header).map(|(header, _)| header.body_bytes)
 }
 
 /// The check of a frame header: over the segment, the place, and the fields (which hold the body's check and the chain value

@@ -17,7 +17,7 @@ mod layout;
 mod reader;
 mod writer;
 
-pub use layout::{BODY_BYTES_MAX, FRAME_HEADER_BYTES, HEADER_BYTES, LogKind, SegmentHeader};
+pub use layout::{BODY_BYTES_MAX, FRAME_HEADER_BYTES, HEADER_BYTES, LogKind, SegmentHeader, body_bytes_of_frame};
 pub use reader::{Ending, Frame, SegmentReader, Standing, Tail};
 pub use writer::SegmentWriter;
 

@@ -1,5 +1,7 @@
 //! The bytes of one simulated file: what readers see, what is durable, and the changes between the two.
 
+use std::collections::BTreeMap;
+
 use super::chance::Chance;
 use super::{SECTOR_BYTES, SimStats};
 
@@ -15,6 +17,8 @@ pub(super) struct Inode {
     /// Places where `seen` differs from `durable` although a sync has been answered since: a sync failed, and the
     /// system believes the pages clean.
     given_up: bool,
+    /// Sectors as they were before they were last written, where that may still be shown.
+    stale: BTreeMap<u64, Vec<u8>>,
     /// How many open files point here.
     pub handles: u64,
 }
@@ -30,11 +34,37 @@ impl Inode {
         self.seen.len() as u64
     }
 
-    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
-        let start = offset.min(self.len()) as usize;
-        let count = buffer.len().min(self.seen.len() - start);
-        buffer[..count].copy_from_slice(&self.seen[start..start + count]);
+    /// Reads what lies at `place` as if it lay at `offset`, which says how much there is; zeros where there is nothing.
+    pub fn read(&self, offset: u64, place: u64, buffer: &mut [u8]) -> usize {
+        let count = buffer.len().min((self.len() - offset.min(self.len())) as usize);
+        let start = place.min(self.len()) as usize;
+        let there = count.min(self.seen.len() - start);
+        buffer[..there].copy_from_slice(&self.seen[start..start + there]);
+        buffer[there..count].fill(0);
         count
+    }
+
+    /// Remembers the sectors of a range as they are, because they are about to be written.
+    pub fn remember(&mut self, offset: u64, len: u64) {
+        for sector in offset / SECTOR_BYTES..(offset + len).div_ceil(SECTOR_BYTES) {
+            let start = (sector * SECTOR_BYTES).min(self.len()) as usize;
+            let end = ((sector + 1) * SECTOR_BYTES).min(self.len()) as usize;
+            self.stale.insert(sector, self.seen[start..end].to_vec());
+        }
+    }
+
+    /// Puts one of the sectors that `bytes`, read at `offset`, lie in as it was before it was last written; false if none was.
+    pub fn show_stale(&self, chance: &mut Chance, offset: u64, bytes: &mut [u8]) -> bool {
+        let end = offset + bytes.len() as u64;
+        let there: Vec<_> = self.stale.range(offset / SECTOR_BYTES..end.div_ceil(SECTOR_BYTES)).collect();
+        if there.is_empty() {
+            return false;
+        }
+        let (sector, old) = there[chance.below(there.len() as u64) as usize];
+        for at in (sector * SECTOR_BYTES).max(offset)..((sector + 1) * SECTOR_BYTES).min(end) {
+            bytes[(at - offset) as usize] = old.get((at - sector * SECTOR_BYTES) as usize).copied().unwrap_or(0);
+        }
+        true
     }
 
     pub fn write(&mut self, offset: u64, data: Vec<u8>) {
@@ -178,7 +208,7 @@ fn surviving_len(before: u64, pending: &[Change], mut pick: impl FnMut(u64) -> u
 
 /// For each sector the changes that touch it, by number, in order.
 fn touched_sectors(pending: &[Change], len: u64) -> Vec<(u64, Vec<usize>)> {
-    let mut touched = std::collections::BTreeMap::<u64, Vec<usize>>::new();
+    let mut touched = BTreeMap::<u64, Vec<usize>>::new();
     for (number, change) in pending.iter().enumerate() {
         let (start, end) = match change {
             Change::Write { offset, data } => (*offset, offset + data.len() as u64),

@@ -34,6 +34,10 @@ pub struct SimFaults {
     pub bit_flip: f64,
     /// A write lands at another place of the file, some sectors away, and nothing changes where it should have landed.
     pub misdirected_write: f64,
+    /// A read brings what lies at another place of the file, some sectors away.
+    pub misdirected_read: f64,
+    /// A sector of a read is as it was before it was last written. Only sectors written while this was possible can be so.
+    pub stale_read: f64,
     /// All files together may hold this many bytes; writes beyond fail with `StorageFull`.
     pub capacity_bytes: Option<u64>,
     /// Power is lost during the operation with this number ([`SimDisk::operations`] counts them from 1).
@@ -55,6 +59,10 @@ pub struct SimStats {
     pub bit_flips: u64,
     /// Writes that landed elsewhere.
     pub misdirected_writes: u64,
+    /// Reads that brought what lies elsewhere.
+    pub misdirected_reads: u64,
+    /// Reads that brought a sector as it was once.
+    pub stale_reads: u64,
     /// Losses of power.
     pub power_losses: u64,
     /// Sectors with un-synced bytes that a power loss kept.
@@ -306,7 +314,18 @@ impl DiskFile for SimFile {
             state.stats.read_errors += 1;
             return Err(io::Error::other("simulated read error"));
         }
-        Ok(state.inode(self.inode).read(offset, buffer))
+        let mut place = offset;
+        if state.chance.happens(faults.misdirected_read) {
+            state.stats.misdirected_reads += 1;
+            place = state.elsewhere(offset);
+        }
+        let count = state.inode(self.inode).read(offset, place, buffer);
+        if state.chance.happens(faults.stale_read) {
+            let state = &mut *state;
+            let inode = state.inodes.get_mut(&self.inode).expect("an open file has an inode");
+            state.stats.stale_reads += u64::from(inode.show_stale(&mut state.chance, offset, &mut buffer[..count]));
+        }
+        Ok(count)
     }
 
     fn write_at(&self, offset: u64, data: &[&[u8]]) -> io::Result<()> {
@@ -426,9 +445,21 @@ impl State {
         capacity.saturating_sub(self.used_bytes)
     }
 
+    /// A place some sectors away.
+    fn elsewhere(&mut self, offset: u64) -> u64 {
+        let away = SECTOR_BYTES * (1 + self.chance.below(8));
+        match offset >= away && self.chance.coin() {
+            true => offset - away,
+            false => offset + away,
+        }
+    }
+
     fn write(&mut self, inode: u64, offset: u64, data: Vec<u8>) {
         let file = self.inodes.get_mut(&inode).expect("open");
         let before = file.len();
+        if self.faults.stale_read > 0.0 {
+            file.remember(offset, data.len() as u64);
+        }
         file.write(offset, data);
         self.used_bytes = self.used_bytes - before + file.len();
     }
@@ -471,11 +502,7 @@ impl State {
         let mut place = offset;
         if self.chance.happens(faults.misdirected_write) {
             self.stats.misdirected_writes += 1;
-            let away = SECTOR_BYTES * (1 + self.chance.below(8));
-            place = match offset >= away && self.chance.coin() {
-                true => offset - away,
-                false => offset + away,
-            };
+            place = self.elsewhere(offset);
         }
         self.write(inode, place, data);
         Ok(())

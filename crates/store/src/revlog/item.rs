@@ -8,7 +8,8 @@
 //!            └──────┴─────────┴──────┴──────────┴───────────┴──────┴──────┴─ ─  size is of the whole body
 //!   item     ┌───────┬──────────────────┬──────┐
 //!            │ check │ size ·16 + kind  │ body │                            u32 LE, u32 LE; size is of the whole item,
-//!            └───────┴──────────────────┴──────┘                            check is CRC-32C of all that follows it
+//!            └───────┴──────────────────┴──────┘                            check is CRC-32C of all that follows it, tied
+//!                                                                           to the place where it lies
 //!   change   ┌─────┬──────────┬────────────────┬───────────────────────┐
 //!   of a key │ sub │ previous │ [previous sub] │ encoded KeyValue      │    varints; previous is 0, or 1 + how far back
 //!            └─────┴──────────┴────────────────┴───────────────────────┘    the main revision of the change before is
@@ -16,7 +17,8 @@
 //!
 //! The KeyValue of a put is the wire's, with every field; of a deletion it is key and mod_revision, which is what a
 //! delete event carries. An item has a check of its own, beside the frame's, so that one record can be read and trusted
-//! without its frame.
+//! without its frame. The check holds at one place of one segment only: a disk may read what lies elsewhere, which is whole
+//! and not what was asked for. While a body is made its items are not tied to a place; whoever seals it does that.
 
 use bytes::{BufMut, BytesMut};
 
@@ -122,11 +124,35 @@ pub(crate) fn item_size(bytes: &[u8]) -> Option<usize> {
     (size >= ITEM_HEADER_BYTES).then_some(size)
 }
 
+/// Where an item lies, as a number that its check is tied to. Two places of one segment never have the same.
+fn place_number(salt: u32, offset: u64) -> u32 {
+    salt ^ (offset as u32).wrapping_mul(0x9e37_79b1)
+}
+
+/// Ties the items of a body that will lie at `offset` of the segment with this salt to their places. Once.
+pub(crate) fn tie_items(body: &mut [u8], salt: u32, offset: u64) {
+    let mut at = PRELUDE_BYTES;
+    while at < body.len() {
+        let Some(size) = item_size(&body[at..]) else { unreachable!("a body of our own consists of items") };
+        for (byte, number) in body[at..at + 4].iter_mut().zip(place_number(salt, offset + at as u64).to_le_bytes()) {
+            *byte ^= number;
+        }
+        at += size;
+    }
+}
+
+/// Makes the check of an item that lay somewhere one that is not tied to a place yet.
+pub(crate) fn untie_item(item: &mut [u8]) {
+    let check = crc32c::crc32c(&item[4..]);
+    item[..4].copy_from_slice(&check.to_le_bytes());
+}
+
 impl<'a> Item<'a> {
-    /// The item at the beginning of `bytes`. `None` when it is cut, unknown, or does not match its check.
-    pub(crate) fn decode(bytes: &'a [u8]) -> Option<Item<'a>> {
+    /// The item at the beginning of `bytes`, which were read at `offset` of the segment with this salt. `None` when it is
+    /// cut, unknown, does not match its check, or belongs elsewhere.
+    pub(crate) fn decode(bytes: &'a [u8], salt: u32, offset: u64) -> Option<Item<'a>> {
         let item = Item::decode_unchecked(bytes)?;
-        let check = u32::from_le_bytes(*bytes.first_chunk()?);
+        let check = u32::from_le_bytes(*bytes.first_chunk()?) ^ place_number(salt, offset);
         (check == crc32c::crc32c(&bytes[4..item.size])).then_some(item)
     }
 
@@ -310,7 +336,15 @@ mod tests {
             out.put_slice(b"before");
             let (start, size, kv_start) = encode_change(&mut out, false, revision, previous, &pair);
             assert_eq!((start, start + size), (6, out.len()));
-            let item = Item::decode(&out[start..]).expect("an item");
+            let (offset, body_at) = (4_000 + start as u64, 4_000 + start as u64 - PRELUDE_BYTES as u64);
+            let mut body = vec![0; PRELUDE_BYTES];
+            body.extend_from_slice(&out[start..]);
+            tie_items(&mut body, 7, body_at);
+            out.truncate(start);
+            out.extend_from_slice(&body[PRELUDE_BYTES..]);
+            let item = Item::decode(&out[start..], 7, offset).expect("an item");
+            assert!(Item::decode(&out[start..], 7, offset + 512).is_none(), "it does not lie there");
+            assert!(Item::decode(&out[start..], 8, offset).is_none(), "nor in that segment");
             let change = item.change().expect("a change");
             assert_eq!((change.revision, change.previous, change.tombstone), (revision, previous, false));
             assert_eq!(revision_of(&out[start..]), Some(revision));
@@ -322,7 +356,7 @@ mod tests {
             for at in start..out.len() {
                 let mut damaged = out.clone();
                 damaged[at] ^= 0x40;
-                assert!(Item::decode(&damaged[start..]).is_none(), "byte {at}");
+                assert!(Item::decode(&damaged[start..], 7, offset).is_none(), "byte {at}");
             }
         }
     }

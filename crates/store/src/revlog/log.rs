@@ -203,8 +203,8 @@ fn read_item<F: DiskFile>(segment: &Segment<F>, offset: u64, size: usize) -> Res
     let mut bytes = vec![0; size];
     let count = segment.file.read_at(offset, &mut bytes).map_err(|error| Fault::disk(&segment.path, error))?;
     let whole = count == size && size >= ITEM_HEADER_BYTES && item_size(&bytes) == Some(size);
-    if !whole || Item::decode(&bytes).is_none() {
-        return Err(Fault::corrupt(&segment.path, offset, "a record does not match its check"));
+    if !whole || Item::decode(&bytes, segment.salt, offset).is_none() {
+        return Err(Fault::corrupt(&segment.path, offset, "a record does not match its check, or belongs elsewhere"));
     }
     Ok(bytes.into())
 }

@@ -10,7 +10,9 @@ use disk::segment::FRAME_HEADER_BYTES;
 use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
 
 use super::growing::Growing;
-use super::item::{Change, ItemKind, PRELUDE_BYTES, Prelude, encode_change, encode_item, put_varint};
+use super::item::{
+    Change, ItemKind, PRELUDE_BYTES, Prelude, encode_change, encode_item, put_varint, tie_items, untie_item,
+};
 use super::log::place_of;
 use super::segment::{Mark, Segment, note};
 use super::writer::{FRAME_PART, append};
@@ -42,6 +44,7 @@ pub(super) struct Part<D: Disk> {
     path: String,
     id: u32,
     chain_seed: u32,
+    salt: u32,
     origin: Option<Origin>,
     body: BytesMut,
     /// Revisions, where their items begin in the body, and how long they are.
@@ -70,6 +73,7 @@ impl<D: Disk> Part<D> {
             path,
             id,
             chain_seed,
+            salt: header.salt(),
             origin,
             body: BytesMut::new(),
             waiting: Vec::new(),
@@ -125,7 +129,9 @@ impl<D: Disk> Part<D> {
         let revision = change.revision;
         self.sum = self.sum.wrapping_add(chain::change(change.tombstone, revision, change.kv));
         self.waiting.push((revision, self.body.len(), item.len()));
+        let start = self.body.len();
         self.body.extend_from_slice(item);
+        untie_item(&mut self.body[start..]);
         self.flush_if(FRAME_BYTES)
     }
 
@@ -153,6 +159,7 @@ impl<D: Disk> Part<D> {
             id: self.id,
             path: self.path.into(),
             file: self.segment.file(),
+            salt: self.salt,
             len: self.segment.len(),
             written: self.segment.len(),
             span: self.span,
@@ -183,6 +190,7 @@ impl<D: Disk> Part<D> {
         // Where the store is, is not said here; a part is no moment of it.
         let prelude = Prelude { applied: 0, term: 0, revision: 0, compacted: 0 }.encode(self.body.len());
         self.body[..PRELUDE_BYTES].copy_from_slice(&prelude);
+        tie_items(&mut self.body, self.salt, self.segment.len() + FRAME_HEADER_BYTES);
         let offset = append(&mut self.segment, &self.path, FRAME_PART, &self.body)?;
         let frame_end = self.segment.len();
         for (revision, start, size) in self.waiting.drain(..) {

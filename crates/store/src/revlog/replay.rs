@@ -176,7 +176,8 @@ fn prelude_in(path: &str, frame: &Frame) -> Result<Prelude, Fault> {
 }
 
 fn base_in(path: &str, frame: &Frame) -> Result<u64, Fault> {
-    Item::decode(&frame.body[PRELUDE_BYTES..])
+    // The frame's check has been verified.
+    Item::decode_unchecked(&frame.body[PRELUDE_BYTES..])
         .filter(|item| item.kind == ItemKind::Base)
         .and_then(|item| take_varint(&mut &item.body[..]))
         .ok_or_else(|| Fault::corrupt(path, frame.offset, "a checkpoint does not say where the log begins"))
@@ -242,12 +243,14 @@ impl Replay {
         let sum = sum.wrapping_add(dropped.unwrap_or_default());
         self.sum = self.sum.wrapping_add(sum);
         let (chain, cleaned) = origin.unwrap_or((tail.chain, crate::state::NEVER_COMPACTED));
+        let salt = reader.header().salt();
         let file = Arc::new(reader.into_file());
         let len = tail.offset;
         let segment = Segment {
             id,
             path: path.into(),
             file,
+            salt,
             len,
             written: len,
             span,

@@ -28,6 +28,8 @@ pub(crate) struct Segment<F> {
     pub(crate) id: u32,
     pub(crate) path: Arc<str>,
     pub(crate) file: Arc<F>,
+    /// What ties frames and items to this segment.
+    pub(crate) salt: u32,
     /// Bytes that may be read.
     pub(crate) len: u64,
     /// How many of them are in the file; the frames behind are among the resident bodies, whole.
@@ -53,6 +55,7 @@ impl<F> Clone for Segment<F> {
             id: self.id,
             path: self.path.clone(),
             file: self.file.clone(),
+            salt: self.salt,
             len: self.len,
             written: self.written,
             span: self.span,

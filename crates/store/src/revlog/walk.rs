@@ -4,7 +4,8 @@
 //! stretch at a time and holds no more than that and the longest record.
 
 use bytes::{Buf, Bytes};
-use disk::{DiskFile, segment::FRAME_HEADER_BYTES, segment::HEADER_BYTES};
+use disk::DiskFile;
+use disk::segment::{FRAME_HEADER_BYTES, HEADER_BYTES, body_bytes_of_frame};
 
 use super::item::{ITEM_HEADER_BYTES, Item, PRELUDE_BYTES, Prelude, item_size, revision_of};
 use super::log::{Log, Record};
@@ -77,7 +78,8 @@ impl<F: DiskFile> Walk<F> {
     fn enter_frame(&mut self) -> Result<bool, Fault> {
         loop {
             let Some(segment) = self.log.segment(self.segment) else { return Ok(false) };
-            let body = self.frame_end + FRAME_HEADER_BYTES;
+            let (begin, body) = (self.frame_end, self.frame_end + FRAME_HEADER_BYTES);
+            let salt = segment.salt;
             if body >= segment.len {
                 self.segment += 1;
                 self.frame_end = HEADER_BYTES;
@@ -85,18 +87,34 @@ impl<F: DiskFile> Walk<F> {
                 self.ahead = Bytes::new();
                 continue;
             }
-            self.skip_to(body);
-            self.fill(PRELUDE_BYTES)?;
-            let Some((_, size)) = Prelude::decode(&self.ahead) else {
-                return Err(self.corrupt(body, "a frame does not begin as one"));
+            let size = match self.size_in_memory(body) {
+                Some(size) => size,
+                None => {
+                    self.skip_to(begin);
+                    self.fill(FRAME_HEADER_BYTES as usize + PRELUDE_BYTES)?;
+                    let Some(size) = body_bytes_of_frame(salt, begin, &self.ahead) else {
+                        return Err(self.corrupt(begin, "this is not the frame that was written here"));
+                    };
+                    u64::from(size)
+                }
             };
-            self.frame_end = body + size as u64;
+            self.frame_end = body + size;
             self.skip_to(body + PRELUDE_BYTES as u64);
             if self.log.segment(self.segment).is_none_or(|segment| self.frame_end > segment.len) {
                 return Err(self.corrupt(body, "a frame does not end in its segment"));
             }
             return Ok(true);
         }
+    }
+
+    /// How long a body that is in memory is; its frame's header is not there.
+    fn size_in_memory(&mut self, body: u64) -> Option<u64> {
+        let segment = self.log.segment(self.segment)?;
+        let bytes = self.log.resident.from(segment.id, body)?;
+        let (_, size) = Prelude::decode(&bytes)?;
+        self.skip_to(body);
+        (self.ahead, self.trusted) = (bytes, true);
+        Some(size as u64)
     }
 
     /// Verifies the next item of the frame. Its size, and whether it changes a key.
@@ -107,9 +125,13 @@ impl<F: DiskFile> Walk<F> {
             return Err(self.corrupt(self.at, "an item does not end in its frame"));
         };
         self.fill(size)?;
-        let item = if self.trusted { Item::decode_unchecked(&self.ahead) } else { Item::decode(&self.ahead) };
+        let salt = self.log.segment(self.segment).map_or(0, |segment| segment.salt);
+        let item = match self.trusted {
+            true => Item::decode_unchecked(&self.ahead),
+            false => Item::decode(&self.ahead, salt, self.at),
+        };
         let Some(item) = item else {
-            return Err(self.corrupt(self.at, "an item does not match its check"));
+            return Err(self.corrupt(self.at, "an item does not match its check, or belongs elsewhere"));
         };
         Ok((size, item.kind.is_change_of_key()))
     }

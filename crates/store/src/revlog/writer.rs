@@ -14,7 +14,7 @@ use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
 
 use super::checkpoint::encode_state;
 use super::growing::Growing;
-use super::item::{PRELUDE_BYTES, Prelude};
+use super::item::{PRELUDE_BYTES, Prelude, tie_items};
 use super::ledger::Ledger;
 use super::log::Log;
 use super::name::Name;
@@ -149,7 +149,8 @@ impl<D: Disk> Writer<D> {
         if buffer.capacity() < ARENA_ROOM_BYTES {
             buffer = BytesMut::with_capacity(ARENA_BYTES);
         }
-        Batch::new(buffer, self.log.active.id, self.segment.len() + FRAME_HEADER_BYTES)
+        let active = &self.log.active;
+        Batch::new(buffer, (active.id, active.salt), self.segment.len() + FRAME_HEADER_BYTES)
     }
 
     /// Adds the batch as one frame, and writes what is staged if that has become much. Returns the frame's body.
@@ -309,12 +310,14 @@ fn begin_segment<D: Disk>(
     encode_state(&mut body, state, base);
     let prelude = prelude_of(state).encode(body.len());
     body[..PRELUDE_BYTES].copy_from_slice(&prelude);
+    tie_items(&mut body, header.salt(), segment.len() + FRAME_HEADER_BYTES);
     append(&mut segment, &path, FRAME_CHECKPOINT, &body)?;
     segment.sync().map_err(said)?;
     let reader = Segment {
         id,
         path: path.into(),
         file: segment.file(),
+        salt: header.salt(),
         len: segment.len(),
         written: segment.written(),
         span: None,
