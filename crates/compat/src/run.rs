@@ -77,6 +77,8 @@ pub async fn run(programs: &Programs, scratch: &Path, lane: Lane, steps: &[Step]
     if let Some(died) = died {
         let at = mismatch.map_or(steps.len(), |mismatch| mismatch.at + 1);
         mismatch = Some(Mismatch { at: at.saturating_sub(1), words: died });
+        // It was lost because a member died, which is to be told and not to be tried again.
+        disturbed = None;
     }
     Ok(Outcome { requests: pair.requests, events: pair.events, mismatch, disturbed })
 }

@@ -17,6 +17,8 @@ mod local;
 mod log_loop;
 mod owed;
 mod remarks;
+#[cfg(test)]
+mod scratch;
 mod store_door;
 mod store_loop;
 pub mod waiters;

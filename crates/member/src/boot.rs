@@ -131,12 +131,52 @@ pub fn install<D: Disk>(disk: &D, store: &mut Store<D>, meta: &SnapshotMeta) -> 
     sweep_snapshots(disk, meta.index)
 }
 
+/// Opens an empty file for a snapshot that is coming in, and says where it is. What an earlier life has left there goes.
+/// `number` tells apart those of the same moment.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn begin_snapshot<D: Disk>(disk: &D, index: Index, number: u64) -> std::io::Result<(String, D::File)> {
+    disk.create_dir(dirs::SNAPSHOTS)?;
+    let part = format!("{}.{number}.part", snapshot_path(index));
+    let file = create_anew(disk, &part)?;
+    Ok((part, file))
+}
+
+/// Gives a received snapshot that lies whole and durable at `part` its name, and the same to what came beside it (nothing
+/// is something too). Durable when this returns.
+///
+/// What comes beside has its name first, so whoever finds the snapshot finds both. A file that had a name before is
+/// replaced: at no moment, and after no crash, is there a snapshot with nothing beside it.
+///
+/// # Errors
+/// When the disk refuses. Then either name may be of before or of now.
+pub fn name_snapshot<D: Disk>(disk: &D, part: &str, index: Index, beside: &[u8]) -> std::io::Result<()> {
+    let beside_part = format!("{part}.beside");
+    let file = create_anew(disk, &beside_part)?;
+    let written = file.write_at(0, &[&seal_beside(beside)]).and_then(|()| file.sync());
+    if let Err(error) = written.and_then(|()| disk.rename(&beside_part, &beside_path(index))) {
+        // What cannot be removed goes at the next start.
+        let _ = disk.remove(&beside_part);
+        return Err(error);
+    }
+    disk.rename(part, &snapshot_path(index))?;
+    disk.sync_dir(dirs::SNAPSHOTS)
+}
+
+fn create_anew<D: Disk>(disk: &D, path: &str) -> std::io::Result<D::File> {
+    if disk.exists(path)? {
+        disk.remove(path)?;
+    }
+    disk.open(path, OpenMode::Create)
+}
+
 /// The bytes of the file beside a snapshot: what came, and its CRC-32C in four bytes, little endian.
-pub fn seal_beside(beside: &[u8]) -> Vec<u8> {
+fn seal_beside(beside: &[u8]) -> Vec<u8> {
     [beside, &crc32c::crc32c(beside).to_le_bytes()].concat()
 }
 
-/// Nothing, if nothing came beside the snapshot.
+/// Nothing, if there is no file: versions before this one made none when nothing came beside the snapshot.
 fn read_beside<D: Disk>(disk: &D, index: Index) -> Result<Vec<u8>, Fault> {
     let path = beside_path(index);
     let fault = |source| Fault::Log { path: path.clone(), source };
@@ -201,12 +241,10 @@ fn sweep_snapshots<D: Disk>(disk: &D, index: Index) -> Result<(), Fault> {
 /// # Errors
 /// When the disk refuses.
 pub fn discard_snapshot<D: Disk>(disk: &D, index: Index) -> std::io::Result<()> {
-    for path in [snapshot_path(index), beside_path(index)] {
-        if disk.exists(&path)? {
-            disk.remove(&path)?;
-        }
-    }
-    Ok(())
+    let remove = |path: String| if disk.exists(&path)? { disk.remove(&path) } else { Ok(()) };
+    let image = remove(snapshot_path(index));
+    let beside = remove(beside_path(index));
+    image.and(beside)
 }
 
 /// An open snapshot file, as bolt reads it.

@@ -159,8 +159,10 @@ impl Keeper {
             lease.deadline = Some(deadline);
             self.deadlines.insert((deadline, id));
         }
-        let all: Vec<LeaseId> = self.leases.keys().copied().collect();
-        all.into_iter().for_each(|id| self.schedule(id, now));
+        if self.checkpoint_interval.is_some() {
+            let all: Vec<LeaseId> = self.leases.keys().copied().collect();
+            all.into_iter().for_each(|id| self.schedule(id, now));
+        }
     }
 
     /// This member no longer leads.
@@ -259,9 +261,13 @@ impl Keeper {
     }
 
     fn renew(&mut self, id: LeaseId, now: Millis) -> i64 {
-        let ttl_seconds = self.leases.get(&id).expect("it was just seen").ttl_seconds;
+        let Lease { ttl_seconds, checkpoint_due, .. } = *self.leases.get(&id).expect("it was just seen");
         // Never shorter than promised: a new leader's extension may lie later.
         self.prolong(id, now.saturating_add(millis(ttl_seconds)));
+        // One that was renewed in its last interval had no checkpoint to come.
+        if checkpoint_due.is_none() {
+            self.schedule(id, now);
+        }
         self.stats.renewed += 1;
         ttl_seconds
     }

@@ -180,8 +180,17 @@ fn a_first_start_that_dies_at_any_operation_is_begun_again() {
     }
 }
 
-/// A log that stands on a snapshot which Store has not installed yet.
-fn waiting_snapshot(disk: &SimDisk, with_file: bool) {
+/// Receives an image, with something beside it, as every driver does.
+fn receive(disk: &SimDisk, index: u64, image: &[u8], beside: &str) -> std::io::Result<()> {
+    let (part, file) = boot::begin_snapshot(disk, index, 3)?;
+    file.write_at(0, &[image])?;
+    file.sync()?;
+    boot::name_snapshot(disk, &part, index, beside.as_bytes())
+}
+
+/// A log that stands on a snapshot which Store has not installed yet. Its files are there, if there is something beside it.
+/// Its index, and the image.
+fn waiting_snapshot(disk: &SimDisk, beside: Option<&str>) -> (u64, Vec<u8>) {
     drop(open(disk));
     let donor = self::disk();
     let mut ahead = open(&donor);
@@ -195,36 +204,43 @@ fn waiting_snapshot(disk: &SimDisk, with_file: bool) {
         term: view.term(),
         conf_state: boot::raft_conf_state(&view.conf_state()),
     };
-    if with_file {
-        disk.create_dir(dirs::SNAPSHOTS).unwrap();
-        let file = disk.open(&boot::snapshot_path(meta.index), OpenMode::Create).unwrap();
-        let mut image = Vec::new();
-        let plan = view.image().unwrap();
-        plan.write(&mut |bytes| {
-            image.extend_from_slice(bytes);
-            Ok(())
-        })
-        .unwrap();
-        file.write_at(0, &[&image]).unwrap();
-        file.sync().unwrap();
-        disk.sync_dir(dirs::SNAPSHOTS).unwrap();
+    let mut image = Vec::new();
+    let plan = view.image().unwrap();
+    plan.write(&mut |bytes| {
+        image.extend_from_slice(bytes);
+        Ok(())
+    })
+    .unwrap();
+    if let Some(beside) = beside {
+        receive(disk, meta.index, &image, beside).unwrap();
     }
     let (mut log, _) = Log::open(disk.clone(), dirs::LOG, member::limits::LOG_SEGMENT_BYTES).unwrap();
     let hard_state = HardState { term: meta.term, vote: 0, commit: meta.index };
+    let index = meta.index;
     let append = Append {
-        mark: AppendMark { sequence: 1, index: meta.index, term: meta.term },
+        mark: AppendMark { sequence: 1, index, term: meta.term },
         entries: Vec::new(),
         hard_state: Some(hard_state),
         snapshot: Some(meta),
         must_sync: true,
     };
     log.append(&[append]).unwrap();
+    (index, image)
+}
+
+/// What etcd 3.5 puts beside its image: what members say of themselves. This is of the one that is opened here, and of
+/// somebody who is in no roster.
+fn said_beside() -> String {
+    let published = r#""{\"name\":\"renamed\",\"clientURLs\":[\"http://a:2379\"]}""#;
+    let attributes = |id: u64| format!(r#""{id:x}":{{"Children":{{"attributes":{{"Value":{published}}}}}}}"#);
+    let members = format!(r#"{{"members":{{"Children":{{{},{}}}}}}}"#, attributes(WHO.member_id), attributes(0xabcd));
+    format!(r#"{{"Root":{{"Children":{{"0":{{"Children":{members}}}}}}}}}"#)
 }
 
 #[test]
 fn a_snapshot_that_waits_is_installed_at_start() {
     let disk = disk();
-    waiting_snapshot(&disk, true);
+    waiting_snapshot(&disk, Some(""));
     let mut opened = open(&disk);
     assert_eq!(opened.store.view().revision(), 51);
     assert_eq!(disk.list(dirs::SNAPSHOTS).unwrap(), [""; 0], "its file is of no use any more");
@@ -239,44 +255,57 @@ fn a_snapshot_that_waits_is_installed_at_start() {
 #[test]
 fn what_came_beside_a_snapshot_is_installed_with_it() {
     let disk = disk();
-    waiting_snapshot(&disk, true);
-    let image = disk.list(dirs::SNAPSHOTS).unwrap().pop().unwrap();
-    let index = u64::from_str_radix(image.split('.').next().unwrap(), 16).unwrap();
-    let published = r#""{\"name\":\"renamed\",\"clientURLs\":[\"http://a:2379\"]}""#;
-    let id = boot::identity(&disk).unwrap().unwrap().member_id;
-    let attributes = |id: u64| format!(r#""{id:x}":{{"Children":{{"attributes":{{"Value":{published}}}}}}}"#);
-    // Somebody who is in no roster stays out of it.
-    let members = format!(r#"{{"members":{{"Children":{{{},{}}}}}}}"#, attributes(id), attributes(0xabcd));
-    let store = format!(r#"{{"Root":{{"Children":{{"0":{{"Children":{members}}}}}}}}}"#);
-    let file = disk.open(&boot::beside_path(index), OpenMode::Create).unwrap();
-    let sealed = boot::seal_beside(store.as_bytes());
-    file.write_at(0, &[&sealed]).unwrap();
-    file.sync().unwrap();
-    disk.sync_dir(dirs::SNAPSHOTS).unwrap();
+    let (index, _) = waiting_snapshot(&disk, Some(&said_beside()));
+    let file = disk.open(&boot::beside_path(index), OpenMode::ReadWrite).unwrap();
+    let mut before = [0];
+    file.read_at(7, &mut before).unwrap();
     file.write_at(7, &[b"X"]).unwrap();
     let words = refusal(&disk);
     assert!(words.contains(".snap.v2 does not match its checksum"), "{words}");
-    file.write_at(7, &[&sealed[7..8]]).unwrap();
+    file.write_at(7, &[&before]).unwrap();
     for _ in 0..2 {
         let view = open(&disk).store.view();
-        let member = view.roster().get(id).unwrap();
+        let member = view.roster().get(WHO.member_id).unwrap();
         assert_eq!((member.name.as_str(), &member.client_urls[..]), ("renamed", &["http://a:2379".to_owned()][..]));
         assert_eq!(view.roster().get(0xabcd), None);
         assert_eq!(disk.list(dirs::SNAPSHOTS).unwrap(), [""; 0], "its files are of no use any more");
     }
 }
 
+/// A second one of the same moment takes the names of the first, which the log stands on already. Wherever the power goes,
+/// there is one with what came beside it.
+#[test]
+fn a_snapshot_that_comes_twice_is_never_without_what_came_beside_it() {
+    let whole = disk();
+    let (index, image) = waiting_snapshot(&whole, Some(&said_beside()));
+    let before = whole.operations();
+    receive(&whole, index, &image, &said_beside()).unwrap();
+    let operations = whole.operations() - before;
+    assert!(operations >= 9, "{operations}");
+    // What the disk keeps of what was not made durable is a matter of chance.
+    for (step, seed) in (1..=operations).flat_map(|step| (0..20).map(move |seed| (step, seed))) {
+        let disk = SimDisk::new(seed, SimFaults::default());
+        waiting_snapshot(&disk, Some(&said_beside()));
+        disk.set_faults(SimFaults { dies_at: Some(disk.operations() + step), ..SimFaults::default() });
+        assert!(receive(&disk, index, &image, &said_beside()).is_err(), "the disk died at step {step}");
+        let opened = try_open(&disk.restart(), first_start());
+        let opened = opened.unwrap_or_else(|fault| panic!("died at step {step}, seed {seed}: {fault}"));
+        let name = opened.store.view().roster().get(WHO.member_id).map(|member| member.name.clone());
+        assert_eq!(name.as_deref(), Some("renamed"), "died at step {step}, seed {seed}");
+    }
+}
+
 #[test]
 fn a_crash_while_installing_at_start_is_tried_again() {
     let whole = disk();
-    waiting_snapshot(&whole, true);
+    waiting_snapshot(&whole, Some(""));
     let before = whole.operations();
     drop(open(&whole));
     let operations = whole.operations() - before;
     assert!(operations > 5, "{operations}");
     for step in 1..=operations {
         let disk = disk();
-        waiting_snapshot(&disk, true);
+        waiting_snapshot(&disk, Some(""));
         disk.set_faults(SimFaults { dies_at: Some(disk.operations() + step), ..SimFaults::default() });
         assert!(try_open(&disk, first_start()).is_err(), "the disk died at step {step}");
         let opened = try_open(&disk.restart(), first_start());
@@ -289,7 +318,7 @@ fn a_crash_while_installing_at_start_is_tried_again() {
 #[test]
 fn a_snapshot_whose_file_is_gone_is_named() {
     let disk = disk();
-    waiting_snapshot(&disk, false);
+    waiting_snapshot(&disk, None);
     let words = refusal(&disk);
     assert!(words.contains("snapshot at index") && words.contains("removed and added anew"), "{words}");
 }

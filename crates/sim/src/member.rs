@@ -450,14 +450,8 @@ impl Member {
 
     /// Stores a received snapshot under its name.
     pub fn receive_snapshot(&self, index: u64, image: &Image) -> std::io::Result<()> {
-        use disk::{Disk, DiskFile, OpenMode};
-        self.disk.create_dir(boot::dirs::SNAPSHOTS)?;
-        let path = boot::snapshot_path(index);
-        let part = format!("{path}.part");
-        if self.disk.exists(&part)? {
-            self.disk.remove(&part)?;
-        }
-        let file = self.disk.open(&part, OpenMode::Create)?;
+        use disk::DiskFile;
+        let (part, file) = boot::begin_snapshot(&self.disk, index, 0)?;
         for (number, chunk) in image.bytes.chunks(4_096).enumerate() {
             file.write_at(number as u64 * 4_096, &[chunk])?;
         }
@@ -465,19 +459,7 @@ impl Member {
             file.sync()?;
         }
         boot::check_image(&self.disk, &part, &image.beside).map_err(std::io::Error::other)?;
-        // Before the snapshot has its name: whoever finds that finds this too.
-        let (beside, beside_part) = (boot::beside_path(index), format!("{part}.beside"));
-        for old in [&beside, &beside_part] {
-            if self.disk.exists(old)? {
-                self.disk.remove(old)?;
-            }
-        }
-        let file = self.disk.open(&beside_part, OpenMode::Create)?;
-        file.write_at(0, &[&boot::seal_beside(&image.beside)])?;
-        file.sync()?;
-        self.disk.rename(&beside_part, &beside)?;
-        self.disk.rename(&part, &path)?;
-        self.disk.sync_dir(boot::dirs::SNAPSHOTS)
+        boot::name_snapshot(&self.disk, &part, index, &image.beside)
     }
 
     /// Each response with events waits until there are more, and all else goes before it.

@@ -1,7 +1,11 @@
 //! How long an answer will be, before it is made: the edge sets memory aside for it.
 //!
-//! Of the present only the tree is looked at, which knows the size of every record; nothing is read. What is said is about
-//! right and never far too little: what changes until the request is carried out is not seen.
+//! Mostly only the tree is looked at, which knows the size of every record, and nothing is read. Where a limit cuts what
+//! was sorted, only the sorted say which keys those are: it is sorted as it would be to answer it, which takes memory too
+//! ([`View::txn_sorted_bytes`]). What is said is about right and never far too little: what changes until the request is
+//! carried out is not seen.
+
+use std::ops::ControlFlow;
 
 use disk::Disk;
 use proto::etcdserverpb::request_op::Request;
@@ -9,7 +13,8 @@ use proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, RequestO
 
 use crate::fault::Fault;
 use crate::keys::{Head, KeyRange};
-use crate::long_range::LongRange;
+use crate::long_range::{LongRange, sorted_bytes};
+use crate::range::{self, Options};
 use crate::reply::Header;
 use crate::store::ReadError;
 use crate::view::View;
@@ -18,6 +23,25 @@ use crate::view::View;
 const NUMBERS_BYTES: usize = 40;
 
 impl<D: Disk> View<D> {
+    /// Bytes that are held to bring the keys of a range into another order than their own, by [`View::long_range`].
+    pub fn sorted_bytes(&self, request: &RangeRequest) -> usize {
+        sorted_bytes(&self.moment(), request)
+    }
+
+    /// Bytes that [`View::txn_answer_bytes`] holds at a time, at most.
+    pub fn txn_sorted_bytes(&self, request: &TxnRequest) -> usize {
+        let moment = self.moment();
+        let of = |operation: &RequestOp| match &operation.request {
+            Some(Request::RequestRange(range)) => match Options::of(&moment, range) {
+                Ok(options) if options.cuts_sorted() => sorted_bytes(&moment, range),
+                _ => 0,
+            },
+            Some(Request::RequestTxn(nested)) => self.txn_sorted_bytes(nested),
+            _ => 0,
+        };
+        request.success.iter().chain(&request.failure).map(of).max().unwrap_or(0)
+    }
+
     /// Bytes of the answer of a txn, of the branch whose is longer.
     pub fn txn_answer_bytes(&self, request: &TxnRequest) -> Result<usize, Fault> {
         Ok(self.branch_bytes(&request.success)?.max(self.branch_bytes(&request.failure)?))
@@ -51,31 +75,33 @@ impl<D: Disk> View<D> {
     }
 
     fn range_bytes(&self, request: &RangeRequest) -> Result<usize, Fault> {
+        let moment = self.moment();
+        // One that is refused has no answer.
+        let Ok(options) = Options::of(&moment, request) else { return Ok(0) };
         if request.count_only {
             return Ok(0);
         }
-        if request.revision > 0 {
+        if options.cuts_sorted() {
             return match LongRange::measure(self, request) {
                 Ok(range) => Ok(range.encoded_len(&Header::default())),
-                // It will be refused.
                 Err(ReadError::Refusal(_)) => Ok(0),
                 Err(ReadError::Fault(fault)) => Err(fault),
             };
         }
-        let keys = KeyRange::from_wire(&request.key, &request.range_end);
-        // Sorted by something else the largest may be answered; with filters, keys behind the first ones.
-        let first = usize::try_from(request.limit).ok().filter(|&limit| limit > 0 && request.sort_target == 0);
-        let any_filter = [
-            request.min_mod_revision,
-            request.max_mod_revision,
-            request.min_create_revision,
-            request.max_create_revision,
-        ];
-        let first = first.filter(|_| request.sort_order < 2 && any_filter == [0; 4]).unwrap_or(usize::MAX);
-        Ok(match request.keys_only {
-            true => self.heads_bytes(keys, first, |key, _| key.len() + NUMBERS_BYTES),
-            false => self.heads_bytes(keys, first, |_, head| head.place.size_bytes as usize),
-        })
+        // In another order it may be the one beyond the limit that is answered.
+        let first = match options.limit {
+            0 => usize::MAX,
+            limit if options.by_key => limit,
+            _ => options.enough,
+        };
+        let (mut bytes, mut found) = (0_usize, 0);
+        range::walk(&moment, request, &options, |key, version| {
+            let size = if request.keys_only { key.len() + NUMBERS_BYTES } else { version.size_bytes() };
+            bytes = bytes.saturating_add(size);
+            found += 1;
+            Ok(if found == first { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok(bytes)
     }
 
     fn heads_bytes(&self, keys: KeyRange<'_>, first: usize, size: impl Fn(&[u8], &Head) -> usize) -> usize {

@@ -58,7 +58,7 @@ pub use fault::Fault;
 pub use history::History;
 pub use ids::{Index, LeaseId, MemberId, RequestId, Term};
 pub use lease::{Lease, Leases};
-pub use long_range::{LongRange, SORTED_BYTES};
+pub use long_range::LongRange;
 pub use records::{Record, Records};
 pub use refusal::Refusal;
 pub use reply::{

@@ -3,11 +3,12 @@
 //! A gRPC message begins with its length, so the length has to be known before the first byte leaves. The keys are walked
 //! twice: once to measure, where of each record only its beginning is read, and once to write, a piece at a time, as fast
 //! as somebody takes them. The view does not change meanwhile, so both walks see the same. What is held in between is the
-//! last key; only an answer in another order than that of keys needs [`SORTED_BYTES`] for each of them.
+//! last key; only an answer in another order than that of keys needs a few bytes for each of them.
 //!
 //! It must say exactly what [`range`](crate::range::range) says of the same request; the tests compare the two.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
 use disk::{Disk, DiskFile};
@@ -17,7 +18,7 @@ use proto::etcdserverpb::range_request::SortTarget;
 use crate::fault::Fault;
 use crate::keys::{KeyRange, Place};
 use crate::moment::{Moment, Version};
-use crate::range::{self, Options};
+use crate::range::{self, Options, Walked};
 use crate::reply::Header;
 use crate::reply::wire::{delimited_len, put_bytes, put_scalar, scalar_len};
 use crate::revision::Revision;
@@ -26,7 +27,7 @@ use crate::store::ReadError;
 use crate::view::View;
 
 /// Bytes held for each key of an answer that is not in the order of keys.
-pub const SORTED_BYTES: usize = size_of::<Sorted>();
+const SORTED_BYTES: usize = size_of::<Sorted>();
 
 /// The field of KeyValues in a `RangeResponse`.
 const KVS: u32 = 2;
@@ -72,6 +73,15 @@ struct Sorted {
     place: Option<Place>,
 }
 
+/// Bytes that [`LongRange::measure`] holds at most while it brings keys into another order than their own.
+pub(crate) fn sorted_bytes<F>(moment: &Moment<'_, F>, request: &RangeRequest) -> usize {
+    match Options::of(moment, request) {
+        Ok(options) if !options.by_key && !request.count_only => sorted_max(moment, request, &options) * SORTED_BYTES,
+        // In their own order, only counted, or refused.
+        _ => 0,
+    }
+}
+
 impl<D: Disk> LongRange<D> {
     /// Measures the answer of a request whose shape has been checked.
     pub(crate) fn measure(view: &View<D>, request: &RangeRequest) -> Result<LongRange<D>, ReadError> {
@@ -100,6 +110,14 @@ impl<D: Disk> LongRange<D> {
     pub fn encoded_len(&self, header: &Header) -> usize {
         let header = header.at(self.view.revision());
         header.field_len() + self.kvs_bytes + scalar_len(3, self.more.into()) + scalar_len(4, self.count as u64)
+    }
+
+    /// Bytes that are held for the order of keys, from when it was measured until it has gone.
+    pub fn held_bytes(&self) -> usize {
+        match &self.rest {
+            Rest::Keys(..) => 0,
+            Rest::Sorted(hits) => hits.len() * SORTED_BYTES,
+        }
     }
 
     /// The next bytes of the response message: about so many, beyond them at most one KeyValue. None after the last.
@@ -131,74 +149,49 @@ impl<D: Disk> LongRange<D> {
     }
 
     fn measure_keys(&mut self, moment: &Moment<'_, D::File>) -> Result<(), Fault> {
-        let Options { at, limit, enough, back, .. } = self.options;
-        let keys = keys_of(&self.request);
-        let (mut passed, mut bytes) = (0, 0);
-        let mut scan = if back { moment.keys.scan_back(keys) } else { moment.keys.scan(keys) };
-        while let Some((key, head)) = scan.next() {
-            if passed == enough {
-                if at == moment.revision {
-                    self.count = moment.keys.count_live(keys) as i64;
-                    break;
-                }
-                self.count += i64::from(moment.existed_at(&head, at)?);
-                continue;
-            }
-            let Some(version) = moment.version_at(&head, at)? else { continue };
-            self.count += 1;
-            if !range::passes(&self.request, &version) {
-                continue;
-            }
-            passed += 1;
-            if limit == 0 || passed <= limit {
-                let size = match self.request.keys_only {
+        let LongRange { request, options, .. } = &*self;
+        let limit = if options.limit == 0 { usize::MAX } else { options.limit };
+        let (mut answered, mut bytes) = (0, 0);
+        let walked = range::walk(moment, request, options, |key, version| {
+            if answered < limit {
+                answered += 1;
+                let size = match request.keys_only {
                     true => range::bare(key, &version).encoded_len(),
                     false => moment.kv_size(&version)?,
                 };
                 bytes += delimited_len(KVS, size);
             }
-        }
-        self.kvs_bytes = bytes;
-        self.more = limit > 0 && passed > limit;
-        self.rest = Rest::Keys(if self.more { limit } else { passed }, None);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let Walked { count, passed } = walked.expect("nothing breaks it off");
+        (self.count, self.kvs_bytes) = (count, bytes);
+        self.more = passed > limit;
+        self.rest = Rest::Keys(answered, None);
         Ok(())
     }
 
     fn measure_sorted(&mut self, moment: &Moment<'_, D::File>) -> Result<(), Fault> {
-        let Options { at, limit, enough, .. } = self.options;
-        let keys = keys_of(&self.request);
-        let mut hits: Vec<Sorted> = Vec::new();
-        let mut passed = 0;
-        let mut scan = moment.keys.scan(keys);
-        while let Some((_, head)) = scan.next() {
-            if passed == enough {
-                if at == moment.revision {
-                    self.count = moment.keys.count_live(keys) as i64;
-                    break;
-                }
-                self.count += i64::from(moment.existed_at(&head, at)?);
-                continue;
-            }
-            let Some(version) = moment.version_at(&head, at)? else { continue };
-            self.count += 1;
-            if !range::passes(&self.request, &version) {
-                continue;
-            }
-            passed += 1;
-            let by = match self.options.target {
+        let LongRange { request, options, .. } = &*self;
+        let limit = options.limit;
+        let mut hits: Vec<Sorted> = Vec::with_capacity(sorted_max(moment, request, options));
+        let walked = range::walk(moment, request, options, |_, version| {
+            let by = match options.target {
                 SortTarget::Version => version.version as u64,
                 SortTarget::Create => version.created as u64,
                 SortTarget::Key | SortTarget::Mod => version.modified.main as u64,
                 SortTarget::Value => beginning(moment.read(&version)?.change().kv_fields.value),
             };
             hits.push(Sorted { by, revision: version.modified, place: version.place() });
-            // With a limit no more is kept than may still be answered.
-            if limit > 0 && hits.len() / 2 > limit {
-                self.sort(moment, &mut hits)?;
+            // No more is kept than may still be answered.
+            if options.cuts_sorted() && hits.len() / 2 > limit {
+                sort(moment, options, &mut hits)?;
                 hits.truncate(limit);
             }
-        }
-        self.sort(moment, &mut hits)?;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let Walked { count, passed } = walked.expect("nothing breaks it off");
+        sort(moment, options, &mut hits)?;
+        self.count = count;
         self.more = limit > 0 && passed > limit;
         if self.more {
             hits.truncate(limit);
@@ -213,30 +206,6 @@ impl<D: Disk> LongRange<D> {
         }
         self.rest = Rest::Sorted(hits.into_iter());
         Ok(())
-    }
-
-    /// Equal ones stay as they are, in the order of keys, in a descending answer too.
-    fn sort(&self, moment: &Moment<'_, D::File>, hits: &mut [Sorted]) -> Result<(), Fault> {
-        let mut fault = None;
-        let by_value = self.options.target == SortTarget::Value;
-        let mut compare = |left: &Sorted, right: &Sorted| {
-            let order = left.by.cmp(&right.by);
-            if order.is_ne() || !by_value {
-                return order;
-            }
-            match (found(moment, left), found(moment, right)) {
-                (Ok(left), Ok(right)) => left.change().kv_fields.value.cmp(right.change().kv_fields.value),
-                (Err(error), _) | (_, Err(error)) => {
-                    fault = Some(error);
-                    Ordering::Equal
-                }
-            }
-        };
-        match self.options.descending {
-            true => hits.sort_by(|left, right| compare(right, left)),
-            false => hits.sort_by(compare),
-        }
-        fault.map_or(Ok(()), Err)
     }
 
     /// Writes KeyValues until the piece is as long as it should be. True when there are no more.
@@ -295,6 +264,37 @@ impl<D: Disk> LongRange<D> {
             }
         }
     }
+}
+
+/// The most keys that are held to bring a range into its order.
+fn sorted_max<F>(moment: &Moment<'_, F>, request: &RangeRequest, options: &Options) -> usize {
+    // What existed in the past still has a place in the tree.
+    let keys = moment.keys.count(keys_of(request));
+    if options.limit == 0 { keys } else { keys.min(options.limit.saturating_add(1).saturating_mul(2)) }
+}
+
+/// Equal ones stay as they are, in the order of keys, in a descending answer too.
+fn sort<F: DiskFile>(moment: &Moment<'_, F>, options: &Options, hits: &mut [Sorted]) -> Result<(), Fault> {
+    let mut fault = None;
+    let by_value = options.target == SortTarget::Value;
+    let mut compare = |left: &Sorted, right: &Sorted| {
+        let order = left.by.cmp(&right.by);
+        if order.is_ne() || !by_value {
+            return order;
+        }
+        match (found(moment, left), found(moment, right)) {
+            (Ok(left), Ok(right)) => left.change().kv_fields.value.cmp(right.change().kv_fields.value),
+            (Err(error), _) | (_, Err(error)) => {
+                fault = Some(error);
+                Ordering::Equal
+            }
+        }
+    };
+    match options.descending {
+        true => hits.sort_by(|left, right| compare(right, left)),
+        false => hits.sort_by(compare),
+    }
+    fault.map_or(Ok(()), Err)
 }
 
 fn found<F: DiskFile>(moment: &Moment<'_, F>, hit: &Sorted) -> Result<Record, Fault> {

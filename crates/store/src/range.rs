@@ -4,6 +4,8 @@
 //! limit; values are read last, and only those that are answered. Where nothing but the order of keys is asked for, the
 //! limit ends the walk. The count is of the range and knows neither filters nor limit.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 use disk::DiskFile;
 use proto::etcdserverpb::RangeRequest;
@@ -55,6 +57,11 @@ impl Options {
         let enough = if cut_early { limit.saturating_add(1) } else { usize::MAX };
         Ok(Options { at, limit, target, by_key, back: by_key && descending, descending, enough })
     }
+
+    /// Whether only the order tells which keys are answered.
+    pub(crate) fn cuts_sorted(&self) -> bool {
+        self.limit > 0 && !self.by_key && self.enough == usize::MAX
+    }
 }
 
 /// Answers a range. The shape of the request has been checked.
@@ -71,22 +78,18 @@ pub(crate) fn range_within<F: DiskFile>(
 ) -> Result<Option<RangeReply>, ReadError> {
     let revision = moment.revision;
     let options = Options::of(moment, request)?;
-    let Options { at, limit, target, by_key, descending, .. } = options;
-    let keys = KeyRange::from_wire(&request.key, &request.range_end);
+    let Options { at, limit, by_key, .. } = options;
     if request.count_only {
-        let count = count(moment, keys, at)?;
+        let count = count(moment, KeyRange::from_wire(&request.key, &request.range_end), at)?;
         return Ok(Some(RangeReply { revision, count, ..RangeReply::default() }));
     }
-    let bare = request.keys_only && target != SortTarget::Value;
-    let Some((mut hits, count)) = collect(moment, keys, &options, bare, bytes_max)? else { return Ok(None) };
-
-    if filters(request) {
-        hits.retain(|hit| passes(request, &hit.version));
-    }
+    let Some((mut hits, Walked { count, passed })) = collect(moment, request, &options, bytes_max)? else {
+        return Ok(None);
+    };
     if !by_key {
-        sort(moment, &mut hits, target, descending)?;
+        sort(moment, &mut hits, &options)?;
     }
-    let more = limit > 0 && hits.len() > limit;
+    let more = limit > 0 && passed > limit;
     if more {
         hits.truncate(limit);
     }
@@ -163,61 +166,91 @@ pub(crate) fn created_before(tree: &Keys, keys: KeyRange<'_>, before: i64) -> Op
     newest
 }
 
-/// What came of looking at a key.
-#[derive(PartialEq, Eq)]
-enum Visited {
-    One,
-    Enough,
-    TooMuch,
+/// What a walk over a range has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Walked {
+    /// Keys of the range at the revision asked for.
+    pub(crate) count: i64,
+    /// Those that the filters let through, as far as they had to be found.
+    pub(crate) passed: usize,
 }
 
-/// The keys of the range that have to be found, and how many there are in all. None when they have more than about so
-/// many bytes.
-fn collect<F: DiskFile>(
+/// What came of looking at a key.
+#[derive(PartialEq, Eq)]
+enum Looked {
+    Further,
+    Enough,
+    BrokenOff,
+}
+
+/// Shows the keys that have to be found, in the order of the walk, and only counts the rest. None when `found` breaks off.
+pub(crate) fn walk<F: DiskFile>(
     moment: &Moment<'_, F>,
-    keys: KeyRange<'_>,
+    request: &RangeRequest,
     options: &Options,
-    bare: bool,
-    bytes_max: usize,
-) -> Result<Option<(Vec<Hit>, i64)>, Fault> {
+    mut found: impl FnMut(&[u8], Version) -> Result<ControlFlow<()>, Fault>,
+) -> Result<Option<Walked>, Fault> {
     let Options { at, enough, back, .. } = *options;
-    let mut hits = Vec::new();
-    let mut count = 0;
-    let mut bytes = 0;
-    let present = at == moment.revision;
-    let mut visit = |key: &[u8], head: &Head| -> Result<Visited, Fault> {
-        if hits.len() == enough {
-            if present {
-                return Ok(Visited::Enough);
+    let keys = KeyRange::from_wire(&request.key, &request.range_end);
+    let mut walked = Walked::default();
+    let mut look = |key: &[u8], head: &Head| -> Result<Looked, Fault> {
+        if walked.passed == enough {
+            if at == moment.revision {
+                walked.count = moment.keys.count_live(keys) as i64;
+                return Ok(Looked::Enough);
             }
-            count += i64::from(moment.existed_at(head, at)?);
-            return Ok(Visited::One);
+            walked.count += i64::from(moment.existed_at(head, at)?);
+            return Ok(Looked::Further);
         }
-        if let Some(version) = moment.version_at(head, at)? {
-            // A key without its value and lease is all in memory: nothing has to be read, as in etcd 3.7.
-            let kv = bare.then(|| self::bare(key, &version).encode());
-            bytes += size_of::<Hit>() + kv.as_ref().map_or(version.size_bytes(), Bytes::len);
-            hits.push(Hit { version, kv });
-            count += 1;
+        let Some(version) = moment.version_at(head, at)? else { return Ok(Looked::Further) };
+        walked.count += 1;
+        if !passes(request, &version) {
+            return Ok(Looked::Further);
         }
-        Ok(if bytes > bytes_max { Visited::TooMuch } else { Visited::One })
+        walked.passed += 1;
+        Ok(if found(key, version)?.is_break() { Looked::BrokenOff } else { Looked::Further })
     };
     if let KeyRange::One(key) = keys {
-        let visited = moment.keys.get(key).map(|head| visit(key, &head)).transpose()?;
-        return Ok((visited != Some(Visited::TooMuch)).then_some((hits, count)));
+        let looked = moment.keys.get(key).map(|head| look(key, &head)).transpose()?;
+        return Ok((looked != Some(Looked::BrokenOff)).then_some(walked));
     }
     let mut scan = if back { moment.keys.scan_back(keys) } else { moment.keys.scan(keys) };
     while let Some((key, head)) = scan.next() {
-        match visit(key, &head)? {
-            Visited::One => {}
-            Visited::Enough => {
-                count = moment.keys.count_live(keys) as i64;
-                break;
-            }
-            Visited::TooMuch => return Ok(None),
+        match look(key, &head)? {
+            Looked::Further => {}
+            Looked::Enough => break,
+            Looked::BrokenOff => return Ok(None),
         }
     }
-    Ok(Some((hits, count)))
+    Ok(Some(walked))
+}
+
+/// The keys that may be answered. None when they have more than about so many bytes.
+fn collect<F: DiskFile>(
+    moment: &Moment<'_, F>,
+    request: &RangeRequest,
+    options: &Options,
+    bytes_max: usize,
+) -> Result<Option<(Vec<Hit>, Walked)>, Fault> {
+    let bare = request.keys_only && options.target != SortTarget::Value;
+    let mut hits = Vec::new();
+    let mut bytes = 0;
+    let walked = walk(moment, request, options, |key, version| {
+        // A key without its value and lease is all in memory: nothing has to be read, as in etcd 3.7.
+        let kv = bare.then(|| self::bare(key, &version).encode());
+        bytes += size_of::<Hit>() + kv.as_ref().map_or(version.size_bytes(), Bytes::len);
+        hits.push(Hit { version, kv });
+        if bytes > bytes_max {
+            return Ok(ControlFlow::Break(()));
+        }
+        // No more is kept than may still be answered.
+        if options.cuts_sorted() && hits.len() / 2 > options.limit {
+            sort(moment, &mut hits, options)?;
+            hits.truncate(options.limit);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(walked.map(|walked| (hits, walked)))
 }
 
 /// A key without its value and lease.
@@ -251,16 +284,11 @@ pub(crate) fn passes(request: &RangeRequest, version: &Version) -> bool {
 
 /// Orders by anything but keys; equal ones stay in the order of keys, also when
 /// descending, as with the few hits that etcd's sort treats in a stable way.
-fn sort<F: DiskFile>(
-    moment: &Moment<'_, F>,
-    hits: &mut Vec<Hit>,
-    target: SortTarget,
-    descending: bool,
-) -> Result<(), Fault> {
-    if descending {
+fn sort<F: DiskFile>(moment: &Moment<'_, F>, hits: &mut Vec<Hit>, options: &Options) -> Result<(), Fault> {
+    if options.descending {
         hits.reverse();
     }
-    match target {
+    match options.target {
         SortTarget::Key => {}
         SortTarget::Version => hits.sort_by_key(|hit| hit.version.version),
         SortTarget::Create => hits.sort_by_key(|hit| hit.version.created),
@@ -276,7 +304,7 @@ fn sort<F: DiskFile>(
             hits.extend(valued.into_iter().map(|(_, hit)| hit));
         }
     }
-    if descending {
+    if options.descending {
         hits.reverse();
     }
     Ok(())

@@ -128,6 +128,7 @@ fn check_range(keys: &Keys, model: &Model, range: KeyRange<'_>) {
     let mut expected = expected(model, range);
     let live = expected.iter().filter(|(_, head)| !head.is_tombstone()).count();
     assert_eq!(keys.count_live(range), live, "{range:?}");
+    assert_eq!(keys.count(range), expected.len(), "{range:?}");
     for (key, _) in &expected {
         assert!(range.contains(key));
     }

@@ -3,6 +3,7 @@
 mod support;
 
 use proto::etcdserverpb as pb;
+use proto::etcdserverpb::request_op::Request;
 use store::{Header, ReadError, Store};
 use support::*;
 
@@ -120,4 +121,49 @@ fn a_long_answer_is_of_its_moment() {
         store.sync().unwrap();
     }
     assert!(joined == expected, "what came later does not show");
+}
+
+/// What a txn answers that asks for this range in one of its branches.
+fn asking(range: pb::RangeRequest) -> pb::TxnRequest {
+    let ask = |request| vec![pb::RequestOp { request: Some(request) }];
+    let nested = pb::TxnRequest { failure: ask(Request::RequestRange(range)), ..Default::default() };
+    pb::TxnRequest { success: ask(Request::RequestTxn(nested)), ..Default::default() }
+}
+
+#[test]
+fn what_an_answer_will_take_is_known_before_it_is_made() {
+    let mut chance = Chance::new(13);
+    let mut store = filled(&mut chance);
+    // Some are much longer than all others: which of them are answered makes the length.
+    for key in 0..20 {
+        apply(&mut store, put(&format!("k{:03}", key * 19), &"long".repeat(5_000))).unwrap();
+    }
+    let view = store.view();
+    let (mut cut, mut sorted) = (0, 0);
+    for _ in 0..500 {
+        let request = random_request(&mut chance, view.revision());
+        let said = view.txn_answer_bytes(&asking(request.clone())).unwrap();
+        let Ok(long) = view.long_range(&request) else {
+            assert_eq!(said, 0, "what is refused has no answer: {request:?}");
+            continue;
+        };
+        let answer = view.range(&request).unwrap();
+        let length = answer.encode(&HEADER).len();
+        let records = answer.kvs.len() + 1;
+        // Of the records and not of the answer: each has some numbers more.
+        assert!(said + 30 * records >= length, "{said} for {length}: {request:?}");
+        let one_more = if request.sort_target != 0 && request.sort_order == 0 { 20_200 } else { 0 };
+        assert!(said <= length + 60 * records + one_more, "{said} for {length}: {request:?}");
+
+        let (held, bound) = (long.held_bytes(), view.sorted_bytes(&request));
+        assert!(held <= bound, "{held} of {bound}: {request:?}");
+        assert!(view.txn_sorted_bytes(&asking(request.clone())) <= bound, "{request:?}");
+        sorted += usize::from(held > 0);
+        if answer.more && request.sort_order != 0 && request.sort_target != 0 {
+            assert!(bound <= 3 * held.max(100), "a limit bounds what is kept, too: {held} of {bound}: {request:?}");
+            assert_eq!(view.txn_sorted_bytes(&asking(request.clone())), bound, "{request:?}");
+            cut += 1;
+        }
+    }
+    assert!(cut > 40 && sorted > 150, "{cut} cut, {sorted} sorted");
 }

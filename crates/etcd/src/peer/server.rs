@@ -30,7 +30,7 @@ use super::io::Timed;
 use super::line::{Ended, Line};
 use super::local::LeaseError;
 use super::outbox::StreamBody;
-use super::snapshot::{Receiving, Storing};
+use super::snapshot::{Receiving, Stored, Storing};
 use super::{Inner, Peers, Rejected, hex, remote, wire};
 use crate::version::{self, Version};
 
@@ -220,21 +220,19 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     if let Err(rejected) = inner.check(&message) {
         return delivered(message.from, Err(rejected));
     }
-    let Some(_receiving) = Receiving::begin(inner, message.from) else {
+    let Some(receiving) = Receiving::begin(inner, message.from) else {
         tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "refused a database snapshot; one is being received already");
         return text(StatusCode::SERVICE_UNAVAILABLE, "a snapshot is being received already");
     };
     tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "receiving database snapshot");
     let sender = message.from;
     let beside = message.snapshot.as_ref().map(|snapshot| snapshot.data.clone()).unwrap_or_default();
-    match store(inner, (index, beside), decoder.rest(), body).await {
-        Ok(size) => {
+    let storing = Storing::start(receiving, index, beside);
+    match store(storing, decoder.rest(), body, inner.timeouts.snapshot).await {
+        Ok(stored) => {
+            let size = stored.bytes;
             tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "incoming-snapshot-size-bytes" = size, "received and saved database snapshot");
-            let delivery = inner.deliver_snapshot(message);
-            if delivery.is_err() {
-                inner.discard_snapshot(index);
-            }
-            delivered(sender, delivery)
+            delivered(sender, stored.hand_on(message))
         }
         Err(error) => {
             tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, error = %error, "failed to save incoming database snapshot");
@@ -243,18 +241,13 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     }
 }
 
-async fn store(
-    inner: &Inner,
-    (index, beside): (u64, Bytes),
-    head: Vec<Bytes>,
-    mut body: Incoming,
-) -> std::io::Result<u64> {
-    let storing = Storing::start(inner, index, beside);
+/// Stores the body, whose beginning has been read already.
+async fn store(storing: Storing, head: Vec<Bytes>, mut body: Incoming, patience: Duration) -> std::io::Result<Stored> {
     let mut head = head.into_iter();
     loop {
         let chunk = match head.next() {
             Some(chunk) => chunk,
-            None => match read_chunk(inner.timeouts.snapshot, &mut body).await? {
+            None => match read_chunk(patience, &mut body).await? {
                 Some(chunk) => chunk,
                 None => return storing.finish().await,
             },

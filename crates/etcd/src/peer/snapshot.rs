@@ -21,7 +21,7 @@ use super::client::{self, Lane};
 use super::local::{SnapshotSink, SnapshotWriter};
 use super::pipeline::{self, PostError};
 use super::remote::{Remote, count, lock};
-use super::{Inner, frame, hex};
+use super::{Inner, Rejected, frame, hex};
 
 /// Pieces of a body between the thread that makes or stores them and the network.
 const PIECES_MAX: usize = 8;
@@ -161,25 +161,52 @@ pub(super) enum Sender {
     Stranger,
 }
 
-/// The right to send one. Given back when dropped.
-pub(super) struct Receiving<'a> {
-    inner: &'a Inner,
+/// The right to send one. The thread that stores has it, whatever becomes of the request, and gives it back when it has
+/// done with the file.
+pub(super) struct Receiving {
+    inner: Arc<Inner>,
     sender: Sender,
 }
 
-impl<'a> Receiving<'a> {
+impl Receiving {
     /// None while another one of the same sender is on its way: whoever knows
     /// the cluster's id could fill the disk with them.
-    pub fn begin(inner: &'a Inner, from: u64) -> Option<Receiving<'a>> {
+    pub fn begin(inner: &Arc<Inner>, from: u64) -> Option<Receiving> {
         let sender = inner.member(from).map_or(Sender::Stranger, |remote| Sender::Member(remote.id));
         let is_first = lock(&inner.receiving).insert(sender);
-        is_first.then(|| Receiving { inner, sender })
+        is_first.then(|| Receiving { inner: inner.clone(), sender })
     }
 }
 
-impl Drop for Receiving<'_> {
+impl Drop for Receiving {
     fn drop(&mut self) {
         lock(&self.inner.receiving).remove(&self.sender);
+    }
+}
+
+/// A snapshot whose file is whole and durable. Unless it is handed on, its files go: nobody else knows of them.
+pub(super) struct Stored {
+    inner: Arc<Inner>,
+    index: u64,
+    /// Length of the body.
+    pub bytes: u64,
+    handed_on: bool,
+}
+
+impl Stored {
+    /// Tells raft, which from then on answers for the files.
+    pub fn hand_on(mut self, message: Message) -> Result<(), Rejected> {
+        let delivered = self.inner.deliver_snapshot(message);
+        self.handed_on = delivered.is_ok();
+        delivered
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        if !self.handed_on {
+            self.inner.discard_snapshot(self.index);
+        }
     }
 }
 
@@ -189,22 +216,24 @@ enum Part {
     End,
 }
 
-/// The storing end of a snapshot that is being received.
+/// The storing end of a snapshot that is being received. Dropped before the end, with the request, it takes the snapshot
+/// back.
 pub(super) struct Storing {
     parts: mpsc::Sender<Part>,
-    result: oneshot::Receiver<io::Result<u64>>,
+    result: oneshot::Receiver<io::Result<Stored>>,
 }
 
 impl Storing {
     /// Opens the sink on a thread that may block.
-    pub fn start(inner: &Inner, index: u64, beside: Bytes) -> Storing {
+    pub fn start(receiving: Receiving, index: u64, beside: Bytes) -> Storing {
         let (parts, receiver) = mpsc::channel(PIECES_MAX);
         let (sender, result) = oneshot::channel();
-        let local = inner.local.clone();
-        inner.runtime.spawn_blocking(move || {
-            let stored = local.receive_snapshot(index, beside).and_then(|sink| store(sink, receiver));
-            // The request may be gone; then nobody is to be told.
-            let _ = sender.send(stored);
+        let inner = receiving.inner.clone();
+        inner.runtime.clone().spawn_blocking(move || {
+            let stored = inner.local.receive_snapshot(index, beside).and_then(|sink| store(sink, receiver));
+            drop(receiving);
+            // The request may be gone; then what comes back is dropped, now or with the other end.
+            let _ = sender.send(stored.map(|bytes| Stored { inner, index, bytes, handed_on: false }));
         });
         Storing { parts, result }
     }
@@ -214,8 +243,8 @@ impl Storing {
         self.parts.send(Part::Bytes(bytes)).await.is_ok()
     }
 
-    /// All bytes were there. Returns how many, once they are durable.
-    pub async fn finish(self) -> io::Result<u64> {
+    /// All bytes were there. Returns once they are durable.
+    pub async fn finish(self) -> io::Result<Stored> {
         // If the sink failed before, the result says so.
         let _ = self.parts.send(Part::End).await;
         drop(self.parts);

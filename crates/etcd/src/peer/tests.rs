@@ -23,6 +23,8 @@ enum Event {
     Delivered(Message),
     Unreachable(u64),
     SnapshotSent(u64, bool),
+    /// All of it is there; it is being made durable.
+    SnapshotWhole(u64),
     SnapshotStored(u64, Vec<u8>),
     SnapshotAbandoned(u64),
     SnapshotDiscarded(u64),
@@ -35,6 +37,8 @@ struct Recorder {
     removed: Mutex<BTreeSet<u64>>,
     /// What a snapshot is made of. None: it cannot be made to its end.
     state: Option<Vec<u8>>,
+    /// The disk under the next snapshot stands still until it is told to go on.
+    slow_disk: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
 }
 
 impl Recorder {
@@ -47,6 +51,7 @@ struct Sink {
     index: u64,
     bytes: Vec<u8>,
     finished: bool,
+    slow_disk: Option<std::sync::mpsc::Receiver<()>>,
     events: mpsc::UnboundedSender<Event>,
 }
 
@@ -58,6 +63,10 @@ impl SnapshotSink for Sink {
 
     fn finish(mut self: Box<Self>) -> std::io::Result<()> {
         self.finished = true;
+        if let Some(slow_disk) = self.slow_disk.take() {
+            self.events.send(Event::SnapshotWhole(self.index)).map_err(std::io::Error::other)?;
+            slow_disk.recv_timeout(PATIENCE).map_err(std::io::Error::other)?;
+        }
         let bytes = std::mem::take(&mut self.bytes);
         self.events.send(Event::SnapshotStored(self.index, bytes)).map_err(std::io::Error::other)
     }
@@ -102,7 +111,8 @@ impl Local for Recorder {
     }
     fn receive_snapshot(&self, index: u64, beside: Bytes) -> std::io::Result<Box<dyn SnapshotSink>> {
         assert_eq!(beside, "v2", "what the sender put beside it arrives with it");
-        Ok(Box::new(Sink { index, bytes: Vec::new(), finished: false, events: self.events.clone() }))
+        let slow_disk = self.slow_disk.lock().unwrap().take();
+        Ok(Box::new(Sink { index, bytes: Vec::new(), finished: false, slow_disk, events: self.events.clone() }))
     }
     fn discard_snapshot(&self, index: u64) {
         self.tell(Event::SnapshotDiscarded(index));
@@ -169,7 +179,7 @@ async fn site_at(id: u64, address: &str, state: Option<Vec<u8>>, timeouts: Timeo
     let listener = TcpListener::bind(address).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, events) = mpsc::unbounded_channel();
-    let local = Arc::new(Recorder { events: sender, removed: Mutex::default(), state });
+    let local = Arc::new(Recorder { events: sender, removed: Mutex::default(), state, slow_disk: Mutex::default() });
     let identity = Identity { member_id: id, cluster_id: CLUSTER, peer_urls: vec![url.clone()] };
     let peers = Peers::new(identity, timeouts, local.clone(), tokio::runtime::Handle::current());
     let serving = tokio::spawn(peers.clone().serve(listener));
@@ -364,6 +374,50 @@ async fn a_snapshot_that_breaks_off_is_never_delivered() {
     two.stop().await;
     one.send(message(MessageKind::Snap, 1, 2, 0));
     one.expect(Event::SnapshotSent(2, false)).await;
+}
+
+/// Sends a whole snapshot of index 42 by hand.
+async fn send_snapshot(to: &Site) -> TcpStream {
+    let mut snap = message(MessageKind::Snap, 1, to.id, 0);
+    let meta = SnapshotMeta { index: 42, term: 3, ..SnapshotMeta::default() };
+    snap.snapshot = Some(Snapshot { meta, data: Bytes::from_static(b"v2") });
+    let body = [&frame::framed(&snap)[..], b"state"].concat();
+    let head = format!(
+        "POST /raft/snapshot HTTP/1.1\r\nHost: m\r\nConnection: close\r\nX-Server-From: 1\r\n\
+         X-Server-Version: 3.7.0\r\nX-Min-Cluster-Version: 3.0.0\r\nX-Etcd-Cluster-ID: c1\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(to.url.strip_prefix("http://").unwrap()).await.unwrap();
+    stream.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    stream
+}
+
+async fn answer_of(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("an answer in time").unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+/// The sender has gone while the disk was at work: nobody has the snapshot, so its files go; and as long as they are being
+/// written the same sender fills the disk with no other.
+#[tokio::test]
+async fn a_snapshot_whose_sender_has_gone_is_taken_back() {
+    let mut site = site(2).await;
+    let (go_on, slow_disk) = std::sync::mpsc::channel();
+    *site.local.slow_disk.lock().unwrap() = Some(slow_disk);
+    let mut first = send_snapshot(&site).await;
+    assert_eq!(site.next().await, Event::SnapshotWhole(42));
+    first.shutdown().await.unwrap();
+    assert_eq!(answer_of(first).await, "", "the connection is closed, and the request with it");
+    let refused = answer_of(send_snapshot(&site).await).await;
+    assert_eq!(refused, "HTTP/1.1 503 Service Unavailable", "the first one is being stored still");
+    go_on.send(()).unwrap();
+    assert_eq!(site.next().await, Event::SnapshotStored(42, b"state".to_vec()));
+    assert_eq!(site.next().await, Event::SnapshotDiscarded(42));
+    assert_eq!(answer_of(send_snapshot(&site).await).await, "HTTP/1.1 204 No Content");
+    assert_eq!(site.next().await, Event::SnapshotStored(42, b"state".to_vec()));
+    let delivered = site.next().await;
+    assert!(matches!(&delivered, Event::Delivered(message) if message.kind == MessageKind::Snap), "{delivered:?}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! `etcdserverpb.KV`: keys and values.
 
 use super::answer::{blocking, end, linearizable, propose, refused, unread};
-use super::budget::{inline_bytes_max, long_range, share_of, with_share};
+use super::budget::{inline_bytes_max, long_range, share_for, share_of, with_share};
 use crate::grpc::{Answer, Status};
 use crate::handle::{Handle, View};
 use crate::metrics;
@@ -66,11 +66,13 @@ pub(super) async fn look(view: View, request: RangeRequest) -> Result<RangeReply
     if is_long(&view, &request) { blocking(move || view.range(&request)).await } else { view.range(&request) }
 }
 
-/// The answer, if it is short.
+/// The answer, if it is short. Counted only then: a long one is read again.
 fn read(handle: &Handle, view: &View, request: &RangeRequest) -> Result<Option<Bytes>, Status> {
     let started = Instant::now();
     let reply = view.range_within(request, inline_bytes_max());
-    metrics::ranged(started.elapsed(), reply.is_ok());
+    if !matches!(reply, Ok(None)) {
+        metrics::ranged(started.elapsed(), reply.is_ok());
+    }
     let reply = reply.map_err(unread)?;
     Ok(reply.map(|reply| reply.encode(&handle.header(reply.revision)).into()))
 }
@@ -128,6 +130,9 @@ async fn deleted_bytes(handle: &Handle, request: &DeleteRangeRequest) -> usize {
 
 /// Bytes of what a txn answers.
 async fn txn_bytes(handle: &Handle, request: &TxnRequest) -> Result<usize, Status> {
+    // What has to be sorted to know that is held meanwhile.
+    let sorted = handle.view().txn_sorted_bytes(request);
+    let _share = Box::pin(share_for(handle, sorted)).await;
     let view = handle.view();
     let bytes = if has_long(&view, request) {
         let request = request.clone();

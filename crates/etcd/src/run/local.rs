@@ -5,7 +5,7 @@ use crate::handle::{Error, Handle, Unavailable, View};
 use crate::peer::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use disk::{Disk, DiskFile, OpenMode, OsDisk};
+use disk::{Disk, DiskFile, OsDisk};
 use member::boot;
 use member::core::Input;
 use std::collections::BTreeMap;
@@ -73,27 +73,18 @@ impl Local for LocalMember {
     }
 
     fn receive_snapshot(&self, index: u64, beside: Bytes) -> io::Result<Box<dyn SnapshotSink>> {
-        self.disk.create_dir(boot::dirs::SNAPSHOTS)?;
-        let path = boot::snapshot_path(index);
         // Two senders may have the same moment: each writes a file of its own.
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
-        let part = format!("{path}.{number}.part");
-        if self.disk.exists(&part)? {
-            self.disk.remove(&part)?;
-        }
-        let file = self.disk.open(&part, OpenMode::Create)?;
-        let beside_path = boot::beside_path(index);
+        let (part, file) = boot::begin_snapshot(&self.disk, index, number)?;
         let (disk, received) = (self.disk.clone(), self.received.clone());
-        let file =
-            SnapshotFile { disk, file, part, path, index, beside, beside_path, received, length: 0, whole: false };
-        Ok(Box::new(file))
+        Ok(Box::new(SnapshotFile { disk, file, part, index, beside, received, length: 0, whole: false }))
     }
 
     fn discard_snapshot(&self, index: u64) {
         let applied = self.view().applied();
         let mut received = self.received.lock().expect("no thread panics with the receipts");
-        // What Store has passed, it has removed.
-        received.retain(|&of, _| of > applied || of == index);
+        // What Store has passed, it has removed, and will not install: a receipt of that does not keep files.
+        received.retain(|&of, _| of > applied);
         let left = received.get(&index).map_or(0, |count| count - 1);
         if left > 0 {
             received.insert(index, left);
@@ -163,12 +154,10 @@ struct SnapshotFile {
     disk: OsDisk,
     file: disk::OsFile,
     part: String,
-    path: String,
     index: u64,
     received: Arc<Mutex<BTreeMap<u64, usize>>>,
     /// What came beside it.
     beside: Bytes,
-    beside_path: String,
     length: u64,
     whole: bool,
 }
@@ -185,32 +174,16 @@ impl SnapshotSink for SnapshotFile {
         // Once raft stands on it there is no way back.
         boot::check_image(&self.disk, &self.part, &self.beside).map_err(io::Error::other)?;
         let mut received = self.received.lock().expect("no thread panics with the receipts");
-        self.keep_beside()?;
-        self.disk.rename(&self.part, &self.path)?;
+        if let Err(error) = boot::name_snapshot(&self.disk, &self.part, self.index, &self.beside) {
+            if !received.contains_key(&self.index) {
+                // Nobody stands on what has a name already.
+                let _ = boot::discard_snapshot(&self.disk, self.index);
+            }
+            return Err(error);
+        }
         *received.entry(self.index).or_default() += 1;
-        drop(received);
         self.whole = true;
-        self.disk.sync_dir(boot::dirs::SNAPSHOTS)
-    }
-}
-
-impl SnapshotFile {
-    /// Before the snapshot has its name: whoever finds that finds this too.
-    fn keep_beside(&self) -> io::Result<()> {
-        if self.disk.exists(&self.beside_path)? {
-            self.disk.remove(&self.beside_path)?;
-        }
-        if self.beside.is_empty() {
-            return Ok(());
-        }
-        let part = format!("{}.beside", self.part);
-        if self.disk.exists(&part)? {
-            self.disk.remove(&part)?;
-        }
-        let file = self.disk.open(&part, OpenMode::Create)?;
-        file.write_at(0, &[&boot::seal_beside(&self.beside)])?;
-        file.sync()?;
-        self.disk.rename(&part, &self.beside_path)
+        Ok(())
     }
 }
 
@@ -229,5 +202,74 @@ fn lease_error(error: &Error) -> LeaseError {
         Error::Unavailable(Unavailable::NotLeader) => LeaseError::NotPrimary,
         Error::Unavailable(Unavailable::TimeoutWaitApplied) => LeaseError::ApplyTimeout,
         other => LeaseError::Other(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::scratch::Scratch;
+
+    /// A member that has applied three entries.
+    fn local(disk: &OsDisk) -> LocalMember {
+        let mut store = store::Store::create(disk.clone(), boot::dirs::STORE, store::Settings::default()).unwrap();
+        let entry = |index| store::Entry { index, term: 1, kind: store::EntryKind::Normal, data: Bytes::new() };
+        store.apply(&[1, 2, 3].map(entry), &|_| true).unwrap();
+        LocalMember {
+            inbox: Arc::default(),
+            view: Arc::new(ArcSwap::from_pointee(store.view())),
+            disk: disk.clone(),
+            parts: AtomicU64::new(0),
+            received: Arc::default(),
+            removed: tokio::sync::watch::channel(false).0,
+            handle: Arc::default(),
+        }
+    }
+
+    fn receive(local: &LocalMember, index: u64) {
+        let SnapshotBody { data, write, .. } = local.snapshot().unwrap();
+        let mut sink = local.receive_snapshot(index, data).unwrap();
+        write(&mut |bytes| sink.write(bytes)).unwrap();
+        sink.finish().unwrap();
+    }
+
+    fn files(local: &LocalMember) -> Vec<String> {
+        local.disk.list(boot::dirs::SNAPSHOTS).unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_goes_with_its_last_receipt_or_when_store_has_passed_it() {
+        let Scratch { disk, .. } = &Scratch::new("local");
+        let local = local(disk);
+        for _ in 0..2 {
+            receive(&local, 9);
+        }
+        let both = ["0000000000000009.snap.db", "0000000000000009.snap.v2"];
+        assert_eq!(files(&local), both);
+        local.discard_snapshot(9);
+        assert_eq!(files(&local), both, "it has come a second time");
+        local.discard_snapshot(9);
+        assert_eq!(files(&local), [""; 0]);
+        // Nobody will install what Store has passed, however often it has come.
+        for _ in 0..2 {
+            receive(&local, 3);
+        }
+        assert_eq!(files(&local).len(), 2);
+        local.discard_snapshot(3);
+        assert_eq!(files(&local), [""; 0]);
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_named_leaves_nothing() {
+        let Scratch { disk, .. } = &Scratch::new("unnamed");
+        let local = local(disk);
+        // In the way of its name.
+        let path = boot::snapshot_path(9);
+        disk.create_dir(&path).unwrap();
+        let SnapshotBody { data, write, .. } = local.snapshot().unwrap();
+        let mut sink = local.receive_snapshot(9, data).unwrap();
+        write(&mut |bytes| sink.write(bytes)).unwrap();
+        sink.finish().unwrap_err();
+        assert_eq!(files(&local), ["0000000000000009.snap.db"], "neither what came beside it nor a part is left");
     }
 }

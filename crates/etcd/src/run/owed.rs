@@ -48,13 +48,13 @@ impl Owed {
     /// Whether one has been owed for too long.
     pub fn is_due(&self) -> bool {
         let since = self.since_us.load(Ordering::Relaxed);
-        since != 0 && self.now_us() - since.min(self.now_us()) >= TELL_COMMITS.as_micros() as u64
+        since != 0 && self.now_us().saturating_sub(since) >= TELL_COMMITS.as_micros() as u64
     }
 
     /// Whether somebody should look soon.
     pub fn is_watchful(&self) -> bool {
         let last = self.last_us.load(Ordering::Relaxed);
-        self.since_us.load(Ordering::Relaxed) != 0 || (last != 0 && self.now_us() < last + WATCHFUL_US)
+        self.since_us.load(Ordering::Relaxed) != 0 || (last != 0 && self.now_us().saturating_sub(last) < WATCHFUL_US)
     }
 
     /// How long to wait at most, for who looks after it.

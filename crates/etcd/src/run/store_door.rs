@@ -114,8 +114,10 @@ impl StoreDoor {
     /// come for `patience` or others are to hear of a commit soon, without
     /// one. Give it back with [`StoreDoor::done`].
     pub fn wait(&self, patience: Duration) -> Turn {
-        let deadline = Instant::now() + patience;
         let mut state = self.lock();
+        // Looked at under the lock: what is owed before counts here, and who
+        // owes later finds a sleeper to wake.
+        let deadline = Instant::now() + self.owed.patience(patience);
         loop {
             let now = Instant::now();
             if !state.taken {
@@ -129,9 +131,9 @@ impl StoreDoor {
                     return Turn::Idle;
                 }
             }
-            state.sleeps = deadline - now > SHORT;
-            let left = deadline.saturating_duration_since(now).max(SHORT);
-            (state, _) = self.ready.wait_timeout(state, left).expect("no thread panics with the door");
+            let left = deadline.saturating_duration_since(now);
+            state.sleeps = left > SHORT;
+            (state, _) = self.ready.wait_timeout(state, left.max(SHORT)).expect("no thread panics with the door");
         }
     }
 
@@ -161,5 +163,25 @@ impl StoreDoor {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics with the door")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_commit_that_was_owed_before_the_thread_sleeps_is_not_slept_over() {
+        let owed = Arc::new(Owed::default());
+        let door = Arc::new(StoreDoor::new(owed.clone()));
+        owed.note(true);
+        let (turned, turn) = mpsc::channel();
+        std::thread::spawn(move || {
+            let idle = matches!(door.wait(Duration::from_secs(3_600)), Turn::Idle);
+            turned.send(idle)
+        });
+        let idle = turn.recv_timeout(Duration::from_secs(10)).expect("it looks after what is owed");
+        assert!(idle, "nobody has brought a job");
     }
 }

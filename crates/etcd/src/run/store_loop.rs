@@ -107,7 +107,7 @@ impl Worker {
     pub fn briefly(&mut self, job: StoreJob) -> Option<StoreJob> {
         match &job {
             StoreJob::Apply(Apply::Entries(entries))
-                if self.store.is_brief(entries) && !self.syncs_after(entries.len() as u64) =>
+                if self.store.is_brief(entries) && !self.syncs_after(entries.len() as u64, bytes_of(entries)) =>
             {
                 self.work(job);
                 None
@@ -121,7 +121,7 @@ impl Worker {
         let Worker { store, around, bytes, .. } = self;
         let worked = match job {
             StoreJob::Apply(Apply::Entries(entries)) => {
-                *bytes += entries.iter().map(|entry| entry.data.len() as u64).sum::<u64>();
+                *bytes += bytes_of(&entries);
                 apply(store, &entries, around)
             }
             StoreJob::Apply(Apply::Restore(meta)) => restore(store, &meta, around),
@@ -143,11 +143,12 @@ impl Worker {
         }
     }
 
-    /// Whether a sync of the revision log is due once so many entries more are
-    /// applied.
-    fn syncs_after(&self, more: u64) -> bool {
+    /// Whether a sync of the revision log is due once so many entries more, of
+    /// so many bytes, are applied. It begins with a write, so a passing thread
+    /// leaves the entries that make it due to Store's own.
+    fn syncs_after(&self, entries: u64, bytes: u64) -> bool {
         let (applied, _) = self.store.applied();
-        applied + more >= self.asked + self.around.sync_every || self.bytes >= SYNC_BYTES
+        applied + entries >= self.asked + self.around.sync_every || self.bytes + bytes >= SYNC_BYTES
     }
 
     fn look_after_syncs(&mut self) -> Result<(), Fault> {
@@ -158,7 +159,7 @@ impl Worker {
             self.around.inbox.number_in_passing(Input::Synced(durable));
             tracing::debug!(index = durable, "saved snapshot");
         }
-        if self.syncs_after(0) {
+        if self.syncs_after(0, 0) {
             let sync = self.store.begin_sync()?;
             (self.asked, self.bytes) = (sync.1, 0);
             // Its thread goes only when this one has.
@@ -190,12 +191,16 @@ impl Worker {
     }
 }
 
+fn bytes_of(entries: &[store::Entry]) -> u64 {
+    entries.iter().map(|entry| entry.data.len() as u64).sum()
+}
+
 /// Store's own thread. Runs until Core has gone.
 pub fn drive(door: &StoreDoor, inbox: &Inbox, owed: &Owed) {
     let mut patience = FLUSH_EVERY;
     let (mut flushed, mut swept) = (Instant::now(), Instant::now());
     loop {
-        let turn = door.wait(owed.patience(patience));
+        let turn = door.wait(patience);
         let end = matches!(turn, Turn::Job(StoreJob::End));
         if let Some(worker) = door.worker().as_mut() {
             match turn {
@@ -270,4 +275,67 @@ fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around
     around.roster_changed.send_modify(|count| *count += 1);
     tracing::info!(index = meta.index, "applied snapshot");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::scratch::Scratch;
+    use prost::Message;
+    use proto::etcdserverpb::{InternalRaftRequest, PutRequest};
+    use std::sync::mpsc;
+
+    /// One put, which follows what is applied.
+    fn put(worker: &Worker) -> StoreJob {
+        let put = PutRequest { key: "k".into(), value: vec![7; 1_000].into(), ..Default::default() };
+        let request = InternalRaftRequest { put: Some(put), ..Default::default() };
+        let (applied, _) = worker.store.applied();
+        let data = request.encode_to_vec().into();
+        let entry = store::Entry { index: applied + 1, term: 1, kind: store::EntryKind::Normal, data };
+        StoreJob::Apply(Apply::Entries(vec![entry]))
+    }
+
+    #[test]
+    fn who_passes_never_makes_a_sync_due() {
+        let Scratch { disk, .. } = &Scratch::new("store-loop");
+        let store = Store::create(disk.clone(), boot::dirs::STORE, store::Settings::default()).unwrap();
+        let (syncs, asked) = mpsc::channel();
+        let around = Around {
+            disk: disk.clone(),
+            view: Arc::new(ArcSwap::from_pointee(store.view())),
+            waiters: Arc::default(),
+            hub: mpsc::channel().0,
+            streams: Arc::default(),
+            keeper: mpsc::channel().0,
+            inbox: Arc::default(),
+            roster_changed: tokio::sync::watch::channel(0).0,
+            fatal: Fatal::default(),
+            syncs,
+            sync_every: 10,
+            own_ids: 1,
+        };
+        let mut worker = Worker::new(store, around);
+        // By their number,
+        for _ in 0..9 {
+            let job = put(&worker);
+            assert!(worker.briefly(job).is_none(), "a put is brief");
+        }
+        let job = put(&worker);
+        let left = worker.briefly(job).expect("the tenth makes a sync due");
+        assert!(asked.try_recv().is_err(), "nothing was written");
+        worker.work(left);
+        assert_eq!(asked.try_recv().expect("a sync").1, 10);
+        // and by their bytes.
+        let job = put(&worker);
+        let StoreJob::Apply(Apply::Entries(entries)) = &job else { panic!("entries") };
+        worker.bytes = SYNC_BYTES - bytes_of(entries);
+        let left = worker.briefly(job).expect("it makes a sync due");
+        assert!(asked.try_recv().is_err(), "nothing was written");
+        worker.bytes -= 1;
+        assert!(worker.briefly(left).is_none(), "one byte less, and it is brief");
+        assert!(asked.try_recv().is_err());
+        let job = put(&worker);
+        worker.work(job);
+        assert_eq!(asked.try_recv().expect("a sync").1, 12);
+    }
 }

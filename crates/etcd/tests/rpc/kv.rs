@@ -124,3 +124,41 @@ async fn a_long_range_is_whole() {
     let found: RangeResponse = call(&mut client, path::RANGE, RangeRequest { count_only: true, ..all() }).await;
     assert_eq!((found.count, found.kvs.len()), (3000, 0));
 }
+
+/// What the member has counted under a name.
+async fn counted(member: &Member, name: &str) -> f64 {
+    let metrics = member.http("GET /metrics HTTP/1.1").await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{name} is not shown")).parse().unwrap()
+}
+
+/// Whether it is made at once, or measured and made in pieces.
+#[tokio::test]
+async fn a_range_is_counted_once() {
+    let member = Member::start().await;
+    let mut client = member.client().await;
+    for key in ["a", "b", "c"] {
+        let request = PutRequest { value: vec![b'v'; 500_000].into(), ..put(key, "") };
+        let _: PutResponse = call(&mut client, path::PUT, request).await;
+    }
+    let names = [
+        "etcd_mvcc_range_total",
+        "etcd_server_range_duration_seconds_count{success=\"true\"}",
+        "etcd_server_request_duration_seconds_count{success=\"true\",type=\"Range\"}",
+    ];
+    let one = RangeRequest { key: "a".into(), ..Default::default() };
+    for (request, keys) in [(one, 1), (all(), 3)] {
+        for serializable in [false, true] {
+            let mut before = Vec::new();
+            for name in names {
+                before.push(counted(&member, name).await);
+            }
+            let request = RangeRequest { serializable, ..request.clone() };
+            let found: RangeResponse = call(&mut client, path::RANGE, request).await;
+            assert_eq!(found.kvs.len(), keys);
+            for (name, before) in names.into_iter().zip(before) {
+                assert_eq!(counted(&member, name).await, before + 1.0, "{name}, {keys} keys, {serializable}");
+            }
+        }
+    }
+}

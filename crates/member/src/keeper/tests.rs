@@ -83,6 +83,23 @@ fn a_renewal_waits_until_the_checkpoint_is_taken_back() {
     assert_eq!(keeper.expired(200_002), Some((1, vec![7])));
 }
 
+/// In its last interval no checkpoint is to come any more, until it is renewed.
+#[test]
+fn a_lease_that_is_renewed_late_goes_on_to_be_checkpointed() {
+    let mut keeper = checkpointing();
+    for left in (10..=90).rev().step_by(10) {
+        let now = (100 - left) * 1_000;
+        assert_eq!(keeper.due_checkpoints(now), Some((1, vec![(7, left as i64)])));
+        keeper.checkpointed(7, left as i64, now);
+    }
+    assert_eq!(keeper.due_checkpoints(99_000), None, "it ends before another one is due");
+    assert_eq!(keeper.keep_alive(7, 99_000), Ok(Renewal::Waits(Some(1))));
+    keeper.checkpointed(7, 0, 99_100);
+    assert_eq!(keeper.cleared(7, 99_200), Ok(Renewal::Renewed(100)));
+    assert_eq!(keeper.due_checkpoints(109_199), None);
+    assert_eq!(keeper.due_checkpoints(109_200), Some((1, vec![(7, 90)])));
+}
+
 /// etcd looks only at checkpoints that were applied. One behind the renewal in the log then shortens it.
 #[test]
 fn a_renewal_waits_for_a_checkpoint_that_is_on_its_way() {

@@ -43,8 +43,10 @@ impl Leaf {
         self.keys.search(key).ok().map(|at| self.heads.get(at))
     }
 
-    pub(super) fn live_below(&self, key: &[u8]) -> usize {
-        self.heads.live_in(0..self.keys.below(key))
+    /// How many keys are below `key`: all, and the live ones.
+    pub(super) fn below(&self, key: &[u8]) -> (usize, usize) {
+        let below = self.keys.below(key);
+        (below, self.heads.live_in(0..below))
     }
 
     pub(super) fn tally(&self) -> Tally {

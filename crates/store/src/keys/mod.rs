@@ -124,9 +124,19 @@ impl Keys {
     pub fn count_live(&self, range: KeyRange<'_>) -> usize {
         match range {
             KeyRange::One(key) => usize::from(self.get(key).is_some_and(|head| !head.is_tombstone())),
-            KeyRange::From(from) => self.live() - self.root.live_below(from),
+            KeyRange::From(from) => self.live() - self.root.below(from).1,
             KeyRange::Span { .. } if range.is_empty() => 0,
-            KeyRange::Span { from, end } => self.root.live_below(end) - self.root.live_below(from),
+            KeyRange::Span { from, end } => self.root.below(end).1 - self.root.below(from).1,
+        }
+    }
+
+    /// How many keys there are in `range`, tombstones included. Takes logarithmic time.
+    pub fn count(&self, range: KeyRange<'_>) -> usize {
+        match range {
+            KeyRange::One(key) => usize::from(self.get(key).is_some()),
+            KeyRange::From(from) => self.len() - self.root.below(from).0,
+            KeyRange::Span { .. } if range.is_empty() => 0,
+            KeyRange::Span { from, end } => self.root.below(end).0 - self.root.below(from).0,
         }
     }
 

@@ -76,16 +76,21 @@ impl Child {
         }
     }
 
-    /// How many live keys are below `key`.
-    pub(super) fn live_below(&self, key: &[u8]) -> usize {
+    /// How many keys are below `key`: all, and the live ones.
+    pub(super) fn below(&self, key: &[u8]) -> (usize, usize) {
         let mut child = self;
-        let mut live = 0;
+        let (mut keys, mut live) = (0, 0);
         loop {
             match child {
-                Child::Leaf(leaf) => return live + leaf.live_below(key),
+                Child::Leaf(leaf) => {
+                    let (more, more_live) = leaf.below(key);
+                    return (keys + more, live + more_live);
+                }
                 Child::Branch(branch) => {
                     let at = branch.route(key);
-                    live += branch.edges[..at].iter().map(|edge| edge.tally.live).sum::<usize>();
+                    for edge in &branch.edges[..at] {
+                        (keys, live) = (keys + edge.tally.keys, live + edge.tally.live);
+                    }
                     child = &branch.edges[at].child;
                 }
             }
