@@ -64,11 +64,15 @@ pub fn rounds(arguments: &Arguments) -> Result<ExitCode> {
         println!("seed {seed}: {members} members, {seconds} s; {what}");
         let directory = own.join(format!("seed-{seed}"));
         fs::create_dir_all(&directory)?;
-        if !round(arguments, &directory, seed, members, seconds)? {
-            let kept = arguments.directory.join(format!("failed-{}-{seed}", std::process::id()));
+        let held = round(arguments, &directory, seed, members, seconds)?;
+        if !held || arguments.keep {
+            let name = if held { "kept" } else { "failed" };
+            let kept = arguments.directory.join(format!("{name}-{}-{seed}", std::process::id()));
             fs::rename(&directory, &kept)?;
-            fs::remove_dir_all(&own)?;
             println!("logs, data and history: {}", kept.display());
+        }
+        if !held {
+            fs::remove_dir_all(&own)?;
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -128,11 +132,10 @@ fn round(arguments: &Arguments, directory: &Path, seed: u64, members: u64, secon
     command.arg("--etcd").arg(fs::canonicalize(&arguments.etcd).context("the program under test is not there")?);
     command.arg("--directory").arg(fs::canonicalize(directory)?);
     command.args(["--seed", &seed.to_string(), "--members", &members.to_string(), "--inside", &seconds.to_string()]);
-    if arguments.guard {
-        command.arg("--guard");
-    }
-    if arguments.tell {
-        command.arg("--tell");
+    for (given, flag) in [(arguments.guard, "--guard"), (arguments.tell, "--tell"), (arguments.keep, "--keep")] {
+        if given {
+            command.arg(flag);
+        }
     }
     // Held open as long as we live.
     let mut child = command.stdin(Stdio::piped()).spawn().context("unshare does not start")?;

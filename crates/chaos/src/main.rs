@@ -61,6 +61,9 @@ pub struct Arguments {
     /// Tells of each fault as it begins
     #[arg(long)]
     tell: bool,
+    /// Keeps logs, data and history of rounds in which everything held, too
+    #[arg(long)]
+    keep: bool,
     /// One round, in namespaces that were made for it: seconds
     #[arg(long, hide = true)]
     inside: Option<u64>,

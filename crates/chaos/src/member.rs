@@ -117,8 +117,14 @@ impl Member {
 
     /// One fault less that keeps it down; it starts with the last.
     pub fn let_up(&mut self) -> Result<()> {
-        self.down = self.down.saturating_sub(1);
+        assert!(self.down > 0, "who is let up was held down");
+        self.down -= 1;
         if self.down == 0 && !self.runs() { self.start() } else { Ok(()) }
+    }
+
+    /// Whether no fault holds it any more.
+    pub fn is_free(&self) -> bool {
+        self.down == 0 && self.frozen == 0 && self.excuse.is_none()
     }
 
     /// SIGSTOP. Returns whether there was a process to stop, and which one.

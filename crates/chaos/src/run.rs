@@ -35,6 +35,9 @@ pub fn inside(arguments: &Arguments, seconds: u64) -> Result<ExitCode> {
     let mut round = Round::new(arguments, seed, members)?;
     let wrong = if arguments.guard { round.guard(&runtime, seconds) } else { round.run(&runtime, seed, seconds) }?;
     if wrong.is_empty() {
+        if arguments.keep {
+            round.keep(&wrong)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     println!("VIOLATED, seed {seed}:");

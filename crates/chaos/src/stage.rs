@@ -57,8 +57,12 @@ impl Stage {
         let wire = Wire::new(members, seed)?;
         let images = directory.join("images");
         std::fs::create_dir_all(&images)?;
-        // Nothing of the machine's own disks is worn, and nothing is left.
-        room::run(std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(&images))?;
+        // Nothing of the machine's own disks is worn, and nothing is left. Not in
+        // shared memory either: libfaketime keeps locks there by process id, and
+        // one that a killed process held would hang the next with that id.
+        for place in [&images, Path::new("/dev/shm")] {
+            room::run(std::process::Command::new("mount").args(["-t", "tmpfs", "tmpfs"]).arg(place))?;
+        }
         let url = |number, port: u16| format!("http://{}:{port}", wire::address(number, members));
         let pairs: Vec<String> = (0..members).map(|number| format!("m{}={}", number + 1, url(number, 2380))).collect();
         let mut all = Vec::new();

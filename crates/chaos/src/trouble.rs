@@ -68,5 +68,6 @@ pub fn carry_out(stage: &mut Stage, plan: Vec<Planned>, mut tell: impl FnMut(&st
     // Each fault has ended itself; what ends by a clock of its own ends here.
     stage.wire.lift_all();
     stage.look()?;
+    assert!(stage.members.iter().all(crate::member::Member::is_free), "every fault lifts what it did");
     Ok(done)
 }

@@ -5,6 +5,9 @@ use crate::stage::Stage;
 use fastrand::Rng;
 use std::time::Duration;
 
+/// How long a process lives at most that is killed again and again.
+const LIVES_MAX: Duration = Duration::from_millis(250);
+
 pub fn kill_one(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
     let victims = vec![stage.any(chance)];
     kill(stage, victims, lasts)
@@ -47,7 +50,8 @@ pub fn crash_loop(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later
         let at = lasts * turn / times;
         later.push((at, Box::new(move |stage: &mut Stage| let_up(stage, &[victim]))));
         if turn < times {
-            let lives = Duration::from_millis(chance.u64(1..250));
+            // Dead before the next start, so that each end has its start.
+            let lives = (lasts / times).min(LIVES_MAX).mul_f64(chance.f64());
             later.push((at + lives, Box::new(move |stage: &mut Stage| stage.members[victim].hold_down())));
         }
     }
