@@ -17,9 +17,11 @@ use crate::error::{Error, Result};
 /// How long an endpoint is passed over after an attempt to connect failed.
 const PASS_OVER: Duration = Duration::from_secs(1);
 /// HTTP/2 window of one stream and of one connection, in bytes: enough that a
-/// large range is not sent in 64 KiB steps.
+/// large range is not sent in 64 KiB steps. HTTP/2's library ends a connection
+/// on which small frames lie unread whose overhead is more than half its
+/// window; a watch that is not read must meet the end of its stream's first.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 
 /// All endpoints of a client.
 #[derive(Debug)]

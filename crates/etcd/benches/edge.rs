@@ -19,7 +19,7 @@ impl Service for Fixed {
         Ok(self.0.clone().into())
     }
 
-    async fn stream(&self, _: Method, _: Metadata, _: Inbound, _: Outbound) -> Result<(), Status> {
+    async fn stream(&self, _: Method, _: Metadata, _: &mut Inbound, _: Outbound) -> Result<(), Status> {
         Ok(())
     }
 

@@ -25,6 +25,12 @@ const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Longest request head, as HTTP/2 counts it.
 const HEAD_BYTES_MAX: u32 = 256 * 1024;
+/// HTTP/2's library counts 256 bytes, less what it carries, for each small DATA frame that nobody has read yet, and ends the
+/// connection beyond this: above what the window of one stream holds of the smallest messages, so that who sends faster than
+/// a handler reads has to wait, as with etcd.
+const SMALL_FRAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Streams that were reset and are remembered for a second: what still comes for them is no offence.
+const RESETS_REMEMBERED_MAX: usize = 1024;
 /// Calls begun before those already running get their turn.
 const ACCEPTED_AT_ONCE_MAX: usize = 256;
 
@@ -79,7 +85,9 @@ async fn handshake<I: AsyncRead + AsyncWrite + Unpin>(
     builder
         .initial_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(HEAD_BYTES_MAX);
+        .max_header_list_size(HEAD_BYTES_MAX)
+        .data_frame_budget(SMALL_FRAMES_BYTES_MAX)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED_MAX);
     if limits.streams_max < u32::MAX {
         builder.max_concurrent_streams(limits.streams_max);
     }

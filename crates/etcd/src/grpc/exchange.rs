@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ use super::{Limits, Method, Service};
 
 /// Longest message that is sent, as etcd limits it.
 const MESSAGE_SENT_BYTES_MAX: usize = i32::MAX as usize;
+/// Bytes that a client may send behind its answer before it is told to stop.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
 
 /// Answers one request. Returns when the answer is queued or has become
 /// pointless.
@@ -37,22 +39,51 @@ pub(super) async fn exchange<S: Service>(
     if head.method == HttpMethod::GET || head.method == HttpMethod::HEAD {
         return Box::pin(plain(&*service, head, wire)).await;
     }
-    if let Some(response) = not_a_call(&head) {
-        return wire.plain(response);
-    }
-    let opened = open(&*service, &head, limits.message_bytes_max);
-    // The head is done with; a call may live long.
-    drop(head);
-    let (method, metadata, decoder) = match opened {
-        Ok(opened) => opened,
-        Err(status) => return wire.finish(Err(status)),
-    };
-    let inbound = Inbound::new(body, decoder, begun, limits.begun_bytes_max);
-    if method.streaming {
-        Box::pin(stream(&*service, method, metadata, inbound, wire)).await;
+    let body = if let Some(response) = not_a_call(&head) {
+        wire.plain(response);
+        body
     } else {
-        unary(&*service, method, metadata, inbound, wire, limits.stall_timeout).await;
+        let opened = open(&*service, &head, limits.message_bytes_max);
+        // The head is done with; a call may live long.
+        drop(head);
+        match opened {
+            Ok((method, metadata, decoder)) => {
+                let mut inbound = Inbound::new(body, decoder, begun, limits.begun_bytes_max);
+                if method.streaming {
+                    Box::pin(stream(&*service, method, metadata, &mut inbound, wire)).await;
+                } else {
+                    unary(&*service, method, metadata, &mut inbound, wire, limits.stall_timeout).await;
+                }
+                inbound.into_body()
+            }
+            Err(status) => {
+                wire.finish(Err(status));
+                body
+            }
+        }
+    };
+    if !body.is_end_stream() {
+        Box::pin(linger(body, limits.linger_timeout)).await;
     }
+}
+
+/// Awaits the end of a request that has been answered: most clients send it on its own, behind the message. A stream that
+/// is dropped before is reset, and what then still comes for it would count as an offence of the client. Who says more, or
+/// nothing for so long, is told to stop by just that.
+async fn linger(mut body: RecvStream, patience: Duration) {
+    let mut left = LINGER_BYTES_MAX;
+    let ended = poll_fn(|context| {
+        loop {
+            let Some(Ok(piece)) = ready!(body.poll_data(context)) else { return Poll::Ready(()) };
+            let released = body.flow_control().release_capacity(piece.len());
+            match left.checked_sub(piece.len()) {
+                Some(rest) if released.is_ok() => left = rest,
+                _ => return Poll::Ready(()),
+            }
+        }
+    });
+    // Either way it is dropped now.
+    let _ended = timeout(patience, ended).await;
 }
 
 async fn plain<S: Service>(service: &S, head: http::request::Parts, mut wire: Wire) {
@@ -66,7 +97,7 @@ async fn unary<S: Service>(
     service: &S,
     method: Method,
     metadata: Metadata,
-    mut inbound: Inbound,
+    inbound: &mut Inbound,
     mut wire: Wire,
     patience: Duration,
 ) {
@@ -120,7 +151,7 @@ fn too_large(length: usize) -> Status {
     Status::new(Code::ResourceExhausted, text)
 }
 
-async fn stream<S: Service>(service: &S, method: Method, metadata: Metadata, inbound: Inbound, wire: Wire) {
+async fn stream<S: Service>(service: &S, method: Method, metadata: Metadata, inbound: &mut Inbound, wire: Wire) {
     let outbound = Outbound::new(wire);
     let deadline = metadata.deadline;
     let served = pin!(service.stream(method, metadata, inbound, outbound.clone()));

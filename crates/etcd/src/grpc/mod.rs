@@ -68,7 +68,7 @@ pub trait Service: Send + Sync + 'static {
         &self,
         method: Method,
         metadata: Metadata,
-        inbound: Inbound,
+        inbound: &mut Inbound,
         outbound: Outbound,
     ) -> impl Future<Output = Result<(), Status>> + Send;
 
@@ -101,6 +101,8 @@ pub struct Limits {
     /// A client that takes nothing of a long answer for so long is given up:
     /// its call ends, and what the answer holds is free.
     pub stall_timeout: Duration,
+    /// How long the end of a request is awaited behind its answer.
+    pub linger_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -115,6 +117,7 @@ impl Default for Limits {
             held_bytes_max: 64 * 1024 * 1024,
             begun_bytes_max: 256 * 1024 * 1024,
             stall_timeout: Duration::from_secs(60),
+            linger_timeout: Duration::from_secs(2),
         }
     }
 }

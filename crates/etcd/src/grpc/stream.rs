@@ -31,6 +31,11 @@ impl Inbound {
         Inbound { body, decoder, begun: BegunPart::new(begun), begun_bytes_max }
     }
 
+    /// What is left of the request.
+    pub(super) fn into_body(self) -> RecvStream {
+        self.body
+    }
+
     /// The next message; `None` when the client has said its last. Fails when
     /// a message is malformed, too large or cut off. May be dropped and called
     /// again without losing anything.

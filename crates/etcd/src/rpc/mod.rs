@@ -205,7 +205,7 @@ impl Service for Router {
         &self,
         method: Method,
         metadata: Metadata,
-        inbound: Inbound,
+        inbound: &mut Inbound,
         outbound: Outbound,
     ) -> Result<(), Status> {
         let counted = Counted::begin(method.index, metadata.deadline);

@@ -12,7 +12,7 @@ pub(super) struct Messages<'a> {
 
 /// What the client says.
 pub(super) struct Requests<'a> {
-    inbound: Inbound,
+    inbound: &'a mut Inbound,
     counted: &'a Counted,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Responses<'a> {
 }
 
 impl<'a> Messages<'a> {
-    pub(super) fn new(inbound: Inbound, outbound: Outbound, counted: &'a Counted) -> Messages<'a> {
+    pub(super) fn new(inbound: &'a mut Inbound, outbound: Outbound, counted: &'a Counted) -> Messages<'a> {
         Messages { inbound: Requests { inbound, counted }, outbound: Responses { outbound, counted } }
     }
 }

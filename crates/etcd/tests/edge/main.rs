@@ -5,4 +5,5 @@ mod client;
 mod service;
 
 mod calls;
+mod late;
 mod limits;

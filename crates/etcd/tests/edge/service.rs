@@ -103,7 +103,7 @@ impl Service for Echo {
         &self,
         method: Method,
         _: Metadata,
-        mut inbound: Inbound,
+        inbound: &mut Inbound,
         outbound: Outbound,
     ) -> Result<(), Status> {
         let _hanging = Hanging::begin(&self.hanging);
