@@ -15,6 +15,7 @@ const TOGETHER: usize = 32;
 
 /// The real one deletes what a compaction drops within this time.
 const COMPACTED_WITHIN: Duration = Duration::from_secs(20);
+/// Nothing tells when a foreign process has done so; all there is to do is to ask it again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where the two sides differ.

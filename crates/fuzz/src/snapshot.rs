@@ -1,4 +1,6 @@
-//! Snapshots: a bbolt image that another member sends.
+//! Snapshots: a bbolt image that another member sends, and what comes beside it.
+//!
+//! An input is the length of what comes beside (four bytes, little endian), that, and the image.
 
 use crate::requests::{apply, sound_requests};
 use crate::store_log::{empty, read_all};
@@ -7,8 +9,15 @@ use bolt::Image;
 /// Most pairs of a bucket that are looked at.
 const PAIRS_MAX: usize = 10_000;
 
-/// An image, read as such and installed.
-pub fn image(bytes: &[u8]) {
+/// What comes beside, and the image.
+fn parts(input: &[u8]) -> (&[u8], &[u8]) {
+    let Some((length, rest)) = input.split_first_chunk() else { return (&[], input) };
+    rest.split_at((u32::from_le_bytes(*length) as usize).min(rest.len()))
+}
+
+/// An image, read as such, checked and installed.
+pub fn image(input: &[u8]) {
+    let (beside, bytes) = parts(input);
     if let Ok(image) = Image::open(bytes) {
         for name in image.bucket_names().unwrap_or_default() {
             if let Ok(Some(bucket)) = image.bucket(&name) {
@@ -22,9 +31,13 @@ pub fn image(bytes: &[u8]) {
         }
     }
     let (_, mut store) = empty();
-    let conf_state = store.view().conf_state();
+    // As the message has it that the image came with.
+    let said = store::snapshot::Reader::open(bytes).map(|reader| reader.facts().roster.conf_state().clone());
+    let conf_state = said.unwrap_or_else(|_| store.view().conf_state());
     let before = store.applied();
-    match store.install(bytes, 50, 3, conf_state) {
+    // What is believed is decided here; below it is only not to break anything.
+    let _ = store::snapshot::check(bytes, beside);
+    match store.install_with(bytes, 50, 3, conf_state, beside) {
         Ok(()) => {
             assert_eq!(store.applied(), (50, 3));
             read_all(&store);
@@ -45,14 +58,17 @@ pub fn seeds() -> Vec<Vec<u8>> {
     for request in sound_requests() {
         apply(&mut store, &request).expect("a sound request");
         if seeds.is_empty() || store.applied().0 == 9 {
-            let mut image = Vec::new();
             let plan = store.view().image().expect("the disk is well");
+            let beside = plan.beside();
+            let mut seed = [&(beside.len() as u32).to_le_bytes(), &beside[..]].concat();
             plan.write(&mut |bytes| {
-                image.extend_from_slice(bytes);
+                seed.extend_from_slice(bytes);
                 Ok(())
             })
             .expect("memory takes it");
-            seeds.push(image);
+            let (beside, image) = parts(&seed);
+            store::snapshot::check(image, beside).expect("it is as its sender says");
+            seeds.push(seed);
         }
     }
     seeds

@@ -233,21 +233,12 @@ impl<F: DiskFile> Work<'_, F> {
     fn grant(&mut self, request: &pb::LeaseGrantRequest) -> Result<Reply, Refusal> {
         let id = request.id;
         let ttl_seconds = self.state.leases.grant(id, request.ttl, self.settings.lease_seconds_min)?;
-        if let Some(lease) = self.state.leases.get(id) {
-            self.state.chain.lease_came(id, lease);
-        }
         self.batch.item(ItemKind::Lease, |out| put_lease(out, id, ttl_seconds, 0));
         self.applied.leases.push(LeaseChange::Granted { id, ttl_seconds });
         Ok(Reply::LeaseGrant(LeaseGrantReply { revision: self.state.revision, id, ttl_seconds }))
     }
 
     fn revoke(&mut self, id: i64) -> Outcome {
-        if !self.state.leases.exists(id) {
-            return Ok(Err(Refusal::LeaseNotFound));
-        }
-        if let Some(lease) = self.state.leases.get(id) {
-            self.state.chain.lease_goes(id, lease);
-        }
         let keys: Vec<Bytes> = match self.state.leases.revoke(id) {
             Ok(keys) => keys,
             Err(refusal) => return Ok(Err(refusal)),
@@ -266,16 +257,8 @@ impl<F: DiskFile> Work<'_, F> {
     fn checkpoint(&mut self, request: &pb::LeaseCheckpointRequest) -> Result<Reply, Refusal> {
         for checkpoint in &request.checkpoints {
             let (id, remaining_seconds) = (checkpoint.id, checkpoint.remaining_ttl);
-            let State { leases, chain, .. } = &mut *self.state;
-            if let Some(lease) = leases.get(id) {
-                chain.lease_goes(id, lease);
-            }
-            if !leases.checkpoint(id, remaining_seconds) {
-                return Err(Refusal::LeaseNotFound);
-            }
-            let lease = leases.get(id);
-            lease.into_iter().for_each(|lease| chain.lease_came(id, lease));
-            let ttl_seconds = lease.map_or(0, crate::lease::Lease::ttl_seconds);
+            let checkpointed = self.state.leases.checkpoint(id, remaining_seconds);
+            let ttl_seconds = checkpointed.ok_or(Refusal::LeaseNotFound)?.ttl_seconds();
             self.batch.item(ItemKind::Lease, |out| put_lease(out, id, ttl_seconds, remaining_seconds));
             self.applied.leases.push(LeaseChange::Checkpointed { id, remaining_seconds });
         }

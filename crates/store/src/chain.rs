@@ -62,7 +62,6 @@ pub(crate) struct Chain {
     /// The part of `keys` that is in no segment: what a snapshot had left out, or what another base has more.
     pub(crate) offset: u64,
     pub(crate) keys: u64,
-    leases: u64,
     roster: u64,
     alarms: u64,
     samples: [[(Index, Link); 2]; ROWS],
@@ -81,13 +80,13 @@ pub struct Report {
 
 /// What goes with a snapshot from one of us to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Carried {
+pub(crate) struct Carried {
     /// Where the sum starts.
-    pub base: u64,
+    pub(crate) base: u64,
     /// What the changes that are no rows of the snapshot any more add to it.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// The chain at the snapshot: what the receiver must come to.
-    pub link: Link,
+    pub(crate) link: Link,
 }
 
 impl Default for Chain {
@@ -96,7 +95,6 @@ impl Default for Chain {
             base: GENESIS,
             offset: 0,
             keys: 0,
-            leases: 0,
             roster: 0,
             alarms: 0,
             samples: [[(0, Link::default()); 2]; ROWS],
@@ -109,9 +107,6 @@ impl Chain {
     /// The chain of a state whose keys have this sum, offset included.
     pub(crate) fn of(state: &State, base: u64, offset: u64, keys: u64) -> Chain {
         let mut chain = Chain { base, offset, keys, ..Chain::default() };
-        for (id, lease) in state.leases.iter() {
-            chain.lease_came(id, lease);
-        }
         chain.roster_is(&state.roster);
         chain.alarms_are(&state.alarms);
         chain
@@ -121,14 +116,6 @@ impl Chain {
     /// same entry.
     pub(crate) fn foreign(index: Index, keys: u64) -> u64 {
         mix(mix(keys, index), u64::from(VERSION)).max(GENESIS + 1)
-    }
-
-    pub(crate) fn lease_came(&mut self, id: LeaseId, lease: &Lease) {
-        self.leases = self.leases.wrapping_add(lease_hash(id, lease));
-    }
-
-    pub(crate) fn lease_goes(&mut self, id: LeaseId, lease: &Lease) {
-        self.leases = self.leases.wrapping_sub(lease_hash(id, lease));
     }
 
     pub(crate) fn roster_is(&mut self, now: &Roster) {
@@ -141,9 +128,9 @@ impl Chain {
         self.alarms = alarms(now);
     }
 
-    /// The two numbers now.
-    pub(crate) fn link(&self, revision: i64, compacted: i64) -> Link {
-        let small = self.leases ^ self.roster.rotate_left(21) ^ self.alarms.rotate_left(42);
+    /// The two numbers now. `leases`: the sum of what each [`lease`] is.
+    pub(crate) fn link(&self, leases: u64, revision: i64, compacted: i64) -> Link {
+        let small = leases ^ self.roster.rotate_left(21) ^ self.alarms.rotate_left(42);
         Link { keys: self.keys, rest: mix(mix(small, revision as u64), compacted as u64) }
     }
 
@@ -191,7 +178,8 @@ pub(crate) fn change(tombstone: bool, revision: Revision, kv: &[u8]) -> u64 {
     mix(XxHash3_64::oneshot(kv), place)
 }
 
-fn lease_hash(id: LeaseId, lease: &Lease) -> u64 {
+/// What a lease adds.
+pub(crate) fn lease(id: LeaseId, lease: &Lease) -> u64 {
     let ttl_seconds = lease.ttl_seconds().max(TTL_SECONDS_TOLD);
     mix(mix(id as u64, ttl_seconds as u64), lease.remaining_seconds() as u64)
 }

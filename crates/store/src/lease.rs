@@ -15,6 +15,7 @@ mod ordered;
 use bytes::Bytes;
 use ordered::Ordered;
 
+use crate::chain;
 use crate::ids::LeaseId;
 use crate::refusal::Refusal;
 
@@ -63,6 +64,8 @@ impl Lease {
 #[derive(Clone, Debug, Default)]
 pub struct Leases {
     granted: Ordered<LeaseId, Lease>,
+    /// What each adds to the hash chain.
+    sum: u64,
 }
 
 impl Leases {
@@ -87,19 +90,24 @@ impl Leases {
     /// Grants a lease. Returns the effective seconds; see [`Leases::check_grant`].
     pub fn grant(&mut self, id: LeaseId, ttl_seconds: i64, ttl_seconds_min: i64) -> Result<i64, Refusal> {
         let ttl_seconds = self.check_grant(id, ttl_seconds, ttl_seconds_min)?;
-        self.granted.insert(id, Lease::new(ttl_seconds, 0));
+        self.restore(id, ttl_seconds, 0);
         Ok(ttl_seconds)
     }
 
     /// Puts a lease back as it was stored, before its keys are attached again.
     /// A lease of that id loses its keys.
     pub fn restore(&mut self, id: LeaseId, ttl_seconds: i64, remaining_seconds: i64) {
-        self.granted.insert(id, Lease::new(ttl_seconds, remaining_seconds));
+        let lease = Lease::new(ttl_seconds, remaining_seconds);
+        self.sum = self.sum.wrapping_add(chain::lease(id, &lease));
+        if let Some(before) = self.granted.insert(id, lease) {
+            self.sum = self.sum.wrapping_sub(chain::lease(id, &before));
+        }
     }
 
     /// Takes a lease back. Returns the keys to delete, sorted, for one revision.
     pub fn revoke(&mut self, id: LeaseId) -> Result<Vec<Bytes>, Refusal> {
         let lease = self.granted.remove(&id).ok_or(Refusal::LeaseNotFound)?;
+        self.sum = self.sum.wrapping_sub(chain::lease(id, &lease));
         Ok(lease.keys().cloned().collect())
     }
 
@@ -134,16 +142,19 @@ impl Leases {
         self.attach(new, key);
     }
 
-    /// Notes how many seconds a lease had left. `false` for one that is not
+    /// Notes how many seconds a lease had left. `None` for one that is not
     /// granted: it ran out meanwhile, and etcd ignores that too.
-    pub fn checkpoint(&mut self, id: LeaseId, remaining_seconds: i64) -> bool {
-        match self.granted.get_mut(&id) {
-            Some(lease) => {
-                lease.remaining_seconds = remaining_seconds;
-                true
-            }
-            None => false,
-        }
+    pub fn checkpoint(&mut self, id: LeaseId, remaining_seconds: i64) -> Option<&Lease> {
+        let lease = self.granted.get_mut(&id)?;
+        self.sum = self.sum.wrapping_sub(chain::lease(id, lease));
+        lease.remaining_seconds = remaining_seconds;
+        self.sum = self.sum.wrapping_add(chain::lease(id, lease));
+        Some(lease)
+    }
+
+    /// What leases add to the hash chain ([`chain::lease`]), as it changes with each.
+    pub(crate) fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// A lease by id.
@@ -232,12 +243,33 @@ mod tests {
         leases.attach(1, b"k");
         let before = leases.clone();
         leases.attach(1, b"l");
-        assert!(leases.checkpoint(1, 11));
-        assert!(!leases.checkpoint(2, 11));
+        assert!(leases.checkpoint(1, 11).is_some());
+        assert!(leases.checkpoint(2, 11).is_none());
         assert_eq!(before.get(1).unwrap().remaining_seconds(), 0);
         assert_eq!(leases.get(1).unwrap().remaining_seconds(), 11);
         leases.revoke(1).unwrap();
         assert_eq!(keys(&before, 1), ["k"]);
+    }
+
+    #[test]
+    fn the_sum_is_of_the_leases_as_they_are() {
+        let mut leases = Leases::default();
+        for id in [3, 1, 2] {
+            leases.grant(id, 100 * id, 2).unwrap();
+        }
+        leases.checkpoint(1, 11).unwrap();
+        leases.checkpoint(1, 12).unwrap();
+        leases.checkpoint(3, 13).unwrap();
+        leases.revoke(3).unwrap();
+        leases.attach(2, b"k");
+        leases.restore(2, 300, 4);
+        let sum =
+            |leases: &Leases| leases.iter().fold(0u64, |sum, (id, lease)| sum.wrapping_add(chain::lease(id, lease)));
+        assert_eq!(leases.sum(), sum(&leases));
+        assert_ne!(leases.sum(), 0);
+        leases.revoke(1).unwrap();
+        leases.revoke(2).unwrap();
+        assert_eq!(leases.sum(), 0);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) struct State {
 impl State {
     /// The hash chain after the last entry.
     pub(crate) fn link(&self) -> Link {
-        self.chain.link(self.revision, self.compacted)
+        self.chain.link(self.leases.sum(), self.revision, self.compacted)
     }
 
     /// Keeps the link after the last entry, to be told to neighbours.

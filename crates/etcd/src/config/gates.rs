@@ -2,6 +2,8 @@
 //!
 //! A gate that changes nothing here can only have its default, like a flag that does nothing yet.
 
+use crate::flags::parse_bool;
+
 /// etcd 3.7's gates.
 const GATES: [Gate; 9] = [
     // There is no defragmentation.
@@ -63,7 +65,7 @@ impl Gates {
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').ok_or_else(|| format!("missing bool value for {pair}"))?;
             let (name, value) = (name.trim(), value.trim());
-            let value = boolean(value).ok_or_else(|| format!("invalid value of {name}={value}, --feature-gates"))?;
+            let value = parse_bool(value).ok_or_else(|| format!("invalid value of {name}={value}, --feature-gates"))?;
             if !matches!(name, "AllAlpha" | "AllBeta") && GATES.iter().all(|gate| gate.name != name) {
                 return Err(format!("unrecognized feature gate: {name}"));
             }
@@ -90,15 +92,6 @@ impl Gates {
                 .to_owned());
         }
         Ok(Gates { lease_checkpoint: is_on(LEASE_CHECKPOINT) })
-    }
-}
-
-/// As Go reads booleans.
-fn boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

@@ -18,6 +18,7 @@ mod value;
 use std::collections::BTreeMap;
 
 pub use table::{FLAGS, Flag, Group, Key, Status};
+pub(crate) use value::parse_bool;
 pub use value::{Kind, Value};
 
 use crate::config::Config;

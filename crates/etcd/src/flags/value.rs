@@ -86,7 +86,8 @@ impl Kind {
     }
 }
 
-fn parse_bool(text: &str) -> Option<bool> {
+/// As Go reads booleans.
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -121,26 +121,24 @@ async fn unary<S: Service>(
 
 /// Sends a message piece by piece, as the client takes it. Being dropped is how it ends when the client is gone.
 async fn long(mut message: Box<dyn LongMessage>, wire: Wire, deadline: Option<Instant>, patience: Duration) {
-    let wire = Mutex::new(wire);
-    let lock = || wire.lock().expect("no holder of a stream panics");
+    let outbound = Outbound::new(wire);
     let sent = pin!(async {
         let mut begins = Some(message.size_bytes());
         loop {
             // Also behind the last piece: what the message holds is held until the client has room for it.
-            let ready = poll_fn(|context| lock().poll_ready(context));
-            match timeout(patience, ready).await {
+            match timeout(patience, outbound.ready()).await {
                 Ok(ready) => ready?,
                 Err(_) => return Ok::<bool, Status>(false),
             }
             let Some(piece) = message.next().await? else { return Ok(true) };
-            lock().send_piece(begins.take(), piece)?;
+            outbound.lock().send_piece(begins.take(), piece)?;
         }
     });
     let sent = pin!(before(deadline, sent));
-    match unless_gone(|context| lock().poll_gone(context), sent).await {
-        Some(Ok(true)) => lock().finish(Ok(())),
-        Some(Err(status)) => lock().finish(Err(status)),
-        Some(Ok(false)) => lock().reset(),
+    match unless_gone(|context| outbound.lock().poll_gone(context), sent).await {
+        Some(Ok(true)) => outbound.lock().finish(Ok(())),
+        Some(Err(status)) => outbound.lock().finish(Err(status)),
+        Some(Ok(false)) => outbound.lock().reset(),
         None => {}
     }
 }

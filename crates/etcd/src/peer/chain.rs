@@ -11,7 +11,7 @@ use store::chain::Report;
 use tokio::task::JoinSet;
 
 use super::client::{self, Lane, RequestError};
-use super::remote::Remote;
+use super::remote::{Remote, lock};
 use super::{Inner, hex};
 
 /// Answered with [`Report::encode`].
@@ -19,13 +19,6 @@ pub(super) const PATH: &str = "/quorate/chain";
 
 /// A member that does not know the path is asked again after so long: it may be another program by then.
 const STRANGE_FOR: Duration = Duration::from_secs(30);
-
-/// The connection on which one member is asked, and until when it need not be.
-#[derive(Default)]
-pub(super) struct ChainLane {
-    lane: Option<Lane>,
-    not_before: Option<Instant>,
-}
 
 /// Asks all at once.
 pub(super) async fn ask_all(inner: &Arc<Inner>, patience: Duration) -> BTreeMap<u64, Report> {
@@ -52,23 +45,21 @@ pub(super) async fn ask_all(inner: &Arc<Inner>, patience: Duration) -> BTreeMap<
 
 /// None: it speaks of no chain, or not of one that can be compared.
 async fn ask(inner: &Inner, remote: &Remote) -> Result<Option<Report>, RequestError> {
-    let mut chain = remote.chain.lock().await;
-    if chain.not_before.is_some_and(|moment| Instant::now() < moment) {
+    if lock(&remote.no_chain_until).is_some_and(|moment| Instant::now() < moment) {
         return Ok(None);
     }
     let Some(url) = remote.url() else { return Ok(None) };
-    // Taken out: a request that is given up half-way leaves no connection behind to go on with.
-    let mut lane = match chain.lane.take() {
-        Some(open) if open.is_open() && open.url() == url => open,
-        _ => Lane::open(&url, inner.timeouts.dial, inner.timeouts.write).await?,
+    let mut lane = match remote.idle_lane(&url) {
+        Some(idle) => idle,
+        None => Lane::open(&url, inner.timeouts.dial, inner.timeouts.write).await?,
     };
     let mut request = client::request(Method::GET, &url, PATH, client::no_body());
     inner.introduce(request.headers_mut(), Some(remote.id));
     let answer = lane.request(request).await?;
     let (status, _, body) = client::read_answer(&url, answer).await?;
-    chain.lane = Some(lane);
+    remote.keep_lane(lane);
     if status != StatusCode::OK {
-        chain.not_before = Some(Instant::now() + STRANGE_FOR);
+        *lock(&remote.no_chain_until) = Some(Instant::now() + STRANGE_FOR);
         return Ok(None);
     }
     Ok(Report::decode(&body))

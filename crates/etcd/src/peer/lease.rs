@@ -8,11 +8,8 @@ use proto::leasepb::{LeaseInternalRequest, LeaseInternalResponse};
 
 use super::client::{self, Lane};
 use super::local::RemainingLease;
-use super::remote::{Remote, lock};
+use super::remote::Remote;
 use super::{Inner, RequestError};
-
-/// Idle connections kept per member.
-const LANES_MAX: usize = 8;
 
 /// Why the leader's word on a lease is not known.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +92,8 @@ async fn attempt(inner: &Inner, remote: &Remote, path: &str, body: Bytes) -> Res
         client::set(request.headers_mut(), "x-etcd-cluster-id", &super::hex(inner.identity.cluster_id));
         request
     };
-    let idle = {
-        let mut lanes = lock(&remote.lanes);
-        lanes.retain(|lane| lane.is_open() && lane.url() == url);
-        lanes.pop()
-    };
     // A renewal may be repeated: if the idle connection was closed meanwhile, a fresh one is tried.
-    let reused = match idle {
+    let reused = match remote.idle_lane(&url) {
         Some(mut lane) => lane.request(build()).await.ok().map(|answer| (lane, answer)),
         None => None,
     };
@@ -114,9 +106,6 @@ async fn attempt(inner: &Inner, remote: &Remote, path: &str, body: Bytes) -> Res
         }
     };
     let (status, _, text) = client::read_answer(&url, answer).await?;
-    let mut lanes = lock(&remote.lanes);
-    if lanes.len() < LANES_MAX {
-        lanes.push(lane);
-    }
+    remote.keep_lane(lane);
     Ok((status, text))
 }

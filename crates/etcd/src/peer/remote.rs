@@ -16,7 +16,6 @@ use std::time::Instant;
 use raft::{Message, MessageKind};
 use tokio::task::AbortHandle;
 
-use super::chain::ChainLane;
 use super::client::Lane;
 use super::frame::StreamKind;
 use super::line::Line;
@@ -25,6 +24,9 @@ use super::{Local, hex};
 
 /// Messages that may wait for the pipeline (etcd's number).
 pub const PIPELINE_QUEUE_MAX: usize = 64;
+
+/// Idle connections kept.
+const LANES_MAX: usize = 8;
 
 /// What was counted for one remote. For metrics.
 #[derive(Debug, Default)]
@@ -51,8 +53,8 @@ pub(super) struct Remote {
     active: Mutex<Active>,
     /// A snapshot is on its way.
     pub snapshot_under_way: AtomicBool,
-    /// Where its hash chain is asked for.
-    pub chain: tokio::sync::Mutex<ChainLane>,
+    /// Until when it need not be asked for its hash chain.
+    pub no_chain_until: Mutex<Option<Instant>>,
     /// Idle connections for requests.
     pub lanes: Mutex<Vec<Lane>>,
     pub counters: Counters,
@@ -95,7 +97,7 @@ impl Remote {
             pipeline,
             active: Mutex::new(Active::default()),
             snapshot_under_way: AtomicBool::new(false),
-            chain: tokio::sync::Mutex::default(),
+            no_chain_until: Mutex::new(None),
             lanes: Mutex::new(Vec::new()),
             counters: Counters::default(),
             tasks: Mutex::new(Vec::new()),
@@ -123,6 +125,22 @@ impl Remote {
         if urls.all != all {
             *urls = Urls { all, next: 0 };
             lock(&self.lanes).clear();
+        }
+    }
+
+    /// An idle connection to this URL of it, if there is one. It is taken out: a request that is given up half-way leaves
+    /// no connection behind to go on with.
+    pub fn idle_lane(&self, url: &str) -> Option<Lane> {
+        let mut lanes = lock(&self.lanes);
+        lanes.retain(|lane| lane.is_open() && lane.url() == url);
+        lanes.pop()
+    }
+
+    /// Keeps a connection whose answer has come for a later request.
+    pub fn keep_lane(&self, lane: Lane) {
+        let mut lanes = lock(&self.lanes);
+        if lanes.len() < LANES_MAX {
+            lanes.push(lane);
         }
     }
 

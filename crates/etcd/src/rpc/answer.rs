@@ -110,6 +110,11 @@ pub(super) fn end(fault: &Fault) -> ! {
     panic!("a read found the data damaged: {fault}");
 }
 
+/// Runs work here or, if it takes long, as [`blocking`] does.
+pub(super) async fn aside_if<T: Send + 'static>(is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if is_long { blocking(work).await } else { work() }
+}
+
 /// Runs work that takes long on a thread made for it.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {

@@ -2,14 +2,13 @@
 
 use super::answer::{encoded, uncoded, unread, wire_header};
 use super::kv::look;
-use super::queue::{self, Candidate, Prize, Queue, Session};
+use super::queue::{self, Candidate, Prize, Queue, Session, decoded};
 use super::streams::{Messages, Responses};
 use crate::grpc::{Code, Status};
 use crate::handle::{Handle, Unavailable, View};
 use crate::run::hub_loop::WatchStream;
 use bytes::Bytes;
 use member::hub::{EventKind, Response};
-use prost::Message;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::watch_create_request::FilterType;
@@ -173,10 +172,6 @@ async fn oldest(view: View, queue: &Queue, revision: i64) -> Result<Option<KeyVa
         ..Default::default()
     };
     Ok(look(view, request).await?.kvs.first().map(decoded))
-}
-
-fn decoded(kv: &Bytes) -> KeyValue {
-    KeyValue::decode(&kv[..]).expect("a stored key-value can be read")
 }
 
 fn response(handle: &Handle, revision: i64, kv: KeyValue) -> Bytes {

@@ -1,6 +1,6 @@
 //! `etcdserverpb.KV`: keys and values.
 
-use super::answer::{blocking, end, linearizable, propose, refused, unread};
+use super::answer::{aside_if, end, linearizable, propose, refused, unread};
 use super::budget::{inline_bytes_max, long_range, share_for, share_of, with_share};
 use crate::grpc::{Answer, Status};
 use crate::handle::{Handle, View};
@@ -49,13 +49,9 @@ async fn range_untimed(handle: &Handle, request: RangeRequest) -> Result<Answer,
         linearizable(handle).await?;
     }
     let view = handle.view();
-    let whole = if is_long(&view, &request) {
-        let (handle, request) = (handle.clone(), request.clone());
-        blocking(move || read(&handle, &view, &request)).await?
-    } else {
-        read(handle, &view, &request)?
-    };
-    match whole {
+    let (is_long, reader) = (is_long(&view, &request), handle.clone());
+    let (whole, request) = aside_if(is_long, move || (read(&reader, &view, &request), request)).await;
+    match whole? {
         Some(message) => Ok(Answer::Whole(message)),
         None => long_range(handle, request).await,
     }
@@ -63,7 +59,7 @@ async fn range_untimed(handle: &Handle, request: RangeRequest) -> Result<Answer,
 
 /// What a View has, for other services.
 pub(super) async fn look(view: View, request: RangeRequest) -> Result<RangeReply, ReadError> {
-    if is_long(&view, &request) { blocking(move || view.range(&request)).await } else { view.range(&request) }
+    aside_if(is_long(&view, &request), move || view.range(&request)).await
 }
 
 /// The answer, if it is short. Counted only then: a long one is read again.
@@ -86,7 +82,7 @@ pub(super) async fn put(handle: &Handle, request: PutRequest) -> Result<Answer, 
 
 pub(super) async fn delete_range(handle: &Handle, request: DeleteRangeRequest) -> Result<Answer, Status> {
     check::delete_range(&request).map_err(refused)?;
-    let bytes = if request.prev_kv { deleted_bytes(handle, &request).await } else { 0 };
+    let (bytes, request) = if request.prev_kv { deleted_bytes(handle, request).await } else { (0, request) };
     let command = InternalRaftRequest { delete_range: Some(request), ..Default::default() };
     from_log("DeleteRange", handle, command, bytes).await
 }
@@ -99,7 +95,7 @@ pub(super) async fn txn(handle: &Handle, request: TxnRequest) -> Result<Answer, 
         timed.end(answer.is_ok());
         return answer;
     }
-    let bytes = txn_bytes(handle, &request).await?;
+    let (bytes, request) = txn_bytes(handle, request).await;
     from_log("Txn", handle, InternalRaftRequest { txn: Some(request), ..Default::default() }, bytes).await
 }
 
@@ -118,29 +114,22 @@ async fn from_log(
     Ok(with_share(timed(kind, proposed).await?, share))
 }
 
-/// Bytes of what a deletion answers.
-async fn deleted_bytes(handle: &Handle, request: &DeleteRangeRequest) -> usize {
+/// Bytes of what a deletion answers. The request comes back.
+async fn deleted_bytes(handle: &Handle, request: DeleteRangeRequest) -> (usize, DeleteRangeRequest) {
     let view = handle.view();
-    if view.count(KeyRange::from_wire(&request.key, &request.range_end)) <= KEYS_INLINE_MAX {
-        return view.deleted_bytes(request);
-    }
-    let request = request.clone();
-    blocking(move || view.deleted_bytes(&request)).await
+    let is_long = view.count(KeyRange::from_wire(&request.key, &request.range_end)) > KEYS_INLINE_MAX;
+    aside_if(is_long, move || (view.deleted_bytes(&request), request)).await
 }
 
-/// Bytes of what a txn answers.
-async fn txn_bytes(handle: &Handle, request: &TxnRequest) -> Result<usize, Status> {
+/// Bytes of what a txn answers. The request comes back.
+async fn txn_bytes(handle: &Handle, request: TxnRequest) -> (usize, TxnRequest) {
     // What has to be sorted to know that is held meanwhile.
-    let sorted = handle.view().txn_sorted_bytes(request);
+    let sorted = handle.view().txn_sorted_bytes(&request);
     let _share = Box::pin(share_for(handle, sorted)).await;
     let view = handle.view();
-    let bytes = if has_long(&view, request) {
-        let request = request.clone();
-        blocking(move || view.txn_answer_bytes(&request)).await
-    } else {
-        view.txn_answer_bytes(request)
-    };
-    bytes.map_err(|fault| -> Status { end(&fault) })
+    let is_long = has_long(&view, &request);
+    let (bytes, request) = aside_if(is_long, move || (view.txn_answer_bytes(&request), request)).await;
+    (bytes.unwrap_or_else(|fault| end(&fault)), request)
 }
 
 /// Whether a txn looks at many keys in one of its ranges or deletions.
@@ -159,7 +148,7 @@ async fn read_only_txn(handle: &Handle, request: TxnRequest) -> Result<Answer, S
     if !check::is_serializable(&request) {
         linearizable(handle).await?;
     }
-    let bytes = txn_bytes(handle, &request).await?;
+    let (bytes, request) = txn_bytes(handle, request).await;
     let share = Box::pin(share_of(handle, bytes)).await?;
     let view = handle.view();
     let is_long = has_long(&view, &request);
@@ -168,8 +157,7 @@ async fn read_only_txn(handle: &Handle, request: TxnRequest) -> Result<Answer, S
         let reply = view.txn(&request).map_err(unread)?;
         Ok(Bytes::from(reply.encode(&handle.header(reply.revision))))
     };
-    let message = if is_long { blocking(read).await? } else { read()? };
-    Ok(with_share(message, share))
+    Ok(with_share(aside_if(is_long, read).await?, share))
 }
 
 pub(super) async fn compact(handle: &Handle, request: CompactionRequest) -> Result<Bytes, Status> {

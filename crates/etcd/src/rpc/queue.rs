@@ -16,7 +16,7 @@
 //!
 //! A place is never left behind. Its call runs as a task of its own, which takes the key away when the client has gone.
 
-use super::answer::{blocking, commanded, uncoded};
+use super::answer::{aside_if, commanded, uncoded};
 use super::kv::KEYS_INLINE_MAX;
 use crate::grpc::{Code, Status};
 use crate::handle::{Error, Handle, Unavailable, View};
@@ -220,8 +220,13 @@ async fn join_with(handle: &Handle, candidate: &Candidate, session: Session) -> 
         return Ok(new);
     }
     let [OpReply::Range(found)] = &reply.responses[..] else { unreachable!("one range is asked for") };
-    let found = KeyValue::decode(&found.kvs[0][..]).expect("a stored key-value can be read");
+    let found = decoded(&found.kvs[0]);
     Ok(Place { created: found.create_revision, value: found.value, is_new: false, ..new })
+}
+
+/// A key-value of a View.
+pub(super) fn decoded(kv: &Bytes) -> KeyValue {
+    KeyValue::decode(&kv[..]).expect("a stored key-value can be read")
 }
 
 /// As Go prints a number in hexadecimal: a negative one has its sign in front.
@@ -292,7 +297,7 @@ async fn ahead(view: View, place: &Place) -> Option<Ahead> {
         let (key, created) = view.created_before(queue.keys(), before)?;
         Some(Ahead { key, created, seen: view.revision() })
     };
-    if is_long { blocking(find).await } else { find() }
+    aside_if(is_long, find).await
 }
 
 /// Whether the own key is what it was. Without it there is nothing to wait for.

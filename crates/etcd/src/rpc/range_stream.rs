@@ -4,13 +4,13 @@
 //! taken the one before it, so a stream holds one part, whatever the range holds. Only the last part has a header,
 //! `more` and `count`; merged, the parts are the answer of a Range.
 
-use super::answer::{blocking, linearizable, refused, unread};
+use super::answer::{aside_if, linearizable, refused, unread};
 use super::kv::look;
 use super::streams::Messages;
+use super::watch_wire::{delimited_len, put_delimited};
 use crate::grpc::{Code, Status};
 use crate::handle::Handle;
 use bytes::{BufMut, Bytes};
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use proto::etcdserverpb::RangeRequest;
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use store::{RangePart, RangeReply, check};
@@ -43,7 +43,7 @@ pub(super) async fn range_stream(handle: &Handle, messages: &mut Messages<'_>) -
             let (view, request, keys_max) = (view.clone(), request.clone(), keys_max.min(left));
             let is_short = keys_max <= FIRST_PART_KEYS && request.revision <= 0;
             let read = move || view.range_part(&request, &from, keys_max, PART_BYTES);
-            if is_short { read() } else { blocking(read).await }.map_err(unread)?
+            aside_if(!is_short, read).await.map_err(unread)?
         };
         left -= kvs.len();
         messages.outbound.ready().await?;
@@ -85,9 +85,9 @@ const KVS: u32 = 2;
 fn part(kvs: &[Bytes]) -> Bytes {
     let length = kvs.iter().map(|kv| delimited_len(kv.len())).sum();
     let mut out = Vec::with_capacity(delimited_len(length));
-    put_length(RANGE_RESPONSE, length, &mut out);
+    put_delimited(RANGE_RESPONSE, length, &mut out);
     for kv in kvs {
-        put_length(KVS, kv.len(), &mut out);
+        put_delimited(KVS, kv.len(), &mut out);
         out.put_slice(kv);
     }
     out.into()
@@ -95,19 +95,9 @@ fn part(kvs: &[Bytes]) -> Bytes {
 
 fn wrapped(response: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(delimited_len(response.len()));
-    put_length(RANGE_RESPONSE, response.len(), &mut out);
+    put_delimited(RANGE_RESPONSE, response.len(), &mut out);
     out.put_slice(response);
     out.into()
-}
-
-fn put_length(field: u32, length: usize, out: &mut Vec<u8>) {
-    encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(length as u64, out);
-}
-
-/// Of a field whose number is below 16.
-fn delimited_len(length: usize) -> usize {
-    1 + encoded_len_varint(length as u64) + length
 }
 
 #[cfg(test)]

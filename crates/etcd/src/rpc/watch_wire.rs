@@ -84,7 +84,8 @@ fn scalar_len(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + encoded_len_varint(value) }
 }
 
-fn delimited_len(length: usize) -> usize {
+/// Bytes of a field below 16 that is `length` bytes long, with what stands before them.
+pub(super) fn delimited_len(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
 
@@ -95,7 +96,8 @@ fn put_scalar(field: u32, value: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn put_delimited(field: u32, length: usize, out: &mut Vec<u8>) {
+/// What stands before the bytes of a field.
+pub(super) fn put_delimited(field: u32, length: usize, out: &mut Vec<u8>) {
     encode_key(field, WireType::LengthDelimited, out);
     encode_varint(length as u64, out);
 }

@@ -77,15 +77,63 @@ impl Driver {
         taken.requests.drain(..).for_each(|input| core.step(input));
         (taken.message_bytes, taken.request_bytes) = (0, 0);
         core.take(outputs);
-        self.remarks.on_strange(&mut outputs.strange, Instant::now());
         self.below.owed.note(core.owes_commits());
         self.show();
-        hand_on(&mut self.outputs, &self.below)
+        self.hand_on()
     }
 
     /// Whether Core waits for Store to apply something.
     pub fn waits_for_applied(&self) -> bool {
         self.core.waits_for_applied()
+    }
+
+    /// False when a loop below has gone: the member is stopping.
+    fn hand_on(&mut self) -> bool {
+        let Driver { outputs, below, remarks, .. } = self;
+        // Whatever comes to be handed on besides is missed here.
+        let Outputs {
+            messages,
+            appends,
+            applies,
+            reads,
+            failed_reads,
+            turned_back,
+            release,
+            strange,
+            unwanted_snapshots,
+        } = outputs;
+        let mut alive = true;
+        // Others first: what they write has the longer way, and the own log's
+        // thread, once woken, may take the processor from this one.
+        if !messages.is_empty() {
+            below.peers.send(messages);
+        }
+        if !appends.is_empty() {
+            alive &= below.log.send(LogJob::Append(std::mem::take(appends))).is_ok();
+        }
+        // Others are served first: what is brief is applied here.
+        for apply in applies.drain(..) {
+            alive &= below.store.pass(StoreJob::Apply(apply)).is_ok();
+        }
+        for index in unwanted_snapshots.drain(..) {
+            below.peers.discard_snapshot(index);
+        }
+        if let Some(index) = release.take() {
+            alive &= below.log.send(LogJob::Release(index)).is_ok();
+        }
+        for id in reads.drain(..) {
+            below.waiters.read(id, Ok(()));
+        }
+        for (id, why) in failed_reads.drain(..) {
+            below.waiters.read(id, Err(why));
+        }
+        for (id, why) in turned_back.drain(..) {
+            if !below.waiters.proposals.answer(id, Err(why)) {
+                let _ = below.keeper.send(KeeperInput::TurnedBack(id));
+            }
+        }
+        remarks.on_strange(strange, Instant::now());
+        alive
     }
 
     fn show(&mut self) {
@@ -127,39 +175,4 @@ pub fn drive(inbox: &Inbox, tick: Duration) {
             Turn::Closed => return inbox.shut(),
         }
     }
-}
-
-/// False when a loop below has gone: the member is stopping.
-fn hand_on(outputs: &mut Outputs, below: &Below) -> bool {
-    let mut alive = true;
-    // Others first: what they write has the longer way, and the own log's
-    // thread, once woken, may take the processor from this one.
-    if !outputs.messages.is_empty() {
-        below.peers.send(&mut outputs.messages);
-    }
-    if !outputs.appends.is_empty() {
-        alive &= below.log.send(LogJob::Append(std::mem::take(&mut outputs.appends))).is_ok();
-    }
-    // Others are served first: what is brief is applied here.
-    for apply in outputs.applies.drain(..) {
-        alive &= below.store.pass(StoreJob::Apply(apply)).is_ok();
-    }
-    for index in outputs.unwanted_snapshots.drain(..) {
-        below.peers.discard_snapshot(index);
-    }
-    if let Some(index) = outputs.release.take() {
-        alive &= below.log.send(LogJob::Release(index)).is_ok();
-    }
-    for id in outputs.reads.drain(..) {
-        below.waiters.read(id, Ok(()));
-    }
-    for (id, why) in outputs.failed_reads.drain(..) {
-        below.waiters.read(id, Err(why));
-    }
-    for (id, why) in outputs.turned_back.drain(..) {
-        if !below.waiters.proposals.answer(id, Err(why)) {
-            let _ = below.keeper.send(KeeperInput::TurnedBack(id));
-        }
-    }
-    alive
 }

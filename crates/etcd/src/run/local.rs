@@ -6,9 +6,8 @@ use crate::peer::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, Snapshot
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use disk::{Disk, DiskFile, OsDisk};
-use member::boot;
+use member::boot::{self, Receipts};
 use member::core::Input;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -20,9 +19,8 @@ pub struct LocalMember {
     pub disk: OsDisk,
     /// Counts received snapshots.
     pub parts: AtomicU64,
-    /// Receipts of each snapshot that are whole and that Core has not turned
-    /// down; locked while files get or lose their names.
-    pub received: Arc<Mutex<BTreeMap<u64, usize>>>,
+    /// Locked while files of snapshots get or lose their names.
+    pub received: Arc<Mutex<Receipts>>,
     /// Told when other members say that this one was removed.
     pub removed: tokio::sync::watch::Sender<bool>,
     /// Set once the edge is up; until then leases cannot be asked for.
@@ -83,15 +81,7 @@ impl Local for LocalMember {
     fn discard_snapshot(&self, index: u64) {
         let applied = self.view().applied();
         let mut received = self.received.lock().expect("no thread panics with the receipts");
-        // What Store has passed, it has removed, and will not install: a receipt of that does not keep files.
-        received.retain(|&of, _| of > applied);
-        let left = received.get(&index).map_or(0, |count| count - 1);
-        if left > 0 {
-            received.insert(index, left);
-            return;
-        }
-        received.remove(&index);
-        if let Err(error) = boot::discard_snapshot(&self.disk, index) {
+        if let Err(error) = received.discard(&self.disk, index, applied) {
             tracing::warn!(index, error = %error, "cannot remove a snapshot that is of no use");
         }
     }
@@ -155,7 +145,7 @@ struct SnapshotFile {
     file: disk::OsFile,
     part: String,
     index: u64,
-    received: Arc<Mutex<BTreeMap<u64, usize>>>,
+    received: Arc<Mutex<Receipts>>,
     /// What came beside it.
     beside: Bytes,
     length: u64,
@@ -174,14 +164,7 @@ impl SnapshotSink for SnapshotFile {
         // Once raft stands on it there is no way back.
         boot::check_image(&self.disk, &self.part, &self.beside).map_err(io::Error::other)?;
         let mut received = self.received.lock().expect("no thread panics with the receipts");
-        if let Err(error) = boot::name_snapshot(&self.disk, &self.part, self.index, &self.beside) {
-            if !received.contains_key(&self.index) {
-                // Nobody stands on what has a name already.
-                let _ = boot::discard_snapshot(&self.disk, self.index);
-            }
-            return Err(error);
-        }
-        *received.entry(self.index).or_default() += 1;
+        received.name(&self.disk, &self.part, self.index, &self.beside)?;
         self.whole = true;
         Ok(())
     }

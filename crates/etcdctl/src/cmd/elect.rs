@@ -5,7 +5,7 @@ use proto::etcdserverpb::{RangeResponse, WatchCreateRequest};
 use proto::mvccpb::KeyValue;
 use proto::mvccpb::event::EventType;
 
-use super::turn::{Place, Signals, first};
+use super::turn::{Place, Signals, first, prefix_of};
 use crate::fail::{Exit, Failure, Result};
 use crate::flag::Flag;
 use crate::global::Session;
@@ -35,7 +35,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
 
 async fn campaign(session: &Session, name: &[u8], proposal: &[u8]) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let (mut place, _) = signals.or(Place::take(&session.client, name, TTL, proposal)).await?;
+    let mut place = signals.or(Place::take(&session.client, name, TTL, proposal)).await?;
     let led = lead(session, &mut signals, &mut place).await;
     let left = place.leave().await;
     led.and(left)
@@ -81,7 +81,7 @@ async fn follow(session: &Session, name: &[u8]) -> Result<()> {
 
 /// The first candidate there will be; none if a compaction has come in between.
 async fn first_after(session: &Session, name: &[u8], revision: i64) -> Result<Option<RangeResponse>> {
-    let prefix = [name, b"/"].concat();
+    let prefix = prefix_of(name);
     let mut watcher = session.client.watch(WatchCreateRequest {
         range_end: client::range::prefix_end(&prefix),
         key: prefix.into(),

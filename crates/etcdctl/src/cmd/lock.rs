@@ -32,20 +32,14 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     let ttl = Some(TTL.number(matches)).filter(|&ttl| ttl > 0).unwrap_or(TTL_DEFAULT);
     let session = Session::open(matches).await?;
     let mut signals = Signals::listen()?;
-    let (mut place, created) = signals.or(Place::take(&session.client, name, ttl, b"")).await?;
-    let held = hold(&session, &mut signals, &mut place, created, program).await;
+    let mut place = signals.or(Place::take(&session.client, name, ttl, b"")).await?;
+    let held = hold(&session, &mut signals, &mut place, program).await;
     // The failure tells more than that the place cannot be given back either.
     let left = place.leave().await;
     held.and(left)
 }
 
-async fn hold(
-    session: &Session,
-    signals: &mut Signals,
-    place: &mut Place,
-    created: i64,
-    program: &[Vec<u8>],
-) -> Result<()> {
+async fn hold(session: &Session, signals: &mut Signals, place: &mut Place, program: &[Vec<u8>]) -> Result<()> {
     let waited = signals.or(place.turn()).await?;
     let own = place.look().await?;
     if own.kvs.is_empty() {
@@ -55,7 +49,7 @@ async fn hold(
     // As Go's mutex says it: the revision of the answer that gave the lock.
     let revision = match waited {
         Some(_) => own.header.map_or(0, |header| header.revision),
-        None => created,
+        None => place.created,
     };
     if !program.is_empty() {
         return execute(place, revision, program).await;

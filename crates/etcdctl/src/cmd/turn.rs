@@ -25,7 +25,8 @@ pub struct Place {
     prefix: Vec<u8>,
     /// `name/lease`
     pub key: Vec<u8>,
-    created: i64,
+    /// The revision in which it was taken.
+    pub created: i64,
     lease: i64,
     /// Ends when the lease has.
     keeping: JoinHandle<()>,
@@ -33,17 +34,17 @@ pub struct Place {
 
 impl Place {
     /// Grants a lease of so many seconds and takes the last place.
-    pub async fn take(client: &Client, name: &[u8], ttl: i64, value: &[u8]) -> Result<(Place, i64)> {
+    pub async fn take(client: &Client, name: &[u8], ttl: i64, value: &[u8]) -> Result<Place> {
         let lease = client.lease_grant(LeaseGrantRequest { ttl, id: 0 }).await?.id;
         let mut renewals = client.lease_keep_alive(lease);
         let keeping = tokio::spawn(async move { while let Ok(Some(_)) = renewals.next().await {} });
-        let prefix = [name, b"/"].concat();
+        let prefix = prefix_of(name);
         let key = [&prefix, format!("{lease:x}").as_bytes()].concat();
         let put = PutRequest { key: key.clone().into(), value: value.to_vec().into(), lease, ..PutRequest::default() };
         let taken = client.txn(if_created(&key, 0, Request::RequestPut(put))).await?;
         let created = taken.header.map_or(0, |header| header.revision);
         // The lease was made just now, so nobody else can have a key of its name.
-        Ok((Place { client: client.clone(), prefix, key, created, lease, keeping }, created))
+        Ok(Place { client: client.clone(), prefix, key, created, lease, keeping })
     }
 
     /// Waits until nobody is in front; the revision of that moment, if there was somebody.
@@ -111,8 +112,13 @@ fn if_created(key: &[u8], created: i64, then: Request) -> TxnRequest {
 
 /// Who is in front.
 pub async fn first(client: &Client, name: &[u8]) -> Result<RangeResponse> {
-    let prefix = [name, b"/"].concat();
-    Ok(client.range(RangeRequest { sort_order: SortOrder::Ascend.into(), ..by_age(&prefix) }).await?)
+    let oldest = RangeRequest { sort_order: SortOrder::Ascend.into(), ..by_age(&prefix_of(name)) };
+    Ok(client.range(oldest).await?)
+}
+
+/// What the keys of a queue begin with.
+pub fn prefix_of(name: &[u8]) -> Vec<u8> {
+    [name, b"/"].concat()
 }
 
 fn by_age(prefix: &[u8]) -> RangeRequest {

@@ -103,9 +103,18 @@ impl Desk {
             let mut outputs = Outputs::default();
             self.core.take(&mut outputs);
             let quiet = outputs.is_empty();
-            let Outputs { messages, appends, applies, reads, failed_reads, turned_back, release, strange, .. } =
-                outputs;
-            self.unwanted_snapshots.extend(outputs.unwanted_snapshots);
+            let Outputs {
+                messages,
+                appends,
+                applies,
+                reads,
+                failed_reads,
+                turned_back,
+                release,
+                strange,
+                unwanted_snapshots,
+            } = outputs;
+            self.unwanted_snapshots.extend(unwanted_snapshots);
             self.sent.extend(messages);
             self.strange.extend(strange);
             self.appends.extend(appends);

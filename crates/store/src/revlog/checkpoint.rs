@@ -98,7 +98,7 @@ fn replay_lease(leases: &mut Leases, mut body: &[u8]) -> Option<()> {
     let ttl_seconds = take_varint(&mut body)? as i64;
     let remaining_seconds = take_varint(&mut body)? as i64;
     // A checkpoint of a lease that is there leaves its keys alone.
-    if !leases.checkpoint(id, remaining_seconds) {
+    if leases.checkpoint(id, remaining_seconds).is_none() {
         leases.restore(id, ttl_seconds, remaining_seconds);
     }
     body.is_empty().then_some(())

@@ -65,7 +65,7 @@ pub fn decode(data: &[u8]) -> Result<(RequestId, LegacyChange), Malformed> {
 /// The attributes of the members that a 3.5 leader sends beside its image: the v2 store's JSON in a raft snapshot's data.
 ///
 /// 3.5 keeps names and client URLs there and not in the image. Data of another form, or none, has no attributes.
-pub fn attributes_in_store(data: &[u8]) -> Vec<LegacyChange> {
+pub(crate) fn attributes_in_store(data: &[u8]) -> Vec<LegacyChange> {
     let Ok(store) = serde_json::from_slice::<Value>(data) else { return Vec::new() };
     let members = store.pointer("/Root/Children/0/Children/members/Children").and_then(Value::as_object);
     let change = |(id, member): (&String, &Value)| {
@@ -79,7 +79,7 @@ pub fn attributes_in_store(data: &[u8]) -> Vec<LegacyChange> {
 /// The v2 store that a member up to 3.7 expects in a raft snapshot's data: one that finds none there ends itself. It holds
 /// what is known of the cluster's members, and no keys. `chain` is a field of its own, which etcd skips as it skips every
 /// field it does not know.
-pub fn store_with(roster: &Roster, chain: Option<Carried>) -> Vec<u8> {
+pub(crate) fn store_with(roster: &Roster, chain: Option<Carried>) -> Vec<u8> {
     let members = roster.members().map(|member| {
         let path = format!("/0/members/{:x}", member.id);
         let mut raft = json!({ "peerURLs": member.peer_urls });
@@ -113,7 +113,7 @@ pub fn store_with(roster: &Roster, chain: Option<Carried>) -> Vec<u8> {
 const CHAIN: &str = "QuorateChain";
 
 /// What a member of ours that sent a snapshot says of its hash chain. None: an etcd sent it, or another version of ours.
-pub fn chain_in_store(data: &[u8]) -> Option<Carried> {
+pub(crate) fn chain_in_store(data: &[u8]) -> Option<Carried> {
     let store = serde_json::from_slice::<Value>(data).ok()?;
     let mut parts = store.get(CHAIN)?.as_str()?.split(':');
     let version: u8 = parts.next()?.parse().ok()?;

@@ -8,7 +8,7 @@
 //!   peer or file ──▶ image ──▶ Reader ── rows, in the order of revisions ──▶ store ── Facts
 //! ```
 //!
-//! Rows are the changes of keys, each a [`Record`], which may be far more than memory holds: they stream, twice to write and once to
+//! Rows are the changes of keys, each a [`Record`](crate::Record), which may be far more than memory holds: they stream, twice to write and once to
 //! read. [`Facts`] are everything else that is replicated. What a row's bytes are is said in [`crate::hash`].
 //!
 //! An image holds what a fresh etcd's would in each of its buckets:
@@ -39,8 +39,6 @@ use crate::fault::Fault;
 use crate::ids::{Index, Term};
 use crate::keys::Keys;
 use crate::lease::Leases;
-use crate::records::Record;
-use crate::reply::key_value::KeyValueRef;
 use crate::roster::Roster;
 use crate::roster::legacy::{self, LegacyChange};
 use crate::state::State;
@@ -118,7 +116,7 @@ pub(crate) fn chain(state: &State, sum: u64, beside: &[u8]) -> Result<Chain, Fau
         return Ok(Chain::of(state, Chain::foreign(state.applied, sum), 0, sum));
     };
     let chain = Chain::of(state, base, dropped, sum.wrapping_add(dropped));
-    let here = chain.link(state.revision, state.compacted);
+    let here = chain.link(state.leases.sum(), state.revision, state.compacted);
     if here != link {
         let part = if here.keys == link.keys { "what is beside the keys" } else { "the keys" };
         return Err(Fault::Image(format!("{part} have another hash than the sender says: it is damaged")));
@@ -133,10 +131,7 @@ pub(crate) fn chain(state: &State, sum: u64, beside: &[u8]) -> Result<Chain, Fau
 pub fn check<S: bolt::ReadAt>(source: S, beside: &[u8]) -> Result<(), Fault> {
     let mut sum = 0u64;
     let facts = Reader::open(source)?.rows(|row| {
-        let Record { revision, tombstone, key, kv } = row;
-        // A deletion has its key alone, whatever the writer of the image has put beside it.
-        let kv = if tombstone { KeyValueRef { key: &key, ..KeyValueRef::default() }.encode() } else { kv };
-        sum = sum.wrapping_add(crate::chain::change(tombstone, revision, &kv));
+        sum = sum.wrapping_add(crate::chain::change(row.tombstone, row.revision, &row.kv));
         Ok(())
     })?;
     let (applied, term) = (facts.applied, facts.term);
