@@ -21,27 +21,19 @@ use store::{Entry, EntryKind, Refusal, View};
 /// When a promise is broken; the words say which.
 pub fn all(record: &Record, views: Vec<View<SimDisk>>) {
     agree::check(&views);
-    let mut reads = reads::Reads::new(record);
-    let mut model = Model::default();
-    reads.at(0, &model);
-    for (expected, (&index, entry)) in (1..).zip(&record.committed) {
+    for (expected, &index) in (1..).zip(record.committed.keys()) {
         assert_eq!(index, expected, "the committed log has no holes");
-        if let Some((id, said)) = carry_out(&mut model, entry) {
-            answers::check(record, id, index, &said);
-        }
-        reads.at(index, &model);
     }
-    reads.finish();
-    answers::none_invented(record);
-    watch::check(record, &model);
+    let model = said(record);
     agree::with_model(&views, &model);
 }
 
-/// Checks what can be checked of a cluster that has lost too much to come to rest: that nothing false was ever said.
+/// Checks that nothing false was ever said, which is all that can be checked of a cluster that has lost too much to come to
+/// rest. What the committed log comes to.
 ///
 /// # Panics
 /// When a promise is broken.
-pub fn all_said(record: &Record) {
+pub fn said(record: &Record) -> Model {
     let mut model = Model::default();
     let mut reads = reads::Reads::new(record);
     reads.at(0, &model);
@@ -54,6 +46,7 @@ pub fn all_said(record: &Record) {
     reads.finish();
     answers::none_invented(record);
     watch::check(record, &model);
+    model
 }
 
 /// What a committed entry does to the model; its request id and answer, if it

@@ -115,11 +115,7 @@ impl Total {
         sum.events += one.events;
         sum.renewals += one.renewals;
         sum.replaced += one.replaced;
-        let (most, one) = (&mut self.most, outcome.most_waiting);
-        most.entries = most.entries.max(one.entries);
-        most.entry_bytes = most.entry_bytes.max(one.entry_bytes);
-        most.appends = most.appends.max(one.appends);
-        most.held = most.held.max(one.held);
+        self.most.widen(outcome.most_waiting);
     }
 }
 

@@ -7,15 +7,15 @@ use crate::mutant::Mutant;
 use crate::world::Micros;
 use disk::SimDisk;
 use member::Fault;
-use member::boot::{self, Opened, Start};
-use member::core::{Applied, Apply, Config, Core, Input};
+use member::boot::{self, Opened, Receipts, Start};
+use member::core::{Applied, Apply, Config, Core, Input, Proposal};
 use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
 use member::keeper::{Granted, Keeper, Renewal};
 use member::log::{Identity, Log};
 use prost::Message as _;
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{InternalRaftRequest, TxnRequest};
+use proto::etcdserverpb::{InternalRaftRequest, RequestHeader, TxnRequest};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
 use store::chain::Link;
@@ -90,6 +90,9 @@ pub struct Member {
     held: BTreeMap<u64, Response>,
     /// The next value that is put comes to be another one here.
     pub spoils_next: bool,
+    /// How many comparisons of hash chains in a row it could not decide.
+    pub undecided: u32,
+    receipts: Receipts,
 }
 
 /// What a member's clocks say at its birth.
@@ -189,6 +192,8 @@ impl Member {
             unwritten: Vec::new(),
             held: BTreeMap::new(),
             spoils_next: false,
+            undecided: 0,
+            receipts: Receipts::default(),
             store,
         })
     }
@@ -448,8 +453,19 @@ impl Member {
         Ok((meta, Image { bytes: image, beside: plan.beside() }))
     }
 
+    /// A command of its own or of a client.
+    pub fn propose(&mut self, id: u64, mut request: InternalRaftRequest, only_in: Option<u64>) {
+        request.header = Some(RequestHeader { id, ..RequestHeader::default() });
+        self.core.step(Input::Propose(Proposal { id, data: request.encode_to_vec().into(), only_in }));
+    }
+
+    /// A snapshot that has come is of no use.
+    pub fn discard_snapshot(&mut self, index: u64) -> std::io::Result<()> {
+        self.receipts.discard(&self.disk, index, self.published.applied())
+    }
+
     /// Stores a received snapshot under its name.
-    pub fn receive_snapshot(&self, index: u64, image: &Image) -> std::io::Result<()> {
+    pub fn receive_snapshot(&mut self, index: u64, image: &Image) -> std::io::Result<()> {
         use disk::DiskFile;
         let (part, file) = boot::begin_snapshot(&self.disk, index, 0)?;
         for (number, chunk) in image.bytes.chunks(4_096).enumerate() {
@@ -459,7 +475,7 @@ impl Member {
             file.sync()?;
         }
         boot::check_image(&self.disk, &part, &image.beside).map_err(std::io::Error::other)?;
-        boot::name_snapshot(&self.disk, &part, index, &image.beside)
+        self.receipts.name(&self.disk, &part, index, &image.beside)
     }
 
     /// Each response with events waits until there are more, and all else goes before it.

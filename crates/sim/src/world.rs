@@ -22,7 +22,7 @@ use clients::Client;
 use disk::{SimDisk, SimFaults};
 use member::core::{Apply, Input, Outputs};
 use prost::Message as _;
-use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest, RequestHeader};
+use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest};
 use proto::raftpb;
 use queue::Queue;
 use raft::{Message, MessageKind};
@@ -174,11 +174,8 @@ pub struct World {
     quick_restarts: bool,
     /// The checker of chains does not look, so that the members must find out by themselves.
     chains_unwatched: bool,
-    /// How many comparisons in a row each member could not decide.
-    undecided: BTreeMap<usize, u32>,
     record: Record,
     trace: Trace,
-    outputs: Outputs,
 }
 
 impl World {
@@ -244,10 +241,8 @@ impl World {
             calm: false,
             quick_restarts: false,
             chains_unwatched: false,
-            undecided: BTreeMap::new(),
             record: Record::default(),
             trace: Trace::new(settings.tell),
-            outputs: Outputs::default(),
             chances,
         };
         for slot in 0..count {
@@ -291,6 +286,9 @@ impl World {
         self.rest();
         at_rest();
         check::all(&self.record, self.views());
+        for (slot, place) in self.slots.iter().enumerate() {
+            check::room::at_rest(slot, &place.disk);
+        }
         self.outcome()
     }
 
@@ -435,14 +433,12 @@ impl World {
         }
         let expired = member.expired(now);
         if let Some((term, leases)) = expired {
+            let only_in = (!member.breaks(Mutant::DeposedExpires)).then_some(term);
             for lease in leases {
                 let id = member.ids.next_id();
                 member.revokes.insert(id, (lease, now));
-                member.core.step(Input::Propose(member::core::Proposal {
-                    id,
-                    data: revoke(id, lease),
-                    only_in: (!member.breaks(Mutant::DeposedExpires)).then_some(term),
-                }));
+                let lease_revoke = Some(LeaseRevokeRequest { id: lease });
+                member.propose(id, InternalRaftRequest { lease_revoke, ..InternalRaftRequest::default() }, only_in);
             }
         }
         let late: Vec<u64> =
@@ -513,9 +509,9 @@ impl World {
 
     /// Hands on what a member's parts have ready.
     fn settle(&mut self, slot: usize) {
-        let mut outputs = std::mem::take(&mut self.outputs);
         // Once: nothing that is handed on gives a member more to say.
         if let Some(member) = self.slots[slot].alive.as_mut() {
+            let mut outputs = Outputs::default();
             member.core.take(&mut outputs);
             if let Some(term) = member.notice_leadership(self.now) {
                 let id = self.slots[slot].id;
@@ -523,10 +519,9 @@ impl World {
                 self.record.leads(term, id);
             }
             if !outputs.is_empty() {
-                self.hand_on(slot, &mut outputs);
+                self.hand_on(slot, outputs);
             }
         }
-        self.outputs = outputs;
         if let Some(member) = &self.slots[slot].alive {
             check::room::settled(&mut self.record, member.waiting());
         }
@@ -534,14 +529,24 @@ impl World {
         self.tell_watchers(slot);
     }
 
-    fn hand_on(&mut self, slot: usize, outputs: &mut Outputs) {
+    /// All of it, or up to where the member dies.
+    fn hand_on(&mut self, slot: usize, outputs: Outputs) {
+        // Whatever comes to be handed on besides is missed here.
+        let Outputs {
+            messages,
+            appends,
+            applies,
+            reads,
+            failed_reads,
+            turned_back,
+            release,
+            strange,
+            unwanted_snapshots,
+        } = outputs;
         // There are no strangers here: whoever contradicts another is wrong.
-        assert!(outputs.strange.is_empty(), "m{slot} hears what cannot be: {:?}", outputs.strange);
-        // The files of snapshots that were not taken are left to the next start, which removes them.
-        outputs.unwanted_snapshots.clear();
-        for message in std::mem::take(&mut outputs.messages) {
+        assert!(strange.is_empty(), "m{slot} hears what cannot be: {strange:?}");
+        for message in messages {
             if self.dies_at_output(slot) {
-                *outputs = Outputs::default();
                 return;
             }
             let votes = message.kind == MessageKind::VoteResp && !message.reject;
@@ -550,39 +555,44 @@ impl World {
                 self.crash(slot, true);
             }
             if self.slots[slot].alive.is_none() {
-                *outputs = Outputs::default();
                 return;
             }
         }
         if self.dies_at_output(slot) {
-            *outputs = Outputs::default();
             return;
         }
         let member = self.slots[slot].alive.as_mut().expect("it has just given outputs");
-        member.log_jobs.append(&mut outputs.appends);
-        for apply in outputs.applies.drain(..) {
+        member.log_jobs.extend(appends);
+        for apply in applies {
             if let Apply::Entries(entries) = &apply {
                 entries.iter().for_each(|entry| self.record.commits(slot, entry));
             }
             member.store_jobs.push_back(apply);
         }
-        if let Some(index) = outputs.release.take()
+        for index in unwanted_snapshots {
+            if let Err(error) = member.discard_snapshot(index) {
+                return self.failed(slot, &error.to_string());
+            }
+        }
+        if let Some(index) = release
             && let Err(fault) = member.release_log(index)
         {
-            outputs.reads.clear();
-            outputs.failed_reads.clear();
-            outputs.turned_back.clear();
             return self.failed(slot, &fault.to_string());
         }
-        for id in outputs.reads.drain(..) {
+        for id in reads {
             self.answered_read(slot, id);
         }
-        for (id, _) in outputs.failed_reads.drain(..) {
+        for (id, _) in failed_reads.into_iter().chain(turned_back) {
             self.turned_back(slot, id);
         }
-        for (id, _) in outputs.turned_back.drain(..) {
-            self.turned_back(slot, id);
-        }
+    }
+
+    /// A command at a member, if it runs, for whose answer nobody waits.
+    fn propose(&mut self, slot: usize, request: InternalRaftRequest) {
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        let id = member.ids.next_id();
+        member.propose(id, request, None);
+        self.settle(slot);
     }
 
     /// Log and Store take up what waits for them.
@@ -675,13 +685,4 @@ fn first_change(id: u64) -> bytes::Bytes {
     let context = format!(r#"{{"id":{id},"peerURLs":["http://{id:x}:1"],"name":"m{id:x}"}}"#);
     let change = raftpb::ConfChange { node_id: id, context: context.into(), ..raftpb::ConfChange::default() };
     change.encode_to_vec().into()
-}
-
-fn revoke(id: u64, lease: i64) -> bytes::Bytes {
-    let request = InternalRaftRequest {
-        header: Some(RequestHeader { id, ..RequestHeader::default() }),
-        lease_revoke: Some(LeaseRevokeRequest { id: lease }),
-        ..InternalRaftRequest::default()
-    };
-    request.encode_to_vec().into()
 }

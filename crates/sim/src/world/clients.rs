@@ -5,9 +5,8 @@ use crate::check;
 use crate::load::{self, Ask};
 use crate::mutant::Mutant;
 use crate::record::{Answer, Read};
-use member::core::{Input, Proposal};
-use prost::Message as _;
-use proto::etcdserverpb::{RangeRequest, RequestHeader};
+use member::core::Input;
+use proto::etcdserverpb::RangeRequest;
 use store::{Header, ReadError, Refusal, Reply};
 
 /// Who asks.
@@ -56,10 +55,8 @@ impl World {
         let mut renewal = None;
         self.trace.note(self.now, [6, slot as u64, id], || format!("client {client} asks m{slot} {id:x}: {asked:?}"));
         let read = match asked {
-            Ask::Write(mut request) => {
-                request.header = Some(RequestHeader { id, ..RequestHeader::default() });
-                let proposal = Proposal { id, data: request.encode_to_vec().into(), only_in: None };
-                member.core.step(Input::Propose(proposal));
+            Ask::Write(request) => {
+                member.propose(id, *request, None);
                 None
             }
             Ask::Read(request) => {

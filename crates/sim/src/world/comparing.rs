@@ -1,10 +1,8 @@
 //! Comparing hash chains, as `etcd/src/run/chain_loop.rs` does between processes.
 
 use super::{Event, Micros, SECOND, World};
-use member::core::{Input, Proposal};
 use member::corruption::{Known, judge};
-use prost::Message as _;
-use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader};
+use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
 use std::collections::BTreeMap;
 use store::{Alarm, AlarmKind};
 
@@ -15,7 +13,7 @@ impl World {
     pub(super) fn compare(&mut self, slot: usize, life: u32) {
         let Some(member) = self.life(slot, life) else { return };
         let view = member.view();
-        let leader = member.core.status().leader;
+        let (leader, undecided) = (member.core.status().leader, member.undecided);
         let me = self.slots[slot].id;
         let mut reports = BTreeMap::from([(me, view.chain())]);
         for (other, place) in self.slots.iter().enumerate() {
@@ -28,9 +26,10 @@ impl World {
             }
         }
         let members = view.roster().members().len();
-        let undecided = self.undecided.get(&slot).copied().unwrap_or(0);
         let verdict = judge(Known { me, leader, members, reports: &reports, undecided });
-        self.undecided.insert(slot, if verdict.undecided { undecided + 1 } else { 0 });
+        if let Some(member) = self.life(slot, life) {
+            member.undecided = if verdict.undecided { undecided + 1 } else { 0 };
+        }
         assert!(verdict.adopt.is_none(), "all snapshots here are from members that have seen everything");
         // Without a mutant nobody ever differs, and a false alarm would stop a whole cluster.
         let may_differ = self.habits.mutant.is_some() || self.chains_unwatched;
@@ -43,22 +42,10 @@ impl World {
         for member_id in verdict.corrupt {
             let alarm = Alarm { member: member_id, kind: AlarmKind::CORRUPT };
             if verdict.speaks && !view.alarms().iter().any(|active| active == alarm) {
-                self.raise(slot, member_id);
+                let alarm = AlarmRequest { action: 1, member_id, alarm: AlarmKind::CORRUPT.0 };
+                self.propose(slot, InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() });
             }
         }
-    }
-
-    fn raise(&mut self, slot: usize, member_id: u64) {
-        let Some(member) = self.slots[slot].alive.as_mut() else { return };
-        let id = member.ids.next_id();
-        let request = InternalRaftRequest {
-            header: Some(RequestHeader { id, ..RequestHeader::default() }),
-            alarm: Some(AlarmRequest { action: 1, member_id, alarm: AlarmKind::CORRUPT.0 }),
-            ..InternalRaftRequest::default()
-        };
-        let data = request.encode_to_vec().into();
-        member.core.step(Input::Propose(Proposal { id, data, only_in: None }));
-        self.settle(slot);
     }
 
     /// Members alone look after their chains from now on, and one of them puts another byte into the next value it applies.

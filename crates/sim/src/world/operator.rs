@@ -4,9 +4,9 @@
 
 use super::{Event, Micros, SECOND, World};
 use disk::{SimDisk, SimFaults};
-use member::core::{Input, Proposal};
+use member::core::Input;
 use prost::Message as _;
-use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader};
+use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
 use proto::raftpb::{ConfChange, ConfChangeType};
 
 /// How often the operator looks.
@@ -91,17 +91,8 @@ impl World {
 
     /// Raises the NOSPACE alarm of a member, or takes it back.
     pub(super) fn alarm(&mut self, slot: usize, on: bool) {
-        let member_id = self.slots[slot].id;
-        let Some(member) = self.slots[slot].alive.as_mut() else { return };
-        let id = member.ids.next_id();
-        let request = InternalRaftRequest {
-            header: Some(RequestHeader { id, ..RequestHeader::default() }),
-            alarm: Some(AlarmRequest { action: if on { 1 } else { 2 }, member_id, alarm: 1 }),
-            ..InternalRaftRequest::default()
-        };
-        let data = request.encode_to_vec().into();
-        member.core.step(Input::Propose(Proposal { id, data, only_in: None }));
-        self.settle(slot);
+        let alarm = AlarmRequest { action: if on { 1 } else { 2 }, member_id: self.slots[slot].id, alarm: 1 };
+        self.propose(slot, InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() });
     }
 
     /// A link comes or goes, and so on.
