@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub(crate) mod edge;
+pub mod embed;
 pub mod flags;
 pub mod grpc;
 pub(crate) mod handle;

@@ -3,7 +3,7 @@
 use crate::boot::{self, Booted};
 use crate::config::{Config, Url};
 use crate::edge::Edge;
-use crate::handle::Handle;
+use crate::handle::{Handle, Settings};
 use crate::run::{self, Birth, Running};
 use crate::{clock, cluster, listen};
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ use tokio::sync::watch;
 
 /// How long open requests may take once the member stops.
 const DRAIN: Duration = Duration::from_millis(500);
+/// How long those who waited longer have to take that answer.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Runs a member until a signal, or until it is removed from its cluster; returns the exit code.
 pub fn main(config: &Config) -> i32 {
@@ -84,15 +86,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
         quota_bytes = config.quota_bytes,
         "starting an etcd server"
     );
-    let birth = Birth {
-        settings,
-        peer_urls: config.initial_advertise_peer_urls.iter().map(Url::to_string).collect(),
-        snapshot_count: config.snapshot_count,
-        watch_progress_interval: config.watch_progress_notify_interval,
-        lease_checkpoint_interval: config.lease_checkpoint_interval,
-        birth: clock::seed(),
-    };
-    let running = run::start(disk, opened, birth, runtime);
+    let running = run::start(disk, opened, birth(config, settings), runtime);
     let edge = Edge::start().map_err(|error| format!("cannot start the edge's threads: {error}"))?;
     let edge = Arc::new(edge);
     let (stop, stopped) = watch::channel(false);
@@ -129,8 +123,22 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let _ = tokio::time::timeout(DRAIN, stop.closed()).await;
     drop(handle);
     stop_running(running).await;
+    // Who waited until now is told that the member has stopped.
+    let _ = tokio::time::timeout(LAST_WORDS, stop.closed()).await;
     drop(lock);
     Ok(signal)
+}
+
+/// What a member needs to run besides its data.
+pub(crate) fn birth(config: &Config, settings: Settings) -> Birth {
+    Birth {
+        settings,
+        peer_urls: config.initial_advertise_peer_urls.iter().map(Url::to_string).collect(),
+        snapshot_count: config.snapshot_count,
+        watch_progress_interval: config.watch_progress_notify_interval,
+        lease_checkpoint_interval: config.lease_checkpoint_interval,
+        birth: clock::seed(),
+    }
 }
 
 /// Publishes this member, then serves for ever. Connections made earlier wait

@@ -9,6 +9,7 @@
 mod chance;
 mod log;
 mod requests;
+mod services;
 mod snapshot;
 mod store_log;
 mod streams;
@@ -27,7 +28,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 8] = [
+pub const ALL: [Target; 9] = [
     Target { name: "wal_file", run: log::file, seeds: log::file_seeds },
     Target { name: "wal_frames", run: log::frames, seeds: log::frame_seeds },
     Target { name: "revisions_file", run: store_log::file, seeds: store_log::file_seeds },
@@ -35,6 +36,7 @@ pub const ALL: [Target; 8] = [
     Target { name: "snapshot", run: snapshot::image, seeds: snapshot::seeds },
     Target { name: "peer_stream", run: streams::peer, seeds: streams::peer_seeds },
     Target { name: "entries", run: requests::entries, seeds: requests::entry_seeds },
+    Target { name: "services", run: services::calls, seeds: services::seeds },
     Target { name: "flags", run: streams::flags, seeds: streams::flag_seeds },
 ];
 

@@ -5,6 +5,8 @@ use std::path::Path;
 
 /// Changed inputs of each target.
 const CHANGES: u64 = 3_000;
+/// And of the one whose inputs are dozens of calls each.
+const CHANGES_OF_CALLS: u64 = 1_000;
 
 /// Inputs that runs under libFuzzer have found worth keeping, and every one
 /// that ever broke something.
@@ -25,7 +27,7 @@ fn run(name: &str) {
         (target.run)(input);
     }
     let mut chance = Chance::new(name.len() as u64);
-    for number in 0..CHANGES {
+    for number in 0..if name == "services" { CHANGES_OF_CALLS } else { CHANGES } {
         let from = chance.below(inputs.len());
         let changed = chance.change(&inputs[from], &inputs);
         let outcome = std::panic::catch_unwind(|| (target.run)(&changed));
@@ -44,4 +46,4 @@ macro_rules! each {
     };
 }
 
-each! { wal_file wal_frames revisions_file revisions_frames snapshot peer_stream entries flags }
+each! { wal_file wal_frames revisions_file revisions_frames snapshot peer_stream entries services flags }

@@ -6,6 +6,8 @@ use proto::etcdserverpb::{
     AlarmRequest, CompactionRequest, Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest,
     LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest,
 };
+use proto::v3electionpb::{CampaignRequest, LeaderKey, LeaderRequest, ProclaimRequest, ResignRequest};
+use proto::v3lockpb::{LockRequest, UnlockRequest};
 
 use crate::schema::{Field, Kind, Method, Schema};
 use crate::wire;
@@ -195,7 +197,18 @@ impl Chance {
 /// A message that could be meant, by its full name; empty for those that need nothing.
 pub fn sensible(message: &str) -> Vec<u8> {
     let range = || RangeRequest { key: "k".into(), ..Default::default() };
-    match message.strip_prefix(".etcdserverpb.").expect("requests are etcd's") {
+    let leader = || LeaderKey { name: "e".into(), key: "e/7".into(), rev: 2, lease: 7 };
+    match message.rsplit('.').next().expect("a name") {
+        "LockRequest" => LockRequest { name: "l".into(), lease: 7 }.encode_to_vec(),
+        "UnlockRequest" => UnlockRequest { key: "l/7".into() }.encode_to_vec(),
+        "CampaignRequest" => CampaignRequest { name: "e".into(), lease: 7, value: "v".into() }.encode_to_vec(),
+        "ProclaimRequest" => ProclaimRequest { leader: Some(leader()), value: "v".into() }.encode_to_vec(),
+        "ResignRequest" => ResignRequest { leader: Some(leader()) }.encode_to_vec(),
+        "LeaderKey" => leader().encode_to_vec(),
+        "LeaderRequest" => LeaderRequest { name: "e".into() }.encode_to_vec(),
+        // The list of services: the kind of question must be said.
+        "ServerReflectionRequest" => wire::bytes(7, b"*"),
+        "ExtensionRequest" => wire::bytes(1, b"etcdserverpb.PutRequest"),
         "RangeRequest" => range().encode_to_vec(),
         "PutRequest" => PutRequest { key: "put".into(), value: "v".into(), ..Default::default() }.encode_to_vec(),
         "DeleteRangeRequest" => DeleteRangeRequest { key: "gone".into(), ..Default::default() }.encode_to_vec(),

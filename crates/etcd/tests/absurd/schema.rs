@@ -6,8 +6,20 @@ use prost::Message;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorSet};
 
-/// Services whose requests are looked at.
-const SERVICES: [&str; 5] = ["KV", "Watch", "Lease", "Cluster", "Maintenance"];
+/// Services whose requests are looked at: package, service, what stands in front of its methods' names here.
+const SERVICES: [(&str, &str, &str); 11] = [
+    ("etcdserverpb", "KV", ""),
+    ("etcdserverpb", "Watch", ""),
+    ("etcdserverpb", "Lease", ""),
+    ("etcdserverpb", "Cluster", ""),
+    ("etcdserverpb", "Maintenance", ""),
+    ("etcdserverpb", "Auth", ""),
+    ("v3lockpb", "Lock", "Lock/"),
+    ("v3electionpb", "Election", "Election/"),
+    ("grpc.health.v1", "Health", "Health/"),
+    ("grpc.reflection.v1", "ServerReflection", "Reflection/"),
+    ("grpc.reflection.v1alpha", "ServerReflection", "ReflectionAlpha/"),
+];
 
 /// All messages by their full name, and the methods.
 pub struct Schema {
@@ -56,13 +68,12 @@ impl Schema {
             for one in &file.enum_type {
                 schema.enums.insert(format!("{package}.{}", one.name()), one.clone());
             }
-            if package != ".etcdserverpb" {
-                continue;
-            }
-            for service in file.service.iter().filter(|service| SERVICES.contains(&service.name())) {
+            for service in &file.service {
+                let known = |known: &&(&str, &str, &str)| (known.0, known.1) == (file.package(), service.name());
+                let (package, name, front) = SERVICES.iter().find(known).expect("every service is looked at");
                 schema.methods.extend(service.method.iter().map(|method| Method {
-                    name: method.name().to_owned(),
-                    path: format!("/etcdserverpb.{}/{}", service.name(), method.name()),
+                    name: format!("{front}{}", method.name()),
+                    path: format!("/{package}.{name}/{}", method.name()),
                     input: method.input_type().to_owned(),
                     is_streaming: method.client_streaming() || method.server_streaming(),
                 }));

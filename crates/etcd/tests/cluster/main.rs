@@ -16,6 +16,8 @@ mod damage;
 mod fenced;
 mod full_disk;
 mod leader_loss;
+#[cfg(feature = "real-etcd")]
+mod learners;
 mod leases;
 mod locks;
 #[cfg(feature = "real-etcd")]
@@ -33,4 +35,5 @@ mod restarts;
 mod since_3_5;
 mod stopping;
 mod strangers;
+mod timeouts;
 mod watching;

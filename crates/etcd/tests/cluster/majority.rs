@@ -57,6 +57,9 @@ async fn lose_the_majority(title: &str, leads: bool) {
     let status = cluster.members[left].status().await.expect("a status needs nobody");
     assert_eq!((status.leader, status.errors), (0, vec!["etcdserver: no leader".to_owned()]));
 
+    let leases = cluster.members[left].client().lease_list().await.expect("a list needs nobody");
+    assert_eq!(leases.leases, []);
+
     // Asked before the majority is back, answered once it is.
     let client = cluster.members[left].client();
     let waiting = tokio::spawn(async move { client.range(get("before", false)).await });

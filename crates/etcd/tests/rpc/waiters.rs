@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseLeasesRequest, LeaseLeasesResponse, WatchCreateRequest,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseLeasesRequest, LeaseLeasesResponse, PutRequest, PutResponse,
+    WatchCreateRequest,
 };
 use proto::methods::path;
 use proto::mvccpb::event::EventType;
@@ -13,7 +14,9 @@ use crate::client::{Client, frame};
 use crate::member::{Member, call};
 use crate::watch::Watching;
 
+/// How many leases there are, by who keeps house: when a write is answered, that one has heard of all before it.
 async fn leases(client: &mut Client) -> usize {
+    let _: PutResponse = call(client, path::PUT, PutRequest { key: "heard".into(), ..Default::default() }).await;
     let all: LeaseLeasesResponse = call(client, path::LEASE_LEASES, LeaseLeasesRequest {}).await;
     all.leases.len()
 }
@@ -43,7 +46,10 @@ async fn a_waiter_is_small_and_goes_with_its_connection() {
     let held: LockResponse = call(&mut holder, path::LOCK, request).await;
     assert_eq!(held.key, "many/7");
 
-    let mut watcher = member.client().await;
+    // HTTP/2's library counts small frames that wait against this window, and there may be thousands.
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(16 << 20);
+    let mut watcher = Client::with(member.connect().await.unwrap(), &builder).await;
     let mut watching = Watching::open(&mut watcher).await;
     let queue = WatchCreateRequest { key: "many/".into(), range_end: "many0".into(), ..Default::default() };
     watching.create(queue).await;

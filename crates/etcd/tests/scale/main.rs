@@ -17,4 +17,5 @@ mod slow;
 mod keys;
 mod leases;
 mod pressure;
+mod unread;
 mod watchers;
