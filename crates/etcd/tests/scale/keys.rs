@@ -11,12 +11,14 @@ use proto::etcdserverpb::response_op::Response;
 use proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse};
 use std::time::{Duration, Instant};
 
-const KEYS: usize = 100_000;
+const KEYS: usize = 1_000_000;
 const VALUE_BYTES: usize = 256;
 const PAGE: usize = 500;
-/// Answers of a quarter of the keys, about 7 MB each, that are asked for and not read.
+/// Keys of a long answer, about 7 MB.
+const ANSWER_KEYS: usize = 25_000;
+/// Such answers that are asked for and not read.
 const UNREAD: usize = 300;
-/// Txns that answer with a quarter of the keys.
+/// Txns that answer with as many.
 const TXNS: usize = 200;
 const CONNECTIONS: usize = 6;
 /// So many of the ranges have begun when memory is looked at; the budget has room for a few more.
@@ -126,8 +128,8 @@ async fn leave_ranges_unread(member: &Member, client: &Client, keys: usize) {
     let mut asking = tokio::task::JoinSet::new();
     for number in 0..unread_max {
         let is_sorted = number < 30 && number % 10 == 9;
-        let quarter = RangeRequest { range_end: key(keys / 4).into(), ..all() };
-        let order = if is_sorted { RangeRequest { sort_order: 2, sort_target: 3, ..quarter } } else { quarter };
+        let part = RangeRequest { range_end: key(ANSWER_KEYS).into(), ..all() };
+        let order = if is_sorted { RangeRequest { sort_order: 2, sort_target: 3, ..part } } else { part };
         let call = slow::ask(&mut connections[number % CONNECTIONS], RANGE, &order);
         let told = told.clone();
         asking.spawn(async move {
@@ -149,7 +151,7 @@ async fn leave_ranges_unread(member: &Member, client: &Client, keys: usize) {
         let at = unread.iter().position(|(is_sorted, _)| *is_sorted == wanted).expect("both kinds have begun");
         let (_, mut body) = unread.swap_remove(at);
         let whole: RangeResponse = body.next().await.expect("the answer");
-        assert_eq!((whole.count as usize, whole.more, whole.kvs.len()), (keys / 4, false, keys / 4));
+        assert_eq!((whole.count as usize, whole.more, whole.kvs.len()), (ANSWER_KEYS, false, ANSWER_KEYS));
         if wanted {
             assert!(whole.kvs.is_sorted_by(|left, right| left.mod_revision >= right.mod_revision), "the newest first");
             continue;
@@ -163,7 +165,7 @@ async fn leave_ranges_unread(member: &Member, client: &Client, keys: usize) {
     if unread_max > BEGUN {
         let (_, mut last) = in_time("those who waited", begun.recv()).await.expect("they begin");
         let last: RangeResponse = last.next().await.expect("the answer");
-        assert_eq!(last.kvs.len(), keys / 4);
+        assert_eq!(last.kvs.len(), ANSWER_KEYS);
     }
     check_peak(member, before, "reading some of them");
 }
@@ -174,7 +176,7 @@ async fn leave_txns_unread(member: &Member, client: &Client, keys: usize) {
     let mut connections = connections(member).await;
     memory::forget_peak(member);
     let before = memory::resident(member);
-    let part = RangeRequest { range_end: key(keys / 4).into(), serializable: false, ..all() };
+    let part = RangeRequest { range_end: key(ANSWER_KEYS).into(), serializable: false, ..all() };
     let range = RequestOp { request: Some(Request::RequestRange(part)) };
     let put = PutRequest { key: "by txn".into(), ..PutRequest::default() };
     let put = RequestOp { request: Some(Request::RequestPut(put)) };
@@ -203,7 +205,7 @@ async fn leave_txns_unread(member: &Member, client: &Client, keys: usize) {
         let Some(Response::ResponseRange(range)) = answer.responses.last().and_then(|op| op.response.clone()) else {
             panic!("a range is the last of them");
         };
-        assert_eq!((answer.succeeded, range.kvs.len()), (true, keys / 4));
+        assert_eq!((answer.succeeded, range.kvs.len()), (true, ANSWER_KEYS));
         if unread.is_empty() {
             unread.push(in_time("an answer that begins", begun.recv()).await.expect("more begin"));
         }

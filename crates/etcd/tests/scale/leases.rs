@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-const LEASES: usize = 30_000;
+const LEASES: usize = 100_000;
 /// What they may take, with a key each (docs/operating.md).
-const LEASES_BYTES: u64 = 96 * MIB;
+const LEASES_BYTES: u64 = 128 * MIB;
 /// Seconds from the first grant until all end, if granting takes no longer than that.
-const UNTIL_THE_END: u64 = 18;
+const UNTIL_THE_END: u64 = 30;
 /// No lease is granted for less.
 const TTL_MIN: u64 = 3;
 
