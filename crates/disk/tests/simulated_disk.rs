@@ -59,6 +59,25 @@ fn a_name_is_durable_after_a_sync_of_its_directory_only() {
 }
 
 #[test]
+fn a_directory_that_is_lied_about_loses_names_that_were_synced() {
+    let mut lost = 0;
+    for seed in 0..40 {
+        let (disk, _) = disk_with_file(seed);
+        disk.create_dir("other").unwrap();
+        disk.lie_about_names("other");
+        for path in ["other/a", "b"] {
+            disk.open(path, OpenMode::Create).unwrap().sync().unwrap();
+        }
+        disk.sync_dir("other").unwrap();
+        disk.sync_dir("").unwrap();
+        let disk = disk.restart();
+        assert!(disk.exists("b").unwrap());
+        lost += u32::from(!disk.exists("other/a").unwrap());
+    }
+    assert!(lost > 5, "{lost}");
+}
+
+#[test]
 fn a_failed_sync_is_never_made_good_by_a_later_one() {
     let mut missing = 0;
     for seed in 0..100 {

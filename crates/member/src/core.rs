@@ -183,6 +183,8 @@ pub struct Status {
     pub leader_changes: u64,
     /// Proposals waiting for a leader.
     pub held: usize,
+    /// Bytes of them.
+    pub held_bytes: usize,
 }
 
 /// The decider of one member.
@@ -350,6 +352,7 @@ impl Core {
             applied: self.applied,
             leader_changes: self.leader_changes,
             held: self.proposals.waiting(),
+            held_bytes: self.proposals.waiting_bytes(),
         }
     }
 

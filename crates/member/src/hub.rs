@@ -67,6 +67,8 @@ pub struct Stats {
     pub events: u64,
     /// Responses on their way to streams.
     pub pending: usize,
+    /// Event bytes in those to the stream that has most.
+    pub most_pending_bytes: usize,
 }
 
 /// All watchers of a member.
@@ -342,6 +344,7 @@ impl<D: Disk> Hub<D> {
             behind: self.behind.len(),
             events: self.events,
             pending: self.streams.values().map(|stream| stream.in_flight).sum(),
+            most_pending_bytes: self.streams.values().map(|stream| stream.in_flight_bytes).max().unwrap_or(0),
         }
     }
 

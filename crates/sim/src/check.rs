@@ -3,6 +3,7 @@
 pub mod agree;
 pub mod answers;
 pub mod chain;
+pub mod ends;
 pub mod lease;
 pub mod reads;
 pub mod room;
@@ -13,6 +14,7 @@ use crate::record::Record;
 use disk::SimDisk;
 use prost::Message;
 use proto::etcdserverpb::InternalRaftRequest;
+use std::collections::BTreeMap;
 use store::{Entry, EntryKind, Refusal, View};
 
 /// Checks everything.
@@ -38,7 +40,7 @@ pub fn said(record: &Record) -> Model {
     let mut reads = reads::Reads::new(record);
     reads.at(0, &model);
     for (&index, entry) in &record.committed {
-        if let Some((id, said)) = carry_out(&mut model, entry) {
+        if let Some((id, said)) = carry_out(record, &mut model, entry) {
             answers::check(record, id, index, &said);
         }
         reads.at(index, &model);
@@ -49,13 +51,33 @@ pub fn said(record: &Record) -> Model {
     model
 }
 
+/// Checks a cluster that may have lost too much: nothing false was ever said, and each member that runs holds what the
+/// committed log says up to where it is, or says that it cannot read it.
+///
+/// # Panics
+/// When a promise is broken.
+pub fn served(record: &Record, views: Vec<View<SimDisk>>) {
+    said(record);
+    let mut waiting: BTreeMap<u64, Vec<View<SimDisk>>> = BTreeMap::new();
+    views.into_iter().for_each(|view| waiting.entry(view.applied()).or_default().push(view));
+    let mut model = Model::default();
+    for (&index, entry) in &record.committed {
+        carry_out(record, &mut model, entry);
+        for view in waiting.remove(&index).unwrap_or_default() {
+            agree::so_far(&view, &model);
+        }
+    }
+    assert!(waiting.keys().all(|index| *index == 0), "members stand at what nobody committed: {:?}", waiting.keys());
+}
+
 /// What a committed entry does to the model; its request id and answer, if it
 /// is a command.
-fn carry_out(model: &mut Model, entry: &Entry) -> Option<(u64, Result<Said, Refusal>)> {
+fn carry_out(record: &Record, model: &mut Model, entry: &Entry) -> Option<(u64, Result<Said, Refusal>)> {
     if entry.kind != EntryKind::Normal || entry.data.is_empty() {
         return None;
     }
     let request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
     let id = request.header.as_ref().map_or(0, |header| header.id);
+    ends::check(record, model, id, &request);
     Some((id, model.apply(&request)))
 }

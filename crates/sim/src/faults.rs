@@ -75,10 +75,43 @@ pub enum Fault {
     PauseOthers(usize, Micros),
     /// The machine of whoever leads loses power.
     LeaderPowerLoss,
+    /// Sectors are read as they once were, until the member is replaced.
+    StaleReads(usize),
+    /// Reads bring what lies elsewhere, until the member is replaced.
+    MisdirectedReads(usize),
+    /// Each member reaches its two neighbours only.
+    Ring,
+    /// Two halves, and one member that reaches both.
+    Bridge(usize),
+    /// What one member sends another trickles, one message after the other, for so long.
+    SlowDrain(usize, usize, Micros),
+    /// Messages come again, seconds later, for so long.
+    Echoes(Micros),
+    /// Three messages in ten are lost for so long.
+    LossyNetwork(Micros),
+    /// All links of one member are slow for so long, and nothing of it is lost.
+    SlowMember(usize, Micros),
+    /// Whoever leads hears all and is heard by nobody.
+    LeaderMuted,
+    /// Whoever leads is heard by all and hears nobody.
+    LeaderDeaf,
+    /// Whoever leads stands still for so long.
+    LeaderPaused(Micros),
+    /// The machines of all but the leader lose power at once.
+    FollowersPowerLoss,
+    /// All wall clocks are moved by so many milliseconds.
+    ClocksStep(i64),
+    /// The links of all members to their clients break.
+    AllClientsCut(Micros),
+    /// Of one member nothing is done in time: log, store and disk are slow together.
+    SlowMachine(usize, Micros),
 }
 
 /// Kinds of faults.
-const KINDS: usize = 34;
+const KINDS: usize = 49;
+
+/// Those that leave a disk which is not to be believed any more, by their place in the enum.
+const ROT: [usize; 5] = [24, 25, 26, 34, 35];
 
 /// How often faults come in a run.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +127,14 @@ impl Plan {
     pub fn draw(rng: &mut Rng) -> Plan {
         let weights = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
         Plan { every: rng.u64(300_000..4_000_000), weights }
+    }
+
+    /// The mix of a run in which disks may rot on any number of members: every way of it is there.
+    pub fn draw_beyond(rng: &mut Rng) -> Plan {
+        let mut plan = Plan::draw(rng);
+        plan.every = rng.u64(200_000..1_500_000);
+        ROT.into_iter().for_each(|kind| plan.weights[kind] = rng.u32(2..6));
+        plan
     }
 
     /// No faults at all.
@@ -167,7 +208,22 @@ impl Plan {
             30 => Fault::AnswersLost(one, rng.u64(50_000..4_000_000)),
             31 => Fault::CrashLoop(one, rng.u32(2..6)),
             32 => Fault::PauseOthers(one, rng.u64(100_000..3_000_000)),
-            _ => Fault::LeaderPowerLoss,
+            33 => Fault::LeaderPowerLoss,
+            34 => Fault::StaleReads(one),
+            35 => Fault::MisdirectedReads(one),
+            36 => Fault::Ring,
+            37 => Fault::Bridge(one),
+            38 => Fault::SlowDrain(one, other(rng), rng.u64(200_000..5_000_000)),
+            39 => Fault::Echoes(rng.u64(200_000..4_000_000)),
+            40 => Fault::LossyNetwork(rng.u64(200_000..4_000_000)),
+            41 => Fault::SlowMember(one, rng.u64(200_000..6_000_000)),
+            42 => Fault::LeaderMuted,
+            43 => Fault::LeaderDeaf,
+            44 => Fault::LeaderPaused(rng.u64(200_000..5_000_000)),
+            45 => Fault::FollowersPowerLoss,
+            46 => Fault::ClocksStep(rng.i64(-31_536_000_000..31_536_000_000)),
+            47 => Fault::AllClientsCut(rng.u64(50_000..3_000_000)),
+            _ => Fault::SlowMachine(one, rng.u64(200_000..4_000_000)),
         }
     }
 }

@@ -36,11 +36,13 @@ pub struct Mix {
     pub grants: u32,
     /// Renewals.
     pub keep_alives: u32,
+    /// Values are shorter than this and some, in bytes.
+    pub filler: usize,
 }
 
 impl Default for Mix {
     fn default() -> Mix {
-        Mix { puts: 38, deletes: 9, txns: 18, reads: 24, compactions: 3, grants: 5, keep_alives: 3 }
+        Mix { puts: 38, deletes: 9, txns: 18, reads: 24, compactions: 3, grants: 5, keep_alives: 3, filler: 200 }
     }
 }
 
@@ -50,7 +52,7 @@ const KEYS: u32 = 24;
 /// Makes requests. `revision`: about where the store is; `leases`: some ids.
 pub fn ask(rng: &mut Rng, mix: &Mix, number: u64, revision: i64, leases: &[i64]) -> Ask {
     let write = InternalRaftRequest::default();
-    let Mix { puts, deletes, txns, reads, compactions, grants, keep_alives } = *mix;
+    let Mix { puts, deletes, txns, reads, compactions, grants, keep_alives, filler } = *mix;
     let weights = [puts, deletes, txns, reads, compactions, grants, keep_alives];
     let mut at = rng.u32(..weights.iter().sum::<u32>());
     let kind = weights.iter().position(|&weight| {
@@ -59,7 +61,7 @@ pub fn ask(rng: &mut Rng, mix: &Mix, number: u64, revision: i64, leases: &[i64])
         here
     });
     let request = match kind.expect("some weight holds it") {
-        0 => InternalRaftRequest { put: Some(put(rng, number, leases)), ..write },
+        0 => InternalRaftRequest { put: Some(put(rng, number, leases, filler)), ..write },
         1 => InternalRaftRequest { delete_range: Some(delete(rng)), ..write },
         2 => InternalRaftRequest { txn: Some(valid_txn(rng, number, revision)), ..write },
         3 => return Ask::Read(range(rng, revision)),
@@ -94,8 +96,8 @@ pub fn span(rng: &mut Rng) -> (Bytes, Bytes) {
     }
 }
 
-fn put(rng: &mut Rng, number: u64, leases: &[i64]) -> PutRequest {
-    let filler = rng.usize(..200);
+fn put(rng: &mut Rng, number: u64, leases: &[i64], filler: usize) -> PutRequest {
+    let filler = rng.usize(..filler);
     let lease = if leases.is_empty() || rng.u8(..4) > 0 { 0 } else { leases[rng.usize(..leases.len())] };
     let (ignore_value, ignore_lease) = (rng.u8(..20) == 0, rng.u8(..20) == 0);
     PutRequest {
@@ -181,7 +183,7 @@ fn compare(rng: &mut Rng, revision: i64) -> Compare {
 /// Up to three operations.
 fn ops(rng: &mut Rng, number: u64, revision: i64, depth: u32) -> Vec<RequestOp> {
     let one = |rng: &mut Rng| match rng.u8(..10) {
-        0..5 => request_op::Request::RequestPut(put(rng, number, &[])),
+        0..5 => request_op::Request::RequestPut(put(rng, number, &[], 200)),
         5..7 => {
             let key = key(rng);
             request_op::Request::RequestDeleteRange(DeleteRangeRequest {

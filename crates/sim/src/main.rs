@@ -7,23 +7,25 @@ use sim::record::Counts;
 use sim::scenario::Story;
 use sim::{Outcome, Settings, World, run, scenario};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["replay", seed] => match seed.parse() {
-            Ok(seed) => replay(seed),
+            Ok(seed) => replay(Settings::of(seed)),
             Err(_) => usage(),
         },
         ["seeds", count] => match count.parse() {
-            Ok(count) => many(count, None, None),
+            Ok(count) => many(Settings::of, count, None),
             Err(_) => usage(),
         },
         ["seeds", count, "--members", members] => match (count.parse(), members.parse()) {
-            (Ok(count), Ok(members @ 1..=7)) => many(count, None, Some(members)),
+            (Ok(count), Ok(members @ 1..=7)) => {
+                many(|seed| Settings { members: Some(members), ..Settings::of(seed) }, count, None)
+            }
             _ => usage(),
         },
         ["scenario", name, seed] => match seed.parse() {
@@ -50,8 +52,16 @@ fn main() -> ExitCode {
             Ok(seeds) => matrix(seeds),
             Err(_) => usage(),
         },
+        ["beyond", count] => match count.parse() {
+            Ok(count) => beyond(count),
+            Err(_) => usage(),
+        },
+        ["beyond", "replay", seed] => match seed.parse() {
+            Ok(seed) => replay(Settings { beyond: true, ..Settings::of(seed) }),
+            Err(_) => usage(),
+        },
         ["minutes", minutes] => match minutes.parse() {
-            Ok(minutes) => many(u64::MAX, Some(minutes), None),
+            Ok(minutes) => many(Settings::of, u64::MAX, Some(minutes)),
             Err(_) => usage(),
         },
         _ => usage(),
@@ -60,14 +70,14 @@ fn main() -> ExitCode {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: sim replay SEED | sim scenario NAME SEED [MUTANT] | sim seeds N [--members 1..7] | sim minutes N | sim mutants N [NAME] | sim matrix N | sim history N"
+        "usage: sim replay SEED | sim scenario NAME SEED [MUTANT] | sim seeds N [--members 1..7] | sim minutes N | sim beyond N | sim beyond replay SEED | sim mutants N [NAME] | sim matrix N | sim history N"
     );
     ExitCode::from(2)
 }
 
-fn replay(seed: u64) -> ExitCode {
-    let outcome = run(Settings { tell: true, ..Settings::of(seed) });
-    println!("seed {seed} holds: {outcome:?}");
+fn replay(settings: Settings) -> ExitCode {
+    let outcome = run(Settings { tell: true, ..settings });
+    println!("seed {} holds: {outcome:?}", settings.seed);
     ExitCode::SUCCESS
 }
 
@@ -93,9 +103,9 @@ fn tell(name: &str, seed: u64, mutant: Option<&str>) -> ExitCode {
 struct Total {
     runs: u64,
     simulated_seconds: u64,
-    member_seconds: u64,
     counts: Counts,
     most: Waiting,
+    halted: u64,
     failed: Vec<u64>,
 }
 
@@ -103,11 +113,12 @@ impl Total {
     fn add(&mut self, outcome: &Outcome) {
         let seconds = outcome.simulated / 1_000_000;
         self.runs += 1;
+        self.halted += u64::from(outcome.halted);
         self.simulated_seconds += seconds;
-        self.member_seconds += seconds * outcome.members as u64;
         let (sum, one) = (&mut self.counts, outcome.counts);
         sum.asked += one.asked;
         sum.answered += one.answered;
+        sum.faults += one.faults;
         sum.crashes += one.crashes;
         sum.partitions += one.partitions;
         sum.snapshots += one.snapshots;
@@ -115,48 +126,55 @@ impl Total {
         sum.events += one.events;
         sum.renewals += one.renewals;
         sum.replaced += one.replaced;
-        self.most.widen(outcome.most_waiting);
+        self.most.widen(&outcome.most_waiting);
     }
 }
 
-/// Seeds from 0 on, on as many threads as there are cores, until the count or
-/// the time is reached. One seed in fifty runs twice and must not differ.
-fn many(seeds: u64, minutes: Option<u64>, members: Option<usize>) -> ExitCode {
-    // The driver of worlds may look at the clock; the worlds may not.
-    #[allow(clippy::disallowed_methods)]
-    let started = std::time::Instant::now();
-    let deadline = minutes.map(|minutes| std::time::Duration::from_secs(60 * minutes));
-    let next = Arc::new(AtomicU64::new(0));
-    let total = Arc::new(Mutex::new(Total::default()));
+/// Runs the worlds of seeds from 0 on, on as many threads as there are cores, until the count or the time is reached. One seed
+/// in fifty runs twice and must not differ.
+fn run_all(world: impl Fn(u64) -> Settings + Sync, seeds: u64, deadline: impl Fn() -> bool + Sync) -> Total {
+    let next = AtomicU64::new(0);
+    let total = Mutex::new(Total::default());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds || deadline.is_some_and(|limit| started.elapsed() > limit) {
+                    if seed >= seeds || deadline() {
                         return;
                     }
-                    one(Settings { members, ..Settings::of(seed) }, &total);
+                    one(world(seed), &total);
                 }
             });
         }
     });
-    let total = total.lock().expect("workers have ended");
+    total.into_inner().expect("workers have ended")
+}
+
+/// Worlds of many seeds, or of so many minutes, and figures of them.
+fn many(world: impl Fn(u64) -> Settings + Sync, seeds: u64, minutes: Option<u64>) -> ExitCode {
+    // The driver of worlds may look at the clock; the worlds may not.
+    #[allow(clippy::disallowed_methods)]
+    let started = std::time::Instant::now();
+    let members = world(0).members;
+    let limit = minutes.map(|minutes| std::time::Duration::from_secs(60 * minutes));
+    let total = run_all(world, seeds, || limit.is_some_and(|limit| started.elapsed() > limit));
     let elapsed = started.elapsed().as_secs_f64();
     let counts = total.counts;
     let size = members.map_or("1 to 7".to_owned(), |members| members.to_string());
     // Of the cores that were really had: others may use them too.
-    let spent = processor_seconds().unwrap_or(elapsed * cores as f64);
+    let spent = processor_seconds().unwrap_or(elapsed);
     println!(
         "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
-         {} renewals, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
+         {} renewals, {} faults, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
         total.simulated_seconds as f64 / spent,
         counts.asked,
         counts.answered,
         counts.events,
         counts.renewals,
+        counts.faults,
         counts.crashes,
         counts.partitions,
         counts.snapshots,
@@ -165,11 +183,35 @@ fn many(seeds: u64, minutes: Option<u64>, members: Option<usize>) -> ExitCode {
         total.failed.len(),
     );
     println!("the most that waited inside a member: {:?}", total.most);
+    told_failures(&total, "")
+}
+
+/// Worlds in which disks rot on any number of members.
+fn beyond(seeds: u64) -> ExitCode {
+    let total = run_all(|seed| Settings { beyond: true, ..Settings::of(seed) }, seeds, || false);
+    let counts = total.counts;
+    println!(
+        "{} worlds with disks that rot on any number of members: {} halted, {} could go on; {} requests, {} answered, \
+         {} watch events, {} faults, {} crashes; {} violations",
+        total.runs,
+        total.halted,
+        total.runs - total.halted,
+        counts.asked,
+        counts.answered,
+        counts.events,
+        counts.faults,
+        counts.crashes,
+        total.failed.len(),
+    );
+    told_failures(&total, " --beyond")
+}
+
+fn told_failures(total: &Total, how: &str) -> ExitCode {
     if total.failed.is_empty() {
         return ExitCode::SUCCESS;
     }
     for seed in &total.failed {
-        println!("  seed {seed} broke a promise; `cargo x sim {seed}` replays it");
+        println!("  seed {seed} broke a promise; `cargo x sim {seed}{how}` replays it");
     }
     ExitCode::FAILURE
 }

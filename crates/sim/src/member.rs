@@ -2,16 +2,18 @@
 //! them, as `etcd/src/run.rs` has them on threads. Who changes one reads the
 //! other.
 
+pub mod house;
+
 use crate::check::room::Waiting;
 use crate::mutant::Mutant;
 use crate::world::Micros;
 use disk::SimDisk;
+use house::House;
 use member::Fault;
 use member::boot::{self, Opened, Receipts, Start};
 use member::core::{Applied, Apply, Config, Core, Input, Proposal};
 use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
-use member::keeper::{Granted, Keeper, Renewal};
 use member::log::{Identity, Log};
 use prost::Message as _;
 use proto::etcdserverpb::request_op::Request;
@@ -33,6 +35,8 @@ pub struct Habits {
     pub log_segment_bytes: u64,
     /// A watch response longer than this comes in parts.
     pub fragment_bytes: usize,
+    /// Time between two checkpoints of a lease, in milliseconds; none: none are made.
+    pub checkpoint_ms: Option<u64>,
     /// What this run breaks on purpose.
     pub mutant: Option<Mutant>,
 }
@@ -45,10 +49,16 @@ impl Habits {
             catch_up_entries: [4, 16, 48, 200][rng.usize(..4)],
             log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
             fragment_bytes: [300, 1_000, 4 << 10][rng.usize(..3)],
+            checkpoint_ms: [None, None, Some(500), Some(1_500)][rng.usize(..4)],
             mutant,
         }
     }
 }
+
+/// As in `etcd/src/boot.rs`: bytes that a leader may have on their way to one member, and that may wait to be committed.
+pub const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
+/// See [`IN_FLIGHT_BYTES_MAX`].
+pub const UNCOMMITTED_BYTES_MAX: usize = 256 << 20;
 
 /// A tick, in microseconds: the heartbeat interval.
 pub const TICK: Micros = 100_000;
@@ -64,7 +74,7 @@ pub struct Member {
     /// Tells.
     pub hub: Hub<SimDisk>,
     /// Counts leases.
-    pub keeper: Keeper,
+    pub house: House,
     disk: SimDisk,
     /// Waiting for the log.
     pub log_jobs: Vec<Append>,
@@ -76,8 +86,6 @@ pub struct Member {
     pub store_busy: bool,
     /// Makes request ids of this life.
     pub ids: IdMaker,
-    /// Revocations under way: request → (lease, asked at).
-    pub revokes: BTreeMap<u64, (i64, Micros)>,
     leads: Option<u64>,
     synced: u64,
     /// What everybody reads.
@@ -144,6 +152,8 @@ impl Member {
         raft.pre_vote = true;
         raft.check_quorum = true;
         raft.lazy_commits = true;
+        raft.inflight_bytes_max = IN_FLIGHT_BYTES_MAX;
+        raft.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX;
         let core = Config {
             raft,
             catch_up_entries: habits.catch_up_entries,
@@ -168,22 +178,19 @@ impl Member {
             true
         }));
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: habits.fragment_bytes };
-        let mut keeper = Keeper::default();
-        let leases = store.view();
-        keeper.reset(leases.leases().map(granted), now / 1_000, election_ms());
+        let house = House::new(&store.view(), now, habits.checkpoint_ms, habits.mutant);
         let (synced, _) = store.applied();
         Ok(Member {
             hub: Hub::new(hub_settings, store.view()),
             core,
             log,
-            keeper,
+            house,
             disk,
             log_jobs: Vec::new(),
             log_busy: false,
             store_jobs: VecDeque::new(),
             store_busy: false,
             ids: IdMaker::new(identity.member_id, wall_ms),
-            revokes: BTreeMap::new(),
             leads: None,
             synced,
             published: store.view(),
@@ -200,15 +207,33 @@ impl Member {
 
     /// What waits between its parts.
     pub fn waiting(&self) -> Waiting {
-        let mut waiting = Waiting { appends: self.log_jobs.len(), ..Waiting::default() };
+        let bytes_of = |append: &Append| append.entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+        let status = self.core.status();
+        let mut waiting = Waiting {
+            appends: self.log_jobs.len(),
+            append_bytes: self.log_jobs.iter().map(bytes_of).sum(),
+            held: status.held,
+            held_bytes: status.held_bytes,
+            ..Waiting::default()
+        };
         for job in &self.store_jobs {
             if let Apply::Entries(entries) = job {
                 waiting.entries += entries.len();
                 waiting.entry_bytes += entries.iter().map(|entry| entry.data.len()).sum::<usize>();
             }
         }
-        waiting.held = self.core.status().held;
         waiting
+    }
+
+    /// What Core and Hub keep, which is looked at now and then.
+    pub fn kept(&self) -> Waiting {
+        let status = self.core.raft_status();
+        Waiting {
+            tail_bytes: status.tail_bytes,
+            in_flight_bytes: status.peers.values().map(|peer| peer.inflight_bytes).max().unwrap_or(0),
+            watch_bytes: self.hub.stats().most_pending_bytes,
+            ..Waiting::default()
+        }
     }
 
     /// The moment that is published.
@@ -300,13 +325,7 @@ impl Member {
                 }
                 self.hub.publish(self.store.view(), &applied.events)?;
                 for change in &applied.leases {
-                    match *change {
-                        LeaseChange::Granted { id, ttl_seconds } => self.keeper.granted(id, ttl_seconds, now / 1_000),
-                        LeaseChange::Revoked { id } => self.keeper.revoked(id),
-                        LeaseChange::Checkpointed { id, remaining_seconds } => {
-                            self.keeper.checkpointed(id, remaining_seconds, now / 1_000);
-                        }
-                    }
+                    self.house.changed(change, now);
                 }
                 assert!(
                     applied.roster.iter().all(|change| !matches!(change.change, ClusterChange::Downgrade)),
@@ -322,7 +341,7 @@ impl Member {
                     self.publish();
                 }
                 let view = self.store.view();
-                self.keeper.reset(view.leases().map(granted), now / 1_000, election_ms());
+                self.house.reset(&view, now);
                 if self.breaks(Mutant::SnapshotUnheard) {
                     self.hub.publish(view, &[])?;
                 } else {
@@ -385,6 +404,20 @@ impl Member {
                     }
                 }
                 Some(Mutant::SkipsAlarm) if request.alarm.is_some() => entry.data.clear(),
+                Some(Mutant::DropsAlarmsOfNobody)
+                    if request.alarm.as_ref().is_some_and(|alarm| alarm.member_id == 0) =>
+                {
+                    entry.data.clear();
+                }
+                Some(Mutant::AlarmsTwice) => {
+                    let stands = |id: u64| self.published.alarms().iter().any(|active| active.member == id);
+                    if let Some(alarm) =
+                        request.alarm.as_mut().filter(|alarm| alarm.action == 1 && stands(alarm.member_id))
+                    {
+                        alarm.member_id ^= 1;
+                        entry.data = request.encode_to_vec().into();
+                    }
+                }
                 Some(Mutant::FlipsBit) if seldom => {
                     spoil(entry);
                 }
@@ -392,25 +425,6 @@ impl Member {
             }
             before = own;
         }
-    }
-
-    /// Leases that Keeper finds expired, and the term it leads in.
-    pub fn expired(&mut self, now: Micros) -> Option<(u64, Vec<i64>)> {
-        let early = if self.breaks(Mutant::ExpiresEarly) { 3_000 } else { 0 };
-        self.keeper.expired(now / 1_000 + early)
-    }
-
-    /// Renews a lease for a client; the seconds it has from now on.
-    pub fn keep_alive(&mut self, lease: i64, now: Micros) -> Option<i64> {
-        if self.breaks(Mutant::RenewalsUnheard) {
-            return self.keeper.remaining(lease, now / 1_000).ok()?.map(|left| left.granted_seconds);
-        }
-        // Nobody makes checkpoints here, so no renewal waits.
-        let answer = match self.keeper.keep_alive(lease, now / 1_000).ok()? {
-            Renewal::Renewed(seconds) => Some(seconds),
-            Renewal::Ended | Renewal::Waits(_) => None,
-        };
-        answer.or(self.breaks(Mutant::RenewsTheDead).then_some(5))
     }
 
     /// Keeper learns whether this member leads; returns the term if it has
@@ -422,18 +436,7 @@ impl Member {
             return None;
         }
         self.leads = leads;
-        self.revokes.clear();
-        match leads {
-            Some(term) => {
-                if self.breaks(Mutant::ForgetsTtls) {
-                    let forgotten = |lease| Granted { remaining_seconds: 1, ..granted(lease) };
-                    self.keeper.reset(self.store.view().leases().map(forgotten), now / 1_000, election_ms());
-                }
-                self.keeper.lead(term, now / 1_000, election_ms());
-            }
-            None if self.breaks(Mutant::DeposedExpires) => {}
-            None => self.keeper.follow(),
-        }
+        self.house.leads(leads, &self.store.view(), now);
         leads
     }
 
@@ -536,12 +539,4 @@ fn spoil(entry: &mut Entry) -> bool {
     put.value = value.into();
     entry.data = request.encode_to_vec().into();
     true
-}
-
-fn election_ms() -> u64 {
-    u64::from(ELECTION_TICKS) * TICK / 1_000
-}
-
-fn granted((id, lease): (i64, &store::Lease)) -> Granted {
-    Granted { id, ttl_seconds: lease.ttl_seconds(), remaining_seconds: lease.remaining_seconds() }
 }

@@ -5,12 +5,13 @@ use bytes::Bytes;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::{
-    Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, PutRequest, PutResponse, RangeRequest,
-    RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse, request_op, response_op,
+    CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, LeaseGrantResponse,
+    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
+    TxnResponse, request_op, response_op,
 };
 use proto::mvccpb::KeyValue;
 use std::collections::{BTreeMap, BTreeSet};
-use store::Refusal;
+use store::{AlarmKind, Refusal};
 
 type Key = Vec<u8>;
 
@@ -23,8 +24,12 @@ pub enum Said {
     Delete(DeleteRangeResponse),
     /// To a transaction.
     Txn(TxnResponse),
-    /// The current revision and nothing else: compactions, leases.
-    Revision(i64),
+    /// To a grant.
+    Grant(LeaseGrantResponse),
+    /// To a compaction.
+    Compaction(CompactionResponse),
+    /// To the end of a lease, which no client asks for.
+    Ended,
     /// Nothing that clients see.
     Nothing,
 }
@@ -55,8 +60,8 @@ pub struct Model {
     /// Where in `changes` each key changed, ascending.
     changes_of: BTreeMap<Key, Vec<usize>>,
     txn_changed: bool,
-    /// Members whose NOSPACE alarm is on.
-    full: BTreeSet<u64>,
+    /// Active alarms: kind and member.
+    alarms: BTreeSet<(i32, u64)>,
 }
 
 /// Which branch each transaction of a tree takes: this one's, then those of
@@ -76,7 +81,7 @@ impl Default for Model {
             changes: Vec::new(),
             changes_of: BTreeMap::new(),
             txn_changed: false,
-            full: BTreeSet::new(),
+            alarms: BTreeSet::new(),
         }
     }
 }
@@ -95,13 +100,18 @@ impl Model {
     fn command(&mut self, request: &InternalRaftRequest) -> Result<Said, Refusal> {
         if let Some(alarm) = &request.alarm {
             match alarm.action {
-                1 => self.full.insert(alarm.member_id),
-                _ => self.full.remove(&alarm.member_id),
+                1 => self.alarms.insert((alarm.alarm, alarm.member_id)),
+                _ => self.alarms.remove(&(alarm.alarm, alarm.member_id)),
             };
             return Ok(Said::Nothing);
         }
         let grows = request.put.is_some() || request.lease_grant.is_some() || request.txn.as_ref().is_some_and(puts);
-        if grows && !self.full.is_empty() {
+        let is_on = |kind: AlarmKind| self.alarms.iter().any(|(active, _)| *active == kind.0);
+        let shrinks = request.delete_range.is_some() || request.compaction.is_some() || request.lease_revoke.is_some();
+        if (grows || shrinks || request.txn.is_some()) && is_on(AlarmKind::CORRUPT) {
+            return Err(Refusal::Corrupt);
+        }
+        if grows && is_on(AlarmKind::NO_SPACE) {
             return Err(Refusal::NoSpace);
         }
         if let Some(put) = &request.put {
@@ -124,14 +134,15 @@ impl Model {
                 return Err(Refusal::FutureRev);
             }
             self.compacted = compaction.revision;
-            return Ok(Said::Revision(self.revision));
+            return Ok(Said::Compaction(CompactionResponse { header: header(self.revision) }));
         }
         if let Some(grant) = &request.lease_grant {
             if self.leases.contains_key(&grant.id) {
                 return Err(Refusal::LeaseExist);
             }
             self.leases.insert(grant.id, grant.ttl);
-            return Ok(Said::Revision(self.revision));
+            let granted = LeaseGrantResponse { id: grant.id, ttl: grant.ttl, ..LeaseGrantResponse::default() };
+            return Ok(Said::Grant(LeaseGrantResponse { header: header(self.revision), ..granted }));
         }
         if let Some(revoke) = &request.lease_revoke {
             if self.leases.remove(&revoke.id).is_none() {
@@ -142,7 +153,7 @@ impl Model {
             for key in attached {
                 self.remove(key);
             }
-            return Ok(Said::Revision(self.next_revision()));
+            return Ok(Said::Ended);
         }
         Ok(Said::Nothing)
     }

@@ -80,6 +80,36 @@ pub enum Mutant {
     ForgetsTtls,
     /// A watch is not told that a compaction has ended it (etcd #17529).
     CompactedUntold,
+    /// Keeper forgets which ends of leases it has proposed.
+    EndsTwice,
+    /// A renewal is answered while a checkpoint that says less stands.
+    RenewsOverCheckpoints,
+    /// A checkpoint says that a lease has one second left.
+    CheckpointsTooLittle,
+    /// On one member an alarm that is raised again stands there twice (etcd #13475).
+    AlarmsTwice,
+    /// One member leaves out alarms that name nobody (etcd #14530).
+    DropsAlarmsOfNobody,
+    /// A client that hears nothing asks again and takes the answer for that of the first time (etcd #14890).
+    RetriesBlindly,
+    /// What is left of a message when its connection breaks is taken for a whole one.
+    TornMessages,
+    /// Who has lost its disk comes back under its old id, with nothing.
+    ComesBackEmpty,
+    /// Who has ended on a disk that rots starts on it again (etcd #14102).
+    ComesBackRotten,
+    /// Names of segments of the write-ahead log are not made durable (etcd #6368).
+    NamesUnsynced,
+    /// Names of what a sweep has made, and what it has removed, are not made durable (etcd #11613).
+    SweepsUnsynced,
+    /// A snapshot's position is the present one, its content that of the one before (etcd #20271).
+    SnapshotOfBefore,
+    /// A leader whose disk stands still does not hand over (etcd #15247).
+    KeepsOffice,
+    /// What a watch has not read counts as read (etcd #16839).
+    UnboundedWatch,
+    /// A watch from revision −1 begins at the beginning (etcd #20707).
+    MinusOneIsFirst,
 }
 
 /// Where a mutant is looked for.
@@ -92,7 +122,7 @@ pub enum Stage {
 }
 
 /// Those that must be caught, where, and by one of the first how many seeds.
-pub const ALL: [(Mutant, Stage, u64); 34] = [
+pub const ALL: [(Mutant, Stage, u64); 49] = [
     (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
     (Mutant::SkipsSync, Stage::World, 8),
     (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
@@ -127,6 +157,21 @@ pub const ALL: [(Mutant, Stage, u64); 34] = [
     (Mutant::DeposedExpires, Stage::Told(scenario::deposed_leader_and_leases::run), 8),
     (Mutant::ForgetsTtls, Stage::Told(scenario::leases_over_leaders::run), 8),
     (Mutant::CompactedUntold, Stage::Told(scenario::slow_watch_and_compaction::run), 8),
+    (Mutant::EndsTwice, Stage::World, 8),
+    (Mutant::RenewsOverCheckpoints, Stage::Told(scenario::checkpoints_over_leaders::run), 8),
+    (Mutant::CheckpointsTooLittle, Stage::Told(scenario::checkpoints_over_leaders::run), 8),
+    (Mutant::AlarmsTwice, Stage::Told(scenario::alarm_twice::run), 12),
+    (Mutant::DropsAlarmsOfNobody, Stage::Told(scenario::alarm_of_nobody::run), 12),
+    (Mutant::RetriesBlindly, Stage::Told(scenario::answers_lost::run), 8),
+    (Mutant::TornMessages, Stage::Told(scenario::broken_connections::run), 24),
+    (Mutant::ComesBackEmpty, Stage::Told(scenario::majority_lost::run), 8),
+    (Mutant::ComesBackRotten, Stage::Told(scenario::rotten_disk::run), 8),
+    (Mutant::NamesUnsynced, Stage::Told(scenario::names_lost::run), 8),
+    (Mutant::SweepsUnsynced, Stage::Told(scenario::sweep_cut_short::run), 12),
+    (Mutant::SnapshotOfBefore, Stage::Told(scenario::snapshot_beside_sweep::run), 8),
+    (Mutant::KeepsOffice, Stage::Told(scenario::stalled_leader::run), 8),
+    (Mutant::UnboundedWatch, Stage::Told(scenario::watch_bytes::run), 8),
+    (Mutant::MinusOneIsFirst, Stage::Told(scenario::watch_from_minus_one::run), 8),
 ];
 
 impl Stage {

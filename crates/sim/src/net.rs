@@ -45,9 +45,24 @@ pub struct Net {
     cut: BTreeSet<(usize, usize)>,
     /// Directed links that deliver only from then on.
     clogged: BTreeMap<(usize, usize), Micros>,
+    /// Directed links that pass one message after the other: until when, and when the last one gets through.
+    trickling: BTreeMap<(usize, usize), (Micros, Micros)>,
     /// Until then every message may take up to [`SLOW`] more.
     slow_until: Micros,
+    /// Members whose messages, in both directions, take up to [`SLOW`] more.
+    slow_members: BTreeMap<usize, Micros>,
+    /// Until then messages may come again later.
+    echoes_until: Micros,
+    /// Until then three messages in ten are lost.
+    lossy_until: Micros,
 }
+
+/// What of a message a link that trickles takes, at most.
+const TRICKLE: Micros = 60_000;
+/// What is lost of messages in a lossy network.
+const LOSSY: f64 = 0.3;
+/// How many messages come again while there are echoes, and how much later at most.
+const ECHO: (f64, Micros) = (0.1, 6_000_000);
 
 /// What a slow network adds to a message's way, at most.
 const SLOW: Micros = 500_000;
@@ -55,19 +70,44 @@ const SLOW: Micros = 500_000;
 impl Net {
     /// All linked.
     pub fn new(weather: Weather) -> Net {
-        Net { weather, cut: BTreeSet::new(), clogged: BTreeMap::new(), slow_until: 0 }
+        Net {
+            weather,
+            cut: BTreeSet::new(),
+            clogged: BTreeMap::new(),
+            trickling: BTreeMap::new(),
+            slow_until: 0,
+            slow_members: BTreeMap::new(),
+            echoes_until: 0,
+            lossy_until: 0,
+        }
     }
 
-    /// When the copies of a message arrive, from now: none, one or two.
-    pub fn arrivals(&self, rng: &mut Rng, now: Micros, from: usize, to: usize) -> Vec<Micros> {
+    /// When the copies of a message arrive, from now: none, one or a few, the last one at the end.
+    pub fn arrivals(&mut self, rng: &mut Rng, now: Micros, from: usize, to: usize) -> Vec<Micros> {
         if self.cut.contains(&(from, to)) || happens(rng, self.weather.loss) {
+            return Vec::new();
+        }
+        if self.lossy_until > now && happens(rng, LOSSY) {
             return Vec::new();
         }
         let copies = if happens(rng, self.weather.double) { 2 } else { 1 };
         let clog = self.clogged.get(&(from, to)).map_or(0, |until| until.saturating_sub(now));
-        let slow = if self.slow_until > now { SLOW } else { 0 };
+        let crawls = |member| self.slow_members.get(&member).is_some_and(|until| *until > now);
+        let slow = if self.slow_until > now || crawls(from) || crawls(to) { SLOW } else { 0 };
         let (least, most) = (self.weather.delay_least, self.weather.delay_most + slow);
-        (0..copies).map(|_| clog + between(rng, least, most)).collect()
+        let mut arrivals: Vec<Micros> = (0..copies).map(|_| clog + between(rng, least, most)).collect();
+        if let Some((until, through)) = self.trickling.get_mut(&(from, to))
+            && *until > now
+        {
+            *through = (*through).max(now) + rng.u64(1_000..TRICKLE);
+            let behind = *through - now;
+            arrivals.iter_mut().for_each(|wait| *wait += behind);
+        }
+        let (seldom, later) = ECHO;
+        if self.echoes_until > now && happens(rng, seldom) {
+            arrivals.push(rng.u64(SLOW..later));
+        }
+        arrivals
     }
 
     /// Whether a link is cut.
@@ -90,6 +130,46 @@ impl Net {
         self.clogged.insert((from, to), until);
     }
 
+    /// One direction passes one message after the other until then.
+    pub fn trickle(&mut self, from: usize, to: usize, until: Micros) {
+        self.trickling.insert((from, to), (until, 0));
+    }
+
+    /// All links of a member are slow until then.
+    pub fn slow_member(&mut self, member: usize, until: Micros) {
+        self.slow_members.insert(member, until);
+    }
+
+    /// Messages may come again until then.
+    pub fn echoes_until(&mut self, until: Micros) {
+        self.echoes_until = until;
+    }
+
+    /// Many messages are lost until then.
+    pub fn lossy_until(&mut self, until: Micros) {
+        self.lossy_until = until;
+    }
+
+    /// Of `count` members each reaches its two neighbours only.
+    pub fn ring(&mut self, count: usize) {
+        let apart = |a: usize, b: usize| a != b && (a + 1) % count != b && (b + 1) % count != a;
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        self.cut.extend(pairs.filter(|&(a, b)| apart(a, b)));
+    }
+
+    /// Two halves of `count` members, and one that reaches both.
+    pub fn bridge(&mut self, middle: usize, count: usize) {
+        let left = |member: usize| (member + count - middle) % count <= count / 2;
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        self.cut.extend(pairs.filter(|&(a, b)| a != middle && b != middle && left(a) != left(b)));
+    }
+
+    /// What a member says reaches nobody, or nobody's words reach it.
+    pub fn one_way(&mut self, member: usize, mute: bool, count: usize) {
+        let others = (0..count).filter(|other| *other != member);
+        self.cut.extend(others.map(|other| if mute { (member, other) } else { (other, member) }));
+    }
+
     /// All links are slow until then.
     pub fn slow_until(&mut self, until: Micros) {
         self.slow_until = until;
@@ -108,8 +188,6 @@ impl Net {
 
     /// All links carry again.
     pub fn heal(&mut self) {
-        self.cut.clear();
-        self.clogged.clear();
-        self.slow_until = 0;
+        *self = Net::new(self.weather);
     }
 }

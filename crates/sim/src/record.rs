@@ -1,12 +1,13 @@
 //! What was committed, asked, answered and told, for the checkers.
 
+use crate::check::ends::Ends;
 use crate::check::room::Waiting;
 use bytes::Bytes;
 use prost::Message;
 use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
 use std::collections::{BTreeMap, BTreeSet};
 use store::chain::Link;
-use store::{Entry, EntryKind, Refusal, Reply};
+use store::{Entry, EntryKind, Header, Refusal};
 
 /// Everything that the promises are about.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Record {
     pub leases: BTreeMap<i64, (u64, i64)>,
     /// Leases whose end some member has applied.
     pub ended: BTreeSet<i64>,
+    /// How leases ended.
+    pub ends: Ends,
     /// The hash chain after each entry, as the first member to apply it had it.
     pub links: BTreeMap<u64, Link>,
     /// The most that ever waited inside a member.
@@ -44,6 +47,8 @@ pub struct Counts {
     pub asked: u64,
     /// Requests with an answer.
     pub answered: u64,
+    /// Faults that have befallen the cluster, beside the weather's.
+    pub faults: u64,
     /// Losses of power and killed processes.
     pub crashes: u64,
     /// Partitions made.
@@ -65,8 +70,10 @@ pub struct Counts {
 pub struct Answer {
     /// The highest index known committed when it was asked.
     pub known_before: u64,
-    /// What was said.
-    pub outcome: Result<Reply, Refusal>,
+    /// Who answers, and in which term.
+    pub header: Header,
+    /// The message as it leaves, or the refusal.
+    pub outcome: Result<Bytes, Refusal>,
 }
 
 /// A read's answer.
@@ -79,7 +86,9 @@ pub struct Read {
     pub known_before: u64,
     /// The index of the View that answered.
     pub applied: u64,
-    /// The encoded answer, or the refusal.
+    /// Who answers, and in which term.
+    pub header: Header,
+    /// The message as it leaves, or the refusal.
     pub outcome: Result<Bytes, Refusal>,
 }
 

@@ -2,6 +2,7 @@
 //! power, and when. Each ends as every run does, in rest and with all promises
 //! checked; what it asserts besides is that the story has really happened.
 
+pub mod alarm_of_nobody;
 pub mod alarm_then_power;
 pub mod alarm_twice;
 pub mod all_killed;
@@ -9,6 +10,7 @@ pub mod answer_before_disk;
 pub mod answers_lost;
 pub mod applied_apart_from_data;
 pub mod broken_connections;
+pub mod checkpoints_over_leaders;
 pub mod compaction_cut_short;
 pub mod deletion_near_compaction;
 pub mod deposed_leader_and_leases;
@@ -37,6 +39,8 @@ pub mod two_snapshots;
 pub mod txns_that_fail;
 pub mod votes_forgotten;
 pub mod watch_across_snapshot;
+pub mod watch_bytes;
+pub mod watch_from_minus_one;
 pub mod zombie_members;
 
 use crate::load::Mix;
@@ -67,7 +71,8 @@ impl Story {
 pub type Scenario = fn(Story) -> Outcome;
 
 /// All that can be run with a mutant, by name.
-pub const ALL: [(&str, Scenario); 35] = [
+pub const ALL: [(&str, Scenario); 39] = [
+    ("alarm_of_nobody", alarm_of_nobody::run),
     ("alarm_then_power", alarm_then_power::run),
     ("alarm_twice", alarm_twice::run),
     ("all_killed", all_killed::run),
@@ -75,6 +80,7 @@ pub const ALL: [(&str, Scenario); 35] = [
     ("answers_lost", answers_lost::run),
     ("applied_apart_from_data", applied_apart_from_data::run),
     ("broken_connections", broken_connections::run),
+    ("checkpoints_over_leaders", checkpoints_over_leaders::run),
     ("compaction_cut_short", compaction_cut_short::run),
     ("deletion_near_compaction", deletion_near_compaction::run),
     ("deposed_leader_and_leases", deposed_leader_and_leases::run),
@@ -102,6 +108,8 @@ pub const ALL: [(&str, Scenario); 35] = [
     ("txns_that_fail", txns_that_fail::run),
     ("votes_forgotten", votes_forgotten::run),
     ("watch_across_snapshot", watch_across_snapshot::run),
+    ("watch_bytes", watch_bytes::run),
+    ("watch_from_minus_one", watch_from_minus_one::run),
     ("zombie_members", zombie_members::run),
 ];
 
@@ -118,12 +126,19 @@ fn await_leader(world: &mut World) -> usize {
 
 /// A cluster with a leader and clients that write a lot.
 fn busy(story: Story, members: usize) -> (World, usize) {
+    busy_after(story, members, |_| {})
+}
+
+/// The same, and something that comes before all else.
+fn busy_after(story: Story, members: usize, first: impl FnOnce(&mut World)) -> (World, usize) {
     let mut world = World::directed(story, members);
+    first(&mut world);
     world.keep_house(Habits {
         sync_every: 8,
         catch_up_entries: 4,
         log_segment_bytes: 4 << 10,
         fragment_bytes: 1_000,
+        checkpoint_ms: None,
         mutant: None,
     });
     world.clients_ask(Mix::default(), SECOND / 100, None);

@@ -1,8 +1,10 @@
 //! The world: what happens next, to whom, until all is checked.
 
+mod beyond;
 mod clients;
 mod comparing;
 mod directed;
+mod keeping;
 mod operator;
 mod queue;
 mod trouble;
@@ -21,13 +23,14 @@ use crate::trace::Trace;
 use clients::Client;
 use disk::{SimDisk, SimFaults};
 use member::core::{Apply, Input, Outputs};
+use member::hub::Response;
 use prost::Message as _;
-use proto::etcdserverpb::{InternalRaftRequest, LeaseRevokeRequest};
+use proto::etcdserverpb::InternalRaftRequest;
 use proto::raftpb;
 use queue::Queue;
 use raft::{Message, MessageKind};
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use watchers::Watcher;
 
 /// Simulated time since the beginning, in microseconds.
@@ -36,6 +39,8 @@ pub type Micros = u64;
 const SECOND: Micros = 1_000_000;
 /// After the faults have ended the cluster must come to rest within this.
 const REST: Micros = 180 * SECOND;
+/// The cluster's id.
+const CLUSTER: u64 = 77;
 /// Members whose first life begins within this of each other.
 const BOOT_SPREAD: Micros = 200_000;
 
@@ -52,12 +57,14 @@ pub struct Settings {
     pub mutant: Option<Mutant>,
     /// How many members, if not as many as the seed says.
     pub members: Option<usize>,
+    /// Disks may rot on any number of members.
+    pub beyond: bool,
 }
 
 impl Settings {
     /// The run of a seed as `cargo x sim` makes it.
     pub fn of(seed: u64) -> Settings {
-        Settings { seed, storm: 20 * SECOND, tell: false, mutant: None, members: None }
+        Settings { seed, storm: 20 * SECOND, tell: false, mutant: None, members: None, beyond: false }
     }
 }
 
@@ -76,6 +83,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// The most that ever waited inside a member.
     pub most_waiting: Waiting,
+    /// A majority had ended for good at the end, which happens only beyond what is promised.
+    pub halted: bool,
 }
 
 /// Runs a seed to its end.
@@ -85,7 +94,7 @@ pub struct Outcome {
 pub fn run(settings: Settings) -> Outcome {
     let mut world = World::new(settings);
     world.storm();
-    world.finish()
+    if settings.beyond { world.end_beyond() } else { world.finish() }
 }
 
 /// What may happen.
@@ -125,6 +134,8 @@ struct Slot {
     bad_disk: bool,
     /// Bits have turned on its disk: it is thrown away when the process ends.
     rotten: bool,
+    /// It has ended on a disk that rots, or has lost it, and nobody replaces it.
+    down: bool,
     /// Its first start in this place is a joining of the others.
     joins: bool,
     /// It is meant to learn and never to vote.
@@ -170,10 +181,20 @@ pub struct World {
     pending: BTreeMap<(usize, u64), usize>,
     storm_ends: Micros,
     calm: bool,
+    /// Disks may rot on any number of members, and who has ended on one that does stays down.
+    beyond: bool,
     /// Who stops is back soon.
     quick_restarts: bool,
     /// The checker of chains does not look, so that the members must find out by themselves.
     chains_unwatched: bool,
+    /// Snapshots on their way, some of which have arrived.
+    images: Vec<Weak<Image>>,
+    /// A mutant's: the last snapshot that was made.
+    image_before: Option<Rc<Image>>,
+    /// A mutant's: requests that were asked again, and the first of each.
+    asked_before: BTreeMap<u64, u64>,
+    /// What streams were told that no watcher has.
+    apart: BTreeMap<u64, Vec<Response>>,
     record: Record,
     trace: Trace,
 }
@@ -185,7 +206,10 @@ impl World {
         let drawn = [3, 3, 3, 5, 5, 1, 2, 4, 6, 7][chances.faults.usize(..10)];
         let count = settings.members.unwrap_or(drawn);
         let weather = Weather::draw(&mut chances.net);
-        let plan = Plan::draw(&mut chances.faults);
+        let plan = match settings.beyond {
+            true => Plan::draw_beyond(&mut chances.faults),
+            false => Plan::draw(&mut chances.faults),
+        };
         World::with(settings, chances, count, weather, plan)
     }
 
@@ -201,6 +225,7 @@ impl World {
                 store_slow_until: 0,
                 bad_disk: false,
                 rotten: false,
+                down: false,
                 joins: false,
                 learner: false,
                 dies_at_vote: false,
@@ -239,8 +264,13 @@ impl World {
             pending: BTreeMap::new(),
             storm_ends: settings.storm,
             calm: false,
+            beyond: settings.beyond,
             quick_restarts: false,
             chains_unwatched: false,
+            images: Vec::new(),
+            image_before: None,
+            asked_before: BTreeMap::new(),
+            apart: BTreeMap::new(),
             record: Record::default(),
             trace: Trace::new(settings.tell),
             chances,
@@ -300,6 +330,7 @@ impl World {
             members: self.slots.len(),
             counts: self.record.counts,
             most_waiting: self.record.most_waiting,
+            halted: self.has_halted(),
         }
     }
 
@@ -391,11 +422,7 @@ impl World {
             Event::Ask(client) => self.ask(client),
             Event::GiveUp(client, number) => self.give_up(client, number),
             Event::Connect(watcher) => self.connect(watcher),
-            Event::Credit(slot, life, stream, bytes) => {
-                if let Some(member) = self.life(slot, life) {
-                    member.hub.credit(stream, 1, bytes);
-                }
-            }
+            Event::Credit(slot, life, stream, bytes) => self.read(slot, life, stream, bytes),
             Event::Fault => self.fault(),
             Event::Operate => self.operate(),
             Event::Compare(slot, life) => self.compare(slot, life),
@@ -431,22 +458,9 @@ impl World {
                 return self.failed(slot, &fault.to_string());
             }
         }
-        let expired = member.expired(now);
-        if let Some((term, leases)) = expired {
-            let only_in = (!member.breaks(Mutant::DeposedExpires)).then_some(term);
-            for lease in leases {
-                let id = member.ids.next_id();
-                member.revokes.insert(id, (lease, now));
-                let lease_revoke = Some(LeaseRevokeRequest { id: lease });
-                member.propose(id, InternalRaftRequest { lease_revoke, ..InternalRaftRequest::default() }, only_in);
-            }
-        }
-        let late: Vec<u64> =
-            member.revokes.iter().filter(|(_, (_, asked))| now - asked > 7 * SECOND).map(|(&id, _)| id).collect();
-        for id in late {
-            let (lease, _) = member.revokes.remove(&id).expect("just seen");
-            member.keeper.retry(lease);
-        }
+        let (wanted, kept) = (member.house.look(now), member.kept());
+        check::room::settled(&mut self.record, &kept);
+        wanted.into_iter().for_each(|wanted| self.keep_house_by(slot, wanted));
         let next = now + self.slots[slot].tick;
         self.at(next, Event::Tick(slot, life));
         self.settle(slot);
@@ -474,6 +488,9 @@ impl World {
         }
         for change in &done.leases {
             check::lease::changed(&mut self.record, now, change);
+        }
+        for change in &done.leases {
+            check::ends::told(&mut self.record, (slot, life), change);
         }
         for (id, outcome) in done.outcomes {
             self.answered_write(slot, id, outcome);
@@ -509,7 +526,7 @@ impl World {
 
     /// Hands on what a member's parts have ready.
     fn settle(&mut self, slot: usize) {
-        // Once: nothing that is handed on gives a member more to say.
+        // Once: of what is handed on only a renewal can give a member more to say, and that has time until its next tick.
         if let Some(member) = self.slots[slot].alive.as_mut() {
             let mut outputs = Outputs::default();
             member.core.take(&mut outputs);
@@ -523,9 +540,10 @@ impl World {
             }
         }
         if let Some(member) = &self.slots[slot].alive {
-            check::room::settled(&mut self.record, member.waiting());
+            check::room::settled(&mut self.record, &member.waiting());
         }
         self.begin_work(slot);
+        self.tell_renewals(slot);
         self.tell_watchers(slot);
     }
 
@@ -620,6 +638,9 @@ impl World {
 
     fn send(&mut self, from: usize, mut message: Message) {
         let Some(to) = self.slots.iter().position(|slot| slot.id == message.to) else { return };
+        if message.kind == MessageKind::TimeoutNow && self.habits.mutant == Some(Mutant::KeepsOffice) {
+            return;
+        }
         let mut arrivals = self.net.arrivals(&mut self.chances.net, self.now, from, to);
         if message.kind == MessageKind::Prop {
             // A stream delivers at most once, and nobody sends a proposal
@@ -635,7 +656,15 @@ impl World {
             };
             self.record.counts.snapshots += 1;
             message.snapshot = Some(raft::Snapshot { meta, data: bytes::Bytes::new() });
-            image = Some(Rc::new(bytes));
+            let made = Rc::new(bytes);
+            self.images.retain(|image| image.strong_count() > 0);
+            self.images.push(Rc::downgrade(&made));
+            let size = |image: Rc<Image>| image.bytes.len() + image.beside.len();
+            let snapshot_bytes = self.images.iter().filter_map(Weak::upgrade).map(size).sum();
+            check::room::settled(&mut self.record, &Waiting { snapshot_bytes, ..Waiting::default() });
+            let before = self.image_before.replace(made.clone());
+            let stale = before.filter(|_| self.habits.mutant == Some(Mutant::SnapshotOfBefore));
+            image = Some(stale.unwrap_or(made));
             let (life, at) = (self.slots[from].life, self.now + 30_000);
             self.at(at, Event::SnapshotSent(from, life, message.to, !arrivals.is_empty()));
         }

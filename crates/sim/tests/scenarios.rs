@@ -1,6 +1,7 @@
 //! Known bugs of the field, each in a few variations.
 
 use sim::scenario::{self, Scenario, Story};
+use sim::{Settings, run};
 
 fn holds(scenario: Scenario) {
     for seed in 0..2 {
@@ -193,4 +194,35 @@ fn a_cluster_that_has_lost_its_majority_halts_and_says_nothing_false() {
     for seed in 0..4 {
         scenario::majority_lost::run(Story::of(seed));
     }
+}
+
+#[test]
+fn an_alarm_that_names_nobody_outlives_a_loss_of_power_and_is_taken_back() {
+    holds(scenario::alarm_of_nobody::run);
+}
+
+#[test]
+fn what_a_lease_has_left_is_never_less_than_its_last_renewal_said() {
+    holds(scenario::checkpoints_over_leaders::run);
+}
+
+#[test]
+fn what_waits_for_a_watch_that_does_not_read_is_bounded_in_bytes() {
+    holds(scenario::watch_bytes::run);
+}
+
+#[test]
+fn a_watch_from_minus_one_is_refused() {
+    holds(scenario::watch_from_minus_one::run);
+}
+
+#[test]
+fn with_rotten_disks_on_any_number_of_members_nothing_false_is_said() {
+    let (mut halted, mut answered) = (0, 0);
+    for seed in 0..24 {
+        let outcome = run(Settings { beyond: true, ..Settings::of(seed) });
+        halted += u32::from(outcome.halted);
+        answered += outcome.counts.answered;
+    }
+    assert!((4..=20).contains(&halted) && answered > 1_000, "{halted} of 24 halted, {answered} answers");
 }

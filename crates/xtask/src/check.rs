@@ -8,6 +8,9 @@ use std::time::Instant;
 /// Simulated clusters in each check.
 const CHECK_SEEDS: u64 = 2_000;
 
+/// Of them with disks that rot on any number of members.
+const CHECK_SEEDS_BEYOND: u64 = 500;
+
 type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: [Step; 10] = [
@@ -66,6 +69,16 @@ pub fn sim(seed: Option<u64>, seeds: Option<u64>, minutes: Option<u64>, members:
     shell::run(command)
 }
 
+/// One seed with its trace, or many, in which disks rot on any number of members.
+pub fn sim_beyond(seed: Option<u64>, seeds: Option<u64>) -> Result<()> {
+    let mut command = shell::cargo(&["run", "-q", "--profile", "checked", "-p", "sim", "--", "beyond"]);
+    match seed {
+        Some(seed) => command.arg("replay").arg(seed.to_string()),
+        None => command.arg(seeds.unwrap_or(CHECK_SEEDS_BEYOND).to_string()),
+    };
+    shell::run(command)
+}
+
 /// Ours and the real etcd under the same load.
 pub fn bench(rest: &[String]) -> Result<()> {
     let real = real_etcd::fetch()?;
@@ -80,7 +93,8 @@ pub fn bench(rest: &[String]) -> Result<()> {
 /// Scenarios, mutants and many seeds, all optimised.
 fn simulate() -> Result<()> {
     shell::run(shell::cargo(&["test", "-q", "--profile", "checked", "-p", "sim"]))?;
-    sim(None, Some(CHECK_SEEDS), None, None)
+    sim(None, Some(CHECK_SEEDS), None, None)?;
+    sim_beyond(None, Some(CHECK_SEEDS_BEYOND))
 }
 
 fn tests() -> Result<()> {

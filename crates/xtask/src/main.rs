@@ -48,6 +48,9 @@ enum Task {
         /// With so many members, instead of as many as each seed says
         #[arg(long, requires = "seeds")]
         members: Option<u64>,
+        /// Disks rot and are lost on any number of members; right answers or a safe halt are demanded
+        #[arg(long, conflicts_with_all = ["minutes", "members"])]
+        beyond: bool,
     },
     /// The same load against this cluster and the real etcd, alternating
     Bench {
@@ -96,7 +99,8 @@ fn main() -> Result<()> {
         Task::Check { only } => check::check(only.as_deref()),
         Task::Fix => check::fix(),
         Task::Tidy => tidy::tidy(),
-        Task::Sim { seed, seeds, minutes, members } => check::sim(seed, seeds, minutes, members),
+        Task::Sim { seed, seeds, beyond: true, .. } => check::sim_beyond(seed, seeds),
+        Task::Sim { seed, seeds, minutes, members, beyond: false } => check::sim(seed, seeds, minutes, members),
         Task::Bench { rest } => check::bench(&rest),
         Task::Compat { clients: Some(name), .. } => clients::run(Some(&name)),
         Task::Compat { seed, minutes, clients: None } => compat::compat(compat::Options { seed, minutes }),

@@ -104,6 +104,8 @@ struct State {
     names: Names,
     /// Sum of the files' lengths.
     used_bytes: u64,
+    /// The directory whose names are said to be durable and are not.
+    lies_about: Option<String>,
 }
 
 /// Whether the operation that is beginning is the one during which power is lost.
@@ -128,6 +130,7 @@ impl SimDisk {
                 next_inode: 1,
                 names: Names::new(),
                 used_bytes: 0,
+                lies_about: None,
             })),
         }
     }
@@ -135,6 +138,11 @@ impl SimDisk {
     /// What goes wrong from now on.
     pub fn set_faults(&self, faults: SimFaults) {
         self.locked().faults = faults;
+    }
+
+    /// From now on syncs of this directory do nothing and say that all is well, whatever [`SimDisk::set_faults`] says.
+    pub fn lie_about_names(&self, dir: &str) {
+        self.locked().lies_about = Some(dir.to_owned());
     }
 
     /// What can go wrong now.
@@ -291,7 +299,8 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let fate = state.begin_operation()?;
-        if fate == Fate::Lives || state.chance.coin() {
+        let lies = state.lies_about.as_deref() == Some(dir);
+        if !lies && (fate == Fate::Lives || state.chance.coin()) {
             let dropped = state.names.sync_dir(dir);
             state.collect(dropped);
         }

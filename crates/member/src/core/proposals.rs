@@ -47,6 +47,10 @@ impl Held {
         self.queue.len()
     }
 
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn refuse_all(&mut self, why: TurnedBack) {
         self.bytes = 0;
         self.turned_back.extend(self.queue.drain(..).map(|(proposal, _)| (proposal.id, why)));

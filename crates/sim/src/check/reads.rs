@@ -1,10 +1,9 @@
 //! Reads: what the state at some index says, and for a linearizable read that
 //! index is not before what was known when it was asked.
 
+use super::answers::same_bytes;
 use crate::model::Model;
 use crate::record::{Read, Record};
-use prost::Message;
-use proto::etcdserverpb::RangeResponse;
 use std::collections::BTreeMap;
 
 /// Reads waiting for the model to reach their index.
@@ -34,10 +33,7 @@ impl<'a> Reads<'a> {
         for read in self.waiting.remove(&index).unwrap_or_default() {
             let expected = model.range(&read.request);
             match (&read.outcome, &expected) {
-                (Ok(bytes), Ok(expected)) => {
-                    let got = RangeResponse::decode(bytes.clone()).expect("our own encoding");
-                    assert_eq!(&got, expected, "read at index {index}: {:?}", read.request);
-                }
+                (Ok(bytes), Ok(expected)) => same_bytes("a read", expected, &read.header, bytes),
                 (Err(got), Err(expected)) => assert_eq!(got, expected, "read at index {index}: {:?}", read.request),
                 (got, expected) => {
                     panic!("read at index {index}: {:?}: {got:?}, but {expected:?} is right", read.request)

@@ -12,7 +12,8 @@ use crate::world::Outcome;
 /// that were stopped.
 pub fn run(story: Story) -> Outcome {
     let (mut world, _) = busy(story, 3);
-    let mix = Mix { puts: 30, deletes: 40, txns: 10, compactions: 15, reads: 5, grants: 0, keep_alives: 0 };
+    let mix =
+        Mix { puts: 30, deletes: 40, txns: 10, compactions: 15, reads: 5, grants: 0, keep_alives: 0, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     for round in 0..12 {
         world.go_on(2 * SECOND);

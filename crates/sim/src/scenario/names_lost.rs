@@ -16,6 +16,7 @@ pub fn run(story: Story) -> Outcome {
         catch_up_entries: 4,
         log_segment_bytes: 1 << 10,
         fragment_bytes: 1_000,
+        checkpoint_ms: None,
         mutant: None,
     });
     world.befall(Fault::AllPowerLoss);

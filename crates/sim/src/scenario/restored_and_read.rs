@@ -15,7 +15,16 @@ pub fn run(story: Story) -> Outcome {
         world.clients_ask(Mix::default(), SECOND / 100, Some(leader));
         world.befall(Fault::Isolate(apart));
         world.go_on(2 * SECOND);
-        let reads = Mix { puts: 1, deletes: 0, txns: 0, reads: 99, compactions: 0, grants: 0, keep_alives: 0 };
+        let reads = Mix {
+            puts: 1,
+            deletes: 0,
+            txns: 0,
+            reads: 99,
+            compactions: 0,
+            grants: 0,
+            keep_alives: 0,
+            ..Mix::default()
+        };
         world.clients_ask(reads, SECOND / 100, Some(apart));
         world.go_on(SECOND / 4);
         world.befall(Fault::Heal);

@@ -1,12 +1,12 @@
 //! Clients: one request at a time each, through any member.
 
-use super::{Event, Micros, SECOND, World};
+use super::{CLUSTER, Event, Micros, SECOND, World};
 use crate::check;
 use crate::load::{self, Ask};
 use crate::mutant::Mutant;
 use crate::record::{Answer, Read};
 use member::core::Input;
-use proto::etcdserverpb::RangeRequest;
+use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
 use store::{Header, ReadError, Refusal, Reply};
 
 /// Who asks.
@@ -20,10 +20,14 @@ pub(super) struct Client {
 #[derive(Debug)]
 pub(super) struct Open {
     number: u64,
+    /// The request's id.
+    id: u64,
+    /// What is written, for a client that asks again.
+    write: Option<Box<InternalRaftRequest>>,
     known_before: u64,
     read: Option<RangeRequest>,
     /// The lease it renews, and whether that had ended when it was asked.
-    renewal: Option<(i64, bool)>,
+    pub renewal: Option<(i64, bool)>,
 }
 
 /// After this a client gives up, not knowing what came of its request.
@@ -52,10 +56,12 @@ impl World {
         let id = member.ids.next_id();
         let hasty = self.habits.mutant == Some(Mutant::ReadsWithoutRound);
         let known_before = self.record.known;
-        let mut renewal = None;
+        let (mut renewal, mut write) = (None, None);
+        let retries = self.habits.mutant == Some(Mutant::RetriesBlindly);
         self.trace.note(self.now, [6, slot as u64, id], || format!("client {client} asks m{slot} {id:x}: {asked:?}"));
         let read = match asked {
             Ask::Write(request) => {
+                write = retries.then(|| request.clone());
                 member.propose(id, *request, None);
                 None
             }
@@ -77,7 +83,7 @@ impl World {
             }
         };
         let at_once = read.as_ref().is_some_and(|request| request.serializable || hasty);
-        self.clients[client].open = Some(Open { number, known_before, read, renewal });
+        self.clients[client].open = Some(Open { number, id, write, known_before, read, renewal });
         self.pending.insert((slot, id), client);
         self.at(self.now + PATIENCE, Event::GiveUp(client, number));
         if at_once {
@@ -90,32 +96,54 @@ impl World {
         if self.clients[client].open.as_ref().is_none_or(|open| open.number != number) {
             return;
         }
-        self.clients[client].open = None;
+        let open = self.clients[client].open.take();
         self.pending.retain(|_, waiting| *waiting != client);
+        if let Some(open) = open.filter(|open| open.write.is_some() && !self.calm) {
+            return self.ask_again(client, open);
+        }
         self.at(self.now + 1, Event::Ask(client));
     }
 
+    /// A mutant's: the same again under another id, and the answer counts for the first.
+    fn ask_again(&mut self, client: usize, open: Open) {
+        let slot = self.chances.load.usize(..self.slots.len());
+        let Some(member) = self.slots[slot].alive.as_mut() else {
+            return self.at(self.now + 1, Event::Ask(client));
+        };
+        let id = member.ids.next_id();
+        member.propose(id, *open.write.clone().expect("only writes are asked again"), None);
+        self.asked_before.insert(id, open.id);
+        self.pending.insert((slot, id), client);
+        self.at(self.now + PATIENCE, Event::GiveUp(client, open.number));
+        self.clients[client].open = Some(open);
+        self.settle(slot);
+    }
+
     pub(super) fn answered_write(&mut self, slot: usize, id: u64, outcome: Result<Reply, Refusal>) {
-        if let Some(member) = self.slots[slot].alive.as_mut() {
-            member.revokes.remove(&id);
-        }
+        check::ends::decided(&mut self.record, id, outcome.is_ok());
         let Some(open) = self.close(slot, id) else { return };
-        let index = self.record.index_of[&id];
+        let id = self.asked_before.remove(&id).unwrap_or(id);
+        let index = self.record.index_of.get(&id).copied().unwrap_or_default();
         self.trace.note(self.now, [7, id, index], || format!("m{slot} answers {id:x} at index {index}: {outcome:?}"));
         self.record.known = self.record.known.max(index);
-        self.record.answers.insert(id, Answer { known_before: open.known_before, outcome });
+        let header = self.header(slot);
+        let outcome = outcome.map(|reply| reply.encode(&header).into());
+        self.record.answers.insert(id, Answer { known_before: open.known_before, header, outcome });
     }
 
     pub(super) fn answered_read(&mut self, slot: usize, id: u64) {
-        let Some(open) = self.close(slot, id) else { return };
-        if let Some((lease, had_ended)) = open.renewal {
-            return self.renewed(slot, lease, had_ended);
+        if let Some(client) = self.pending.get(&(slot, id))
+            && let Some(Open { renewal: Some((lease, _)), .. }) = self.clients[*client].open
+        {
+            return self.renew(slot, id, lease);
         }
+        let Some(open) = self.close(slot, id) else { return };
         let Some(request) = open.read else { return };
+        let header = self.header(slot);
         let member = self.slots[slot].alive.as_ref().expect("who answers lives");
         let view = member.view();
         let outcome = match view.range(&request) {
-            Ok(reply) => Ok(reply.encode(&Header::default()).into()),
+            Ok(reply) => Ok(reply.encode(&header).into()),
             Err(ReadError::Refusal(refusal)) => Err(refusal),
             Err(ReadError::Fault(fault)) => return self.failed(slot, &fault.to_string()),
         };
@@ -125,23 +153,20 @@ impl World {
         if !request.serializable {
             self.record.known = self.record.known.max(applied);
         }
-        self.record.reads.push(Read { request, known_before, applied, outcome });
+        self.record.reads.push(Read { request, known_before, applied, header, outcome });
     }
 
-    /// A member that has proved that it leads renews a lease.
-    fn renewed(&mut self, slot: usize, lease: i64, had_ended: bool) {
-        let now = self.now;
-        let Some(member) = self.slots[slot].alive.as_mut() else { return };
-        if let Some(ttl_seconds) = member.keep_alive(lease, now) {
-            check::lease::renewed(&mut self.record, now, lease, ttl_seconds, had_ended);
-        }
+    /// What the edge puts in front of an answer; the revision is the answer's own.
+    fn header(&self, slot: usize) -> Header {
+        let raft_term = self.slots[slot].alive.as_ref().map_or(0, |member| member.core.status().term);
+        Header { cluster_id: CLUSTER, member_id: self.slots[slot].id, revision: 0, raft_term }
     }
 
     pub(super) fn turned_back(&mut self, slot: usize, id: u64) {
         if let Some(member) = self.slots[slot].alive.as_mut()
-            && let Some((lease, _)) = member.revokes.remove(&id)
+            && member.house.not_proposed(id)
         {
-            member.keeper.retry(lease);
+            check::ends::not_proposed(&mut self.record, id);
             return;
         }
         // The client is told to try again; what it asked may not happen.
@@ -153,7 +178,7 @@ impl World {
     }
 
     /// Ends a request that has an answer; the client asks again soon.
-    fn close(&mut self, slot: usize, id: u64) -> Option<Open> {
+    pub(super) fn close(&mut self, slot: usize, id: u64) -> Option<Open> {
         let lost = self.slots[slot].clients_cut_until.max(self.slots[slot].answers_lost_until);
         if lost > self.now {
             // The answer is lost; the client gives up by and by.

@@ -48,6 +48,12 @@ impl World {
         }
     }
 
+    /// Raises the CORRUPT alarm that names nobody in particular, or takes it back.
+    pub fn alarm_of_nobody(&mut self, slot: usize, on: bool) {
+        let alarm = AlarmRequest { action: if on { 1 } else { 2 }, member_id: 0, alarm: AlarmKind::CORRUPT.0 };
+        self.propose(slot, InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() });
+    }
+
     /// Members alone look after their chains from now on, and one of them puts another byte into the next value it applies.
     pub fn corrupt_next(&mut self, slot: usize) {
         self.chains_unwatched = true;

@@ -3,6 +3,7 @@
 //! proposed to the leader, as a person with `etcdctl` would.
 
 use super::{Event, Micros, SECOND, World};
+use crate::mutant::Mutant;
 use disk::{SimDisk, SimFaults};
 use member::core::Input;
 use prost::Message as _;
@@ -63,8 +64,11 @@ impl World {
     }
 
     /// Whether the copies that are left without this one are enough: a member
-    /// may go only while all are as the operator wants them.
+    /// may go only while all are as the operator wants them. Beyond that nobody asks.
     pub(super) fn can_spare(&self, slot: usize) -> bool {
+        if self.beyond {
+            return self.slots[slot].alive.is_some();
+        }
         let whole = self.slots.iter().all(|place| !place.rotten);
         let settled = self.leader().is_some_and(|leader| leader != slot || self.slots.len() > 3)
             && self.slots.iter().filter_map(|place| place.alive.as_ref()).all(|member| {
@@ -85,6 +89,10 @@ impl World {
         let id = self.chances.births.u64(1..=u64::MAX);
         let disk = SimDisk::new(self.chances.births.u64(..), SimFaults::default());
         let place = &mut self.slots[slot];
+        if self.habits.mutant == Some(Mutant::ComesBackEmpty) {
+            (place.disk, place.joins) = (disk, false);
+            return;
+        }
         (place.id, place.disk, place.joins) = (id, disk, true);
         self.record.counts.replaced += 1;
     }
@@ -116,9 +124,15 @@ impl World {
     /// has been sent and has not come does not come.
     pub(super) fn reset(&mut self, from: usize, to: usize) {
         let ids = (self.slots[from].id, self.slots[to].id);
+        let torn = self.habits.mutant == Some(Mutant::TornMessages);
         self.queue.retain(|event| match event {
             Event::Deliver(place, message, _) => {
-                !(*place == to && message.from == ids.0 || *place == from && message.from == ids.1)
+                let breaks = *place == to && message.from == ids.0 || *place == from && message.from == ids.1;
+                if torn && breaks && message.entries.len() > 1 {
+                    message.entries.remove(0);
+                    return true;
+                }
+                !breaks
             }
             _ => true,
         });

@@ -33,8 +33,10 @@ impl Queue {
     }
 
     /// What does not stay never happens.
-    pub fn retain(&mut self, stays: impl Fn(&Event) -> bool) {
-        self.waiting.retain(|next| stays(&next.event));
+    pub fn retain(&mut self, mut stays: impl FnMut(&mut Event) -> bool) {
+        let mut waiting = std::mem::take(&mut self.waiting).into_vec();
+        waiting.retain_mut(|next| stays(&mut next.event));
+        self.waiting = waiting.into();
     }
 }
 

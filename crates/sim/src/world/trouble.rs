@@ -5,6 +5,7 @@ use crate::chance::between;
 use crate::check;
 use crate::faults::Fault;
 use crate::member::{Clocks, Member};
+use crate::mutant::Mutant;
 use disk::SimFaults;
 use member::boot::Start;
 use member::core::Input;
@@ -40,7 +41,10 @@ impl World {
         }
         place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
         place.disk.set_faults(SimFaults::default());
-        if std::mem::take(&mut place.rotten) {
+        let rotten = std::mem::take(&mut place.rotten);
+        if rotten && self.beyond {
+            place.down = true;
+        } else if rotten && self.habits.mutant != Some(Mutant::ComesBackRotten) {
             self.replace(slot);
         }
         self.pending.retain(|(member, _), _| *member != slot);
@@ -57,12 +61,17 @@ impl World {
 
     pub(super) fn restart(&mut self, slot: usize) {
         let place = &mut self.slots[slot];
-        if place.alive.is_some() {
+        if place.alive.is_some() || place.down {
             return;
         }
-        let identity = Identity { member_id: place.id, cluster_id: 77 };
+        let identity = Identity { member_id: place.id, cluster_id: super::CLUSTER };
         let start = if place.joins { Start::Join } else { Start::New(self.first_changes.clone()) };
         let wall_ms = (WALL_MS + self.now / 1_000).saturating_add_signed(place.wall_offset_ms);
+        match self.habits.mutant {
+            Some(Mutant::NamesUnsynced) => place.disk.lie_about_names(member::boot::dirs::LOG),
+            Some(Mutant::SweepsUnsynced) => place.disk.lie_about_names(member::boot::dirs::STORE),
+            _ => {}
+        }
         let clocks = Clocks { now: self.now, wall_ms };
         let seed = self.chances.births.u64(..);
         match Member::open(place.disk.clone(), identity, start, seed, clocks, self.habits) {
@@ -90,9 +99,18 @@ impl World {
         }
         let fault = self.plan.next(&mut self.chances.faults, self.slots.len());
         self.trace.note(self.now, [5, 0, 0], || format!("fault: {fault:?}"));
+        self.record.counts.faults += 1;
         self.befall(fault);
         let next = self.now + self.plan.wait(&mut self.chances.faults);
         self.at(next, Event::Fault);
+    }
+
+    /// A disk is not to be believed any more, if the others can spare it.
+    fn rot(&mut self, slot: usize, faults: SimFaults) {
+        if self.can_spare(slot) {
+            self.slots[slot].rotten = true;
+            self.slots[slot].disk.set_faults(faults);
+        }
     }
 
     /// Lets one thing go wrong.
@@ -168,17 +186,50 @@ impl World {
                     self.crash(slot, true);
                 }
             }
-            Fault::BitFlips(slot) => {
-                if self.can_spare(slot) {
-                    self.slots[slot].rotten = true;
-                    self.slots[slot].disk.set_faults(SimFaults { bit_flip: 0.05, ..SimFaults::default() });
+            Fault::BitFlips(slot) => self.rot(slot, SimFaults { bit_flip: 0.05, ..SimFaults::default() }),
+            Fault::Misdirected(slot) => {
+                self.rot(slot, SimFaults { misdirected_write: 0.05, ..SimFaults::default() });
+            }
+            Fault::StaleReads(slot) => self.rot(slot, SimFaults { stale_read: 0.05, ..SimFaults::default() }),
+            Fault::MisdirectedReads(slot) => {
+                self.rot(slot, SimFaults { misdirected_read: 0.05, ..SimFaults::default() });
+            }
+            Fault::Ring => {
+                self.record.counts.partitions += 1;
+                self.net.ring(self.slots.len());
+            }
+            Fault::Bridge(slot) => {
+                self.record.counts.partitions += 1;
+                self.net.bridge(slot, self.slots.len());
+            }
+            Fault::SlowDrain(from, to, time) => self.net.trickle(from, to, self.now + time),
+            Fault::Echoes(time) => self.net.echoes_until(self.now + time),
+            Fault::LossyNetwork(time) => self.net.lossy_until(self.now + time),
+            Fault::SlowMember(slot, time) => self.net.slow_member(slot, self.now + time),
+            Fault::LeaderMuted | Fault::LeaderDeaf => {
+                if let Some(leader) = self.leader() {
+                    self.record.counts.partitions += 1;
+                    self.net.one_way(leader, fault == Fault::LeaderMuted, self.slots.len());
                 }
             }
-            Fault::Misdirected(slot) => {
-                if self.can_spare(slot) {
-                    self.slots[slot].rotten = true;
-                    self.slots[slot].disk.set_faults(SimFaults { misdirected_write: 0.05, ..SimFaults::default() });
+            Fault::LeaderPaused(time) => {
+                if let Some(leader) = self.leader() {
+                    self.slots[leader].paused_until = self.now + time;
                 }
+            }
+            Fault::FollowersPowerLoss => {
+                let leader = self.leader();
+                for slot in (0..self.slots.len()).filter(|slot| Some(*slot) != leader) {
+                    self.befall(Fault::PowerLoss(slot));
+                }
+            }
+            Fault::ClocksStep(ms) => self.slots.iter_mut().for_each(|slot| slot.wall_offset_ms = ms),
+            Fault::AllClientsCut(time) => {
+                (0..self.slots.len()).for_each(|slot| self.befall(Fault::ClientsCut(slot, time)));
+            }
+            Fault::SlowMachine(slot, time) => {
+                let place = &mut self.slots[slot];
+                (place.slow_until, place.store_slow_until) = (self.now + time, self.now + time);
             }
             Fault::SlowNetwork(time) => self.net.slow_until(self.now + time),
             Fault::AnswersLost(slot, time) => self.slots[slot].answers_lost_until = self.now + time,

@@ -1,6 +1,7 @@
 //! Watches: each follows a range from member to member, resuming where it was.
 
 use super::{Event, Micros, World};
+use crate::check::{self, room::Waiting};
 use crate::load;
 use crate::mutant::Mutant;
 use crate::record::{Run, Told, Watched};
@@ -25,6 +26,8 @@ pub(super) struct Watcher {
     next: i64,
     /// Parts of a response that is not whole yet.
     parts: Vec<(i64, Told)>,
+    /// Event bytes that it has been sent and has not read.
+    unread: usize,
     /// Its place in the record.
     record: usize,
 }
@@ -73,6 +76,7 @@ impl World {
         self.next_stream += 1;
         watcher.at = Some((slot, stream));
         watcher.parts.clear();
+        watcher.unread = 0;
         while self.record.watches.len() <= watcher.record {
             self.record.watches.push(Watched::default());
         }
@@ -117,19 +121,70 @@ impl World {
         }
     }
 
+    /// A stream of a life of a member has read a response.
+    pub(super) fn read(&mut self, slot: usize, life: u32, stream: u64, bytes: usize) {
+        let Some(member) = self.life(slot, life) else { return };
+        if !member.breaks(Mutant::UnboundedWatch) {
+            member.hub.credit(stream, 1, bytes);
+        }
+        if let Some(watcher) = self.watchers.iter_mut().find(|watcher| watcher.at == Some((slot, stream))) {
+            watcher.unread = watcher.unread.saturating_sub(bytes);
+        }
+    }
+
+    /// Opens a stream with one watch that nobody follows from member to member.
+    pub fn watch_apart(&mut self, slot: usize, start_revision: i64) -> u64 {
+        let stream = self.next_stream;
+        self.next_stream += 1;
+        let everything = Bytes::from_static(b"\0");
+        let Some(member) = self.slots[slot].alive.as_mut() else { return stream };
+        let start_revision =
+            if member.breaks(Mutant::MinusOneIsFirst) { start_revision.max(1) } else { start_revision };
+        let request = WatchCreateRequest {
+            key: everything.clone(),
+            range_end: everything,
+            start_revision,
+            ..WatchCreateRequest::default()
+        };
+        member.hub.open(stream);
+        member.hub.create(stream, &request);
+        self.apart.insert(stream, Vec::new());
+        self.settle(slot);
+        stream
+    }
+
+    /// What such a stream has been told.
+    pub fn told_apart(&self, stream: u64) -> &[Response] {
+        self.apart.get(&stream).map_or(&[], Vec::as_slice)
+    }
+
+    /// Watches that have not begun yet see everything.
+    pub fn watches_see_all(&mut self) {
+        for watcher in &mut self.watchers {
+            (watcher.key, watcher.range_end) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
+        }
+    }
+
     pub(super) fn tell_watchers(&mut self, slot: usize) {
         let life = self.slots[slot].life;
         let Some(member) = self.slots[slot].alive.as_mut() else { return };
         for (stream, response) in member.told() {
             let Some(number) = self.watchers.iter().position(|watcher| watcher.at == Some((slot, stream))) else {
+                self.apart.entry(stream).and_modify(|told| told.push(response));
                 continue;
             };
-            let slow = self.watchers[number].slow;
+            let (slow, bytes) = (self.watchers[number].slow, response.size_bytes());
             if slow == 0 || self.calm {
-                member.hub.credit(stream, 1, response.size_bytes());
+                member.hub.credit(stream, 1, bytes);
             } else {
                 let read = self.now + self.chances.load.u64(..slow);
-                self.queue.push(read, Event::Credit(slot, life, stream, response.size_bytes()));
+                self.queue.push(read, Event::Credit(slot, life, stream, bytes));
+                if member.breaks(Mutant::UnboundedWatch) {
+                    member.hub.credit(stream, 1, bytes);
+                }
+                self.watchers[number].unread += bytes;
+                let watch_bytes = self.watchers[number].unread;
+                check::room::settled(&mut self.record, &Waiting { watch_bytes, ..Waiting::default() });
             }
             self.trace.note(self.now, [10, stream, response.revision as u64], || {
                 format!("watcher {number} is told {} events at revision {}", response.events.len(), response.revision)
