@@ -7,10 +7,15 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use bolt::{Image, Planner};
 use sha2::{Digest, Sha256};
+
+/// How long a program may take to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The buckets of etcd 3.5, all made at its start.
 const BUCKETS: [&str; 10] =
@@ -31,11 +36,25 @@ fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The end of a program, which is ended if it takes too long.
+fn end_of(child: Child, title: &str) -> Output {
+    let pid = child.id().to_string();
+    let (tell, ended) = mpsc::channel();
+    // It ends with the child.
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    let ended = ended.recv_timeout(PATIENCE);
+    let output = ended.unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        panic!("{title} has not ended after {PATIENCE:?}");
+    });
+    output.expect("a child can be waited for")
+}
+
 /// Runs a program to its end and gives its output.
 fn run(command: &mut Command, input: &[u8]) -> String {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = end_of(child, &format!("{command:?}"));
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {words}");
     String::from_utf8(output.stdout).unwrap()
@@ -65,7 +84,8 @@ impl Drop for Scratch {
 
 /// A cluster of one real member.
 struct Etcd {
-    child: Child,
+    /// None when it has ended.
+    child: Option<Child>,
     client_url: String,
     peer_url: String,
 }
@@ -84,7 +104,7 @@ impl Etcd {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        Etcd { child, client_url, peer_url: peer_url.into() }
+        Etcd { child: Some(child), client_url, peer_url: peer_url.into() }
     }
 
     /// Runs etcdctl; it waits for the member to come up.
@@ -106,15 +126,18 @@ impl Etcd {
 
     /// Ends it in good order, so that its database is written whole.
     fn stop(mut self) {
-        run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]), b"");
-        self.child.wait().unwrap();
+        let child = self.child.take().unwrap();
+        run(Command::new("kill").args(["-TERM", &child.id().to_string()]), b"");
+        end_of(child, "etcd");
     }
 }
 
 impl Drop for Etcd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 

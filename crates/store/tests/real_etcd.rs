@@ -10,7 +10,8 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bolt::Image;
@@ -22,6 +23,9 @@ use store::hash::KvHash;
 use store::roster::Member;
 use store::snapshot::{Facts, Plan, Reader, hash};
 use store::{Entry, EntryKind, Fault, Record, Settings, Store};
+
+/// How long a program may take to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the binaries are.
 fn binary(name: &str) -> PathBuf {
@@ -86,7 +90,7 @@ impl Etcd {
         let etcd = Etcd { child, client };
         // Every try waits for up to a second by itself.
         let healthy = (0..20).any(|_| {
-            let health = etcd.command(&["endpoint", "health", "--command-timeout=1s"]).output().unwrap();
+            let health = output(&mut etcd.command(&["endpoint", "health", "--command-timeout=1s"]));
             health.status.success()
         });
         assert!(healthy, "etcd did not start: {}", fs::read_to_string(format!("{data}.log")).unwrap());
@@ -137,8 +141,27 @@ impl Etcd {
     }
 }
 
+/// The end of a program, which is ended if it takes too long.
+fn end_of(child: Child, title: &str) -> Output {
+    let pid = child.id().to_string();
+    let (tell, ended) = mpsc::channel();
+    // It ends with the child.
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    let ended = ended.recv_timeout(PATIENCE);
+    let output = ended.unwrap_or_else(|_| {
+        let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        panic!("{title} has not ended after {PATIENCE:?}");
+    });
+    output.expect("a child can be waited for")
+}
+
+fn output(command: &mut Command) -> Output {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    end_of(child, &format!("{command:?}"))
+}
+
 fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = output(command);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     String::from_utf8(output.stdout).unwrap()
