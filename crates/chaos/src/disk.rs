@@ -16,6 +16,10 @@ use std::process::Command;
 /// Room on a disk: two segments of the log and what else a member keeps.
 const DISK_BYTES: u64 = 320 << 20;
 
+/// How often ext4 writes by itself: hardly ever, so that a loss of power takes
+/// all that was not synced.
+const COMMIT_SECONDS: u32 = 300;
+
 /// One member's disk.
 pub struct Disk {
     image: Option<PathBuf>,
@@ -40,7 +44,7 @@ impl Disk {
     fn mount(&self) -> Result<()> {
         let mut mount = Command::new("mount");
         match &self.image {
-            Some(image) => mount.args(["-o", "loop"]).arg(image),
+            Some(image) => mount.args(["-o", &format!("loop,commit={COMMIT_SECONDS}")]).arg(image),
             None => mount.args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "tmpfs"]),
         };
         run(mount.arg(&self.place))

@@ -13,12 +13,10 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// A round is at most so long: what it remembers must fit into memory.
-const ROUND_MAX: Duration = Duration::from_secs(300);
-/// How long the guard writes.
-const GUARD_SECONDS: u64 = 3;
+const ROUND_MAX_MINUTES: u64 = 5;
 
 /// What every round needs.
 const TOOLS: [(&str, &str); 5] = [
@@ -55,16 +53,16 @@ pub fn rounds(arguments: &Arguments) -> Result<ExitCode> {
     let own = arguments.directory.join(std::process::id().to_string());
     fs::create_dir_all(&own).with_context(|| format!("cannot create {}", own.display()))?;
     let first = arguments.seed.unwrap_or_else(seed);
-    let lengths = if arguments.guard { vec![GUARD_SECONDS] } else { lengths(arguments) };
-    for (seed, (turn, seconds)) in (first..).zip(lengths.into_iter().enumerate()) {
+    let lengths = if arguments.guard { vec![0] } else { lengths(arguments) };
+    for (seed, (turn, minutes)) in (first..).zip(lengths.into_iter().enumerate()) {
         let members = arguments.members.unwrap_or(if turn % 2 == 0 { 3 } else { 5 });
-        let again = format!("cargo x chaos --seed {seed} --members {members} --minutes {}", seconds.div_ceil(60));
+        let again = format!("cargo x chaos --seed {seed} --members {members} --minutes {minutes}");
         let what =
             if arguments.guard { "the guard".to_owned() } else { format!("`{again}` draws this schedule again") };
-        println!("seed {seed}: {members} members, {seconds} s; {what}");
+        println!("seed {seed}: {members} members, {minutes} min; {what}");
         let directory = own.join(format!("seed-{seed}"));
         fs::create_dir_all(&directory)?;
-        let held = round(arguments, &directory, seed, members, seconds)?;
+        let held = round(arguments, &directory, seed, members, minutes * 60)?;
         if !held || arguments.keep {
             let name = if held { "kept" } else { "failed" };
             let kept = arguments.directory.join(format!("{name}-{}-{seed}", std::process::id()));
@@ -80,12 +78,13 @@ pub fn rounds(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Rounds of equal length: at least two, so that both sizes come, unless one was asked for.
+/// The lengths of the rounds in minutes, whole ones so that each can be asked
+/// for again: at least two rounds, so that both sizes come, unless one was asked for.
 fn lengths(arguments: &Arguments) -> Vec<u64> {
-    let seconds = arguments.minutes.max(1) * 60;
+    let minutes = arguments.minutes.max(1);
     let least = if arguments.members.is_some() || arguments.seed.is_some() { 1 } else { 2 };
-    let rounds = seconds.div_ceil(ROUND_MAX.as_secs()).max(least);
-    vec![seconds / rounds; rounds as usize]
+    let rounds = minutes.div_ceil(ROUND_MAX_MINUTES).max(least).min(minutes);
+    (0..rounds).map(|round| minutes / rounds + u64::from(round < minutes % rounds)).collect()
 }
 
 /// A seed by the clock, small enough to be typed.
@@ -170,10 +169,11 @@ mod tests {
 
     #[test]
     fn rounds_have_both_sizes_and_a_bound() {
-        assert_eq!(lengths(&arguments("")), [60, 60]);
-        assert_eq!(lengths(&arguments("--minutes 12")), [240, 240, 240]);
-        assert_eq!(lengths(&arguments("--minutes 1 --seed 4")), [60]);
-        assert_eq!(lengths(&arguments("--minutes 4 --members 5")), [240]);
+        assert_eq!(lengths(&arguments("")), [1, 1]);
+        assert_eq!(lengths(&arguments("--minutes 1")), [1]);
+        assert_eq!(lengths(&arguments("--minutes 13")), [5, 4, 4]);
+        assert_eq!(lengths(&arguments("--minutes 2 --seed 4")), [2]);
+        assert_eq!(lengths(&arguments("--minutes 4 --members 5")), [4]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::history::{Ask, History, Nanos, Op, Outcome, Told};
 use proto::etcdserverpb::WatchResponse;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +12,8 @@ pub struct Notebook {
     history: Mutex<History>,
     /// The highest revision that anybody was told of.
     latest: AtomicI64,
+    /// Acknowledged writes.
+    acknowledged: AtomicU64,
     stopped: AtomicBool,
 }
 
@@ -21,6 +23,7 @@ impl Default for Notebook {
             born: Instant::now(),
             history: Mutex::default(),
             latest: AtomicI64::new(1),
+            acknowledged: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         }
     }
@@ -36,6 +39,7 @@ impl Notebook {
     pub fn ended(&self, client: usize, begin: Nanos, ask: Ask, outcome: Outcome) {
         let op = Op { client, begin, end: self.now(), ask, outcome };
         self.latest.fetch_max(op.revision().unwrap_or(0), Ordering::Relaxed);
+        self.acknowledged.fetch_add(u64::from(op.changed()), Ordering::Relaxed);
         self.with(|history| history.ops.push(op));
     }
 
@@ -65,6 +69,11 @@ impl Notebook {
     /// The highest revision that anybody was told of.
     pub fn latest(&self) -> i64 {
         self.latest.load(Ordering::Relaxed)
+    }
+
+    /// How many writes were acknowledged so far.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// The load ends: whoever is asked again begins nothing more.

@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Until a new cluster serves.
 const START: Duration = Duration::from_secs(30);
-/// The guard writes so long between its sync and the loss of power: less than
-/// the five seconds after which ext4 writes by itself.
-const UNSYNCED: Duration = Duration::from_secs(2);
+/// The guard has so many writes acknowledged before its sync, and again between
+/// that and the loss of power.
+const GUARD_WRITES: u64 = 100;
 /// A cluster that has lost what it said does not come to rest: its watches wait
 /// for revisions that were.
 const GUARD_PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub fn inside(arguments: &Arguments, seconds: u64) -> Result<ExitCode> {
     let members = arguments.members.context("a round has members")? as usize;
     let _inside = runtime.enter();
     let mut round = Round::new(arguments, seed, members)?;
-    let wrong = if arguments.guard { round.guard(&runtime, seconds) } else { round.run(&runtime, seed, seconds) }?;
+    let wrong = if arguments.guard { round.guard(&runtime) } else { round.run(&runtime, seed, seconds) }?;
     if wrong.is_empty() {
         if arguments.keep {
             round.keep(&wrong)?;
@@ -122,16 +122,16 @@ impl<'a> Round<'a> {
 
     /// Syncs do nothing here. After all have lost power the checks must find
     /// that acknowledged writes are lost.
-    fn guard(&mut self, runtime: &tokio::runtime::Runtime, seconds: u64) -> Result<Vec<String>> {
+    fn guard(&mut self, runtime: &tokio::runtime::Runtime) -> Result<Vec<String>> {
         runtime.block_on(serves(&mut self.stage))?;
         let mut load = Load::start(self.stage.members.len(), 1, self.stage.leader.clone())?;
-        std::thread::sleep(Duration::from_secs(seconds));
+        runtime.block_on(more_writes(&load, GUARD_WRITES))?;
         // What was written so far is there, as if it had been synced; what comes
-        // in the next moments is not, unless somebody really syncs.
+        // now is not, unless somebody really syncs.
         for member in &self.stage.members {
             member.disk.sync()?;
         }
-        std::thread::sleep(UNSYNCED);
+        runtime.block_on(more_writes(&load, GUARD_WRITES))?;
         for member in &mut self.stage.members {
             member.hold_down();
             member.disk.lose_power()?;
@@ -238,6 +238,16 @@ async fn serves(stage: &mut Stage) -> Result<()> {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+    Ok(())
+}
+
+/// Waits until so many more writes are acknowledged.
+async fn more_writes(load: &Load, count: u64) -> Result<()> {
+    let (from, deadline) = (load.notebook.acknowledged(), Instant::now() + START);
+    while load.notebook.acknowledged() < from + count {
+        anyhow::ensure!(Instant::now() < deadline, "no {count} writes were acknowledged within {START:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
