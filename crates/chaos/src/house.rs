@@ -59,7 +59,7 @@ pub fn rounds(arguments: &Arguments) -> Result<ExitCode> {
         let again = format!("cargo x chaos --seed {seed} --members {members} --minutes {minutes}");
         let what =
             if arguments.guard { "the guard".to_owned() } else { format!("`{again}` draws this schedule again") };
-        println!("seed {seed}: {members} members, {minutes} min; {what}");
+        println!("seed {seed}: {members} members, {minutes} minutes; {what}");
         let directory = own.join(format!("seed-{seed}"));
         fs::create_dir_all(&directory)?;
         let held = round(arguments, &directory, seed, members, minutes * 60)?;

@@ -46,8 +46,8 @@ pub fn client(which: &[usize], members: usize, timeout: Duration) -> Result<Clie
 }
 
 impl Load {
-    /// Clients begin.
-    pub fn start(members: usize, seed: u64, leader: Arc<AtomicUsize>) -> Result<Load> {
+    /// Clients begin, and with them an operator, if there is one, who compacts.
+    pub fn start(members: usize, seed: u64, leader: Arc<AtomicUsize>, operator: bool) -> Result<Load> {
         let notebook = Arc::new(Notebook::default());
         let (mut asking, mut watching) = (JoinSet::new(), JoinSet::new());
         let all: Vec<usize> = (0..members).collect();
@@ -78,7 +78,9 @@ impl Load {
                 seed,
             ));
         }
-        asking.spawn(compact(client(&all, members, REQUEST)?, notebook.clone()));
+        if operator {
+            asking.spawn(compact(client(&all, members, REQUEST)?, notebook.clone()));
+        }
         let asked = all.iter().map(|&number| client(&[number], members, STATUS)).collect::<Result<Vec<_>>>()?;
         watching.spawn(look_for_leader(asked, leader));
         Ok(Load { notebook, asking, watching })
