@@ -22,6 +22,7 @@ impl Committed {
         let mut events: BTreeMap<i64, Vec<Event>> = BTreeMap::new();
         let (again, live) =
             history.watches.iter().filter(|told| told.is_witness()).partition::<Vec<_>, _>(|told| told.again);
+        let kept = again.iter().map(|told| told.upto()).max();
         for told in again.into_iter().chain(live) {
             let mut of_this: BTreeMap<i64, Vec<Event>> = BTreeMap::new();
             for event in told.responses.iter().flat_map(|(_, response)| &response.events) {
@@ -39,6 +40,11 @@ impl Committed {
             }
         }
         let last = events.keys().next_back().copied().unwrap_or(1);
+        if let Some(kept) = kept.filter(|kept| *kept < last) {
+            wrong.push(format!("witnesses were told of revision {last}, and no member has one above {kept}"));
+            events.retain(|revision, _| *revision <= kept);
+        }
+        let last = last.min(kept.unwrap_or(last));
         let missing: Vec<i64> = (2..=last).filter(|revision| !events.contains_key(revision)).collect();
         if let (Some(first), count) = (missing.first(), missing.len()) {
             wrong.push(format!("no witness was told of {count} revisions, the first of them {first}"));

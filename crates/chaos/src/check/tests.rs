@@ -396,6 +396,17 @@ fn writes_that_were_there_and_are_lost() {
     book.breaks("revision 7 is");
 }
 
+/// All saw them, nobody has them, and nothing has taken their place yet.
+#[test]
+fn the_last_writes_are_lost() {
+    let mut book = right();
+    let mut again = Told { again: true, ..book.history.watches[0].clone() };
+    again.responses.retain(|(_, response)| response.header.as_ref().is_some_and(|header| header.revision < 7));
+    book.history.watches.push(again);
+    book.breaks("witnesses were told of revision 9, and no member has one above 6");
+    assert_eq!(check(&book.history).lost, 3);
+}
+
 #[test]
 fn a_gap_in_a_watch() {
     let mut book = right();
