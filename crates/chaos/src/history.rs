@@ -100,6 +100,16 @@ pub struct History {
     pub ops: Vec<Op>,
     /// Every watch.
     pub watches: Vec<Told>,
+    /// Compactions asked for, each before it was sent, in order of time.
+    pub compactions: Vec<(Nanos, i64)>,
+}
+
+impl History {
+    /// The highest revision that a compaction can have reached at this time.
+    pub fn compacted(&self, when: Nanos) -> i64 {
+        let asked = self.compactions.iter().take_while(|(begin, _)| *begin <= when);
+        asked.map(|(_, revision)| *revision).max().unwrap_or(0)
+    }
 }
 
 /// All keys, as first key and end of a range.

@@ -43,6 +43,11 @@ impl Notebook {
         self.with(|history| history.ops.push(op));
     }
 
+    /// A compaction is going to be asked for.
+    pub fn compacts(&self, revision: i64) {
+        self.with(|history| history.compactions.push((self.now(), revision)));
+    }
+
     /// A watch that begins; its number.
     pub fn watches(&self, told: Told) -> usize {
         self.with(|history| {

@@ -1,4 +1,4 @@
-//! Leases: none ends before the time that was promised last, none is renewed
+//! Leases: none is granted for less than was asked, or renewed for another time than granted; none ends before the time that was promised last, none is renewed
 //! after its end, and what was revoked is gone.
 
 use super::committed::Committed;
@@ -15,6 +15,9 @@ pub fn check(history: &History, committed: &Committed, ends: &BTreeMap<i64, i64>
             _ => continue,
         };
         of.entry(id).or_default().push(op);
+    }
+    for (&id, ops) in &of {
+        promises(id, ops, wrong);
     }
     for (id, &revision) in ends {
         let Some(known) = committed.known(revision) else { continue };
@@ -45,6 +48,29 @@ pub fn check(history: &History, committed: &Committed, ends: &BTreeMap<i64, i64>
                     known as f64 / 1e9
                 ));
             }
+        }
+    }
+}
+
+/// A member may grant more time than was asked for, and never less; each
+/// renewal promises the time granted, or says that the lease has ended.
+fn promises(id: i64, ops: &[&Op], wrong: &mut Vec<String>) {
+    let mut granted = None;
+    for op in ops {
+        if let (Ask::Grant(asked), Outcome::Answered(Answer::Grant(answer))) = (&op.ask, &op.outcome) {
+            granted = Some(answer.ttl);
+            if answer.ttl < asked.ttl {
+                wrong.push(format!("lease {id:x} was granted for {} s, less than was asked:\n  {op}", answer.ttl));
+            }
+        }
+    }
+    let Some(granted) = granted else { return };
+    for op in ops {
+        if let Outcome::Answered(Answer::Renew(answer)) = &op.outcome
+            && answer.ttl != granted
+            && answer.ttl != 0
+        {
+            wrong.push(format!("lease {id:x} was granted for {granted} s, and renewed for another time:\n  {op}"));
         }
     }
 }

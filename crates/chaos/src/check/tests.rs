@@ -69,13 +69,13 @@ impl Book {
             client,
             key: key.to_vec(),
             range_end: range_end.to_vec(),
-            previous: false,
+            previous: key == ALL,
             from: 1,
             again: false,
             responses: Vec::new(),
         };
         let watches = vec![watch(0, &ALL, &ALL), watch(1, &ALL, &ALL), watch(2, b"r/", b"r0")];
-        Book { model: Model::default(), history: History { ops: Vec::new(), watches }, now: 0 }
+        Book { model: Model::default(), history: History { watches, ..History::default() }, now: 0 }
     }
 
     /// Carries out a request and tells the watches; its answer.
@@ -133,7 +133,8 @@ impl Book {
                     ..KeyValue::default()
                 };
                 let kind = if change.after.is_some() { EventType::Put } else { EventType::Delete };
-                Event { r#type: kind.into(), kv: Some(change.after.clone().unwrap_or_else(gone)), prev_kv: None }
+                let prev_kv = self.model.kv_at(&change.key, change.revision - 1).cloned();
+                Event { r#type: kind.into(), kv: Some(change.after.clone().unwrap_or_else(gone)), prev_kv }
             })
             .collect();
         self.tell(events);
@@ -151,7 +152,8 @@ impl Book {
                 let key = event.kv.as_ref().map_or(&b""[..], |kv| &kv.key[..]);
                 sim::model::covers(&told.key, &told.range_end, key)
             };
-            let events: Vec<Event> = events.iter().filter(covers).cloned().collect();
+            let previous = |event: Event| Event { prev_kv: event.prev_kv.filter(|_| told.previous), ..event };
+            let events: Vec<Event> = events.iter().filter(covers).cloned().map(previous).collect();
             if !events.is_empty() {
                 let response = WatchResponse { header: header(revision), events, ..WatchResponse::default() };
                 told.responses.push((self.now + TAKES / 2, response));
@@ -505,4 +507,81 @@ fn a_long_history_is_checked_whole() {
     }
     let verdict = check(&book.history);
     assert_eq!((verdict.wrong.len(), verdict.revisions, verdict.reads), (0, 20_001, 20_000));
+}
+
+/// Takes the previous values from all that witnesses were told.
+fn without_previous(book: &mut Book) {
+    for event in book.history.watches.iter_mut().flat_map(|told| &mut told.responses).flat_map(|(_, one)| &mut one.events)
+    {
+        event.prev_kv = None;
+    }
+}
+
+#[test]
+fn previous_values_that_are_missing() {
+    let mut book = right();
+    without_previous(&mut book);
+    book.breaks("the previous value of");
+    // A compaction asked for before they came may have taken them.
+    let last = book.model.revision;
+    book.history.compactions = vec![(0, last)];
+    book.holds();
+    // One asked for afterwards has not.
+    book.history.compactions = vec![(book.now, last)];
+    book.breaks("nobody asked to compact above 0");
+    // Nor has one that does not reach so far.
+    book.history.compactions = vec![(0, 3)];
+    book.breaks("nobody asked to compact above 3");
+}
+
+#[test]
+fn a_watch_told_of_a_previous_value_that_never_was() {
+    let mut book = right();
+    let events = book.history.watches[0].responses.iter_mut().flat_map(|(_, response)| &mut response.events);
+    events.filter_map(|event| event.prev_kv.as_mut()).for_each(|kv| kv.value = "never".into());
+    book.breaks("the previous value of");
+}
+
+#[test]
+fn a_member_that_says_all_is_compacted_when_it_tells_again() {
+    let mut book = right();
+    let from = book.model.revision + 1;
+    book.history.watches.push(Told { again: true, from, responses: Vec::new(), ..book.history.watches[0].clone() });
+    book.breaks("tells again: compacted up to 9, and up to 0 was asked for at all");
+    book.history.compactions.push((book.now, 8));
+    book.breaks("tells again: compacted up to 9, and up to 8 was asked for at all");
+    book.history.compactions.push((book.now, 9));
+    book.holds();
+}
+
+#[test]
+fn a_watch_cancelled_for_a_compaction_that_nobody_asked_for() {
+    let mut book = right();
+    let cancel = WatchResponse { canceled: true, compact_revision: 20, ..WatchResponse::default() };
+    book.history.watches[2].responses.push((book.now, cancel));
+    book.breaks("compacted up to 20, and up to 0 was asked for");
+}
+
+/// A lease whose answer of this kind promises another time.
+fn promised(ttl: i64, renewal: bool) -> Book {
+    let mut book = leased();
+    for op in &mut book.history.ops {
+        match &mut op.outcome {
+            Outcome::Answered(Answer::Grant(answer)) if !renewal => answer.ttl = ttl,
+            Outcome::Answered(Answer::Renew(answer)) if renewal => answer.ttl = ttl,
+            _ => {}
+        }
+    }
+    book
+}
+
+#[test]
+fn a_lease_granted_or_renewed_for_another_time() {
+    promised(1, false).breaks("lease 4d was granted for 1 s, less than was asked");
+    promised(1, true).breaks("lease 4d was granted for 5 s, and renewed for another time");
+    promised(6, true).breaks("lease 4d was granted for 5 s, and renewed for another time");
+    // No longer there: that is an answer.
+    promised(0, true).holds();
+    // More than was asked is no harm, if renewals keep to it.
+    promised(6, false).breaks("lease 4d was granted for 6 s, and renewed for another time");
 }

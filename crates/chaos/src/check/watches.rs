@@ -1,7 +1,7 @@
 //! Watches: every event once, in order, whole revisions, nothing missing within
 //! what was told; the rules are the simulator's.
 
-use crate::history::{History, Told};
+use crate::history::{History, Nanos, Told};
 use prost::Message;
 use proto::mvccpb::event::EventType;
 use sim::check::watch::check_run;
@@ -10,19 +10,20 @@ use sim::record::{Run, Told as Event, Watched};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
 /// Checks all watches. Previous values may be missing up to the last revision
-/// that a compaction can have reached.
+/// that a compaction can have reached when they came.
 pub fn check(history: &History, model: &Model, wrong: &mut Vec<String>) {
-    let compacted =
-        history.watches.iter().filter(|told| told.is_witness() && !told.again).map(Told::upto).min().unwrap_or(0);
-    let mut model = model.clone();
-    model.compacted = compacted;
+    let mut rules = model.clone();
+    // Which previous values are owed depends on when they came, which is judged here.
+    rules.compacted = i64::MAX;
     // The rules are assertions; what they say is told with the rest.
     let hook = take_hook();
     set_hook(Box::new(|_| {}));
     for told in &history.watches {
         pieces(told, wrong);
+        compactions(told, history, wrong);
+        previous_values(told, history, model, wrong);
         let (watched, run) = as_run(told);
-        if let Err(cause) = catch_unwind(AssertUnwindSafe(|| check_run(&watched, &run, &model))) {
+        if let Err(cause) = catch_unwind(AssertUnwindSafe(|| check_run(&watched, &run, &rules))) {
             let words = cause.downcast_ref::<String>().cloned().unwrap_or_else(|| "a broken rule".to_owned());
             let words: String = words.chars().take(2_000).collect();
             wrong.push(format!("{}: {words}", name(told)));
@@ -60,6 +61,43 @@ fn pieces(told: &Told, wrong: &mut Vec<String>) {
                 }
             }
             _ => reached = reached.max(header),
+        }
+    }
+}
+
+/// Nothing is compacted that nobody asked for.
+fn compactions(told: &Told, history: &History, wrong: &mut Vec<String>) {
+    for (when, response) in told.responses.iter().filter(|(_, response)| response.canceled) {
+        let (says, asked) = (response.compact_revision, history.compacted(*when));
+        if says > asked {
+            wrong.push(format!("{}: compacted up to {says}, and up to {asked} was asked for", name(told)));
+        }
+    }
+    // One that tells again begins behind what its member says is compacted.
+    let (begins, asked) = (told.from - 1, history.compacted(Nanos::MAX));
+    if told.again && begins > asked {
+        wrong.push(format!(
+            "{} tells again: compacted up to {begins}, and up to {asked} was asked for at all",
+            name(told)
+        ));
+    }
+}
+
+/// A previous value that was asked for may be missing only if a compaction can have taken it.
+fn previous_values(told: &Told, history: &History, model: &Model, wrong: &mut Vec<String>) {
+    for (when, response) in told.responses.iter().filter(|_| told.previous) {
+        let compacted = history.compacted(*when);
+        let missing = response.events.iter().filter(|event| event.prev_kv.is_none()).filter_map(|event| {
+            let kv = event.kv.as_ref()?;
+            let created = event.r#type() == EventType::Put && kv.create_revision == kv.mod_revision;
+            let owed = kv.mod_revision > compacted && !created;
+            (owed && model.kv_at(&kv.key, kv.mod_revision - 1).is_some()).then_some(event)
+        });
+        for event in missing {
+            wrong.push(format!(
+                "{}: the previous value of {event:?} is missing, and nobody asked to compact above {compacted}",
+                name(told)
+            ));
         }
     }
 }

@@ -125,6 +125,7 @@ async fn compact(client: Client, notebook: Arc<Notebook>) {
         tokio::time::sleep(COMPACTS_EVERY).await;
         let seen = notebook.witnesses().into_iter().map(|(_, upto)| upto).min().unwrap_or(0);
         if seen > KEPT {
+            notebook.compacts(seen - KEPT);
             let request = proto::etcdserverpb::CompactionRequest { revision: seen - KEPT, physical: false };
             // Whether it succeeds is no promise; what it does to watches is.
             let _ = client.compact(request).await;
