@@ -230,7 +230,9 @@ async fn refuse_bootstrapped(other: &Member, identity: Identity) -> Result<(), S
         if started.is_some_and(|member| !member.client_urls.is_empty()) {
             return Err(format!(
                 "member {:x} has already been bootstrapped: the cluster of {url} knows it, but --data-dir is empty; \
-                 remove the member and add it anew, then start it with --initial-cluster-state existing",
+                 remove the member and add it anew, then start it with --initial-cluster-state existing \
+                 (members of our own cannot do that yet: in a cluster with an etcd member, through that one; else keep the \
+                 majority, and start a new cluster when it can be moved)",
                 identity.member_id
             ));
         }

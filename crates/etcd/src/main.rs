@@ -2,11 +2,17 @@
 
 use etcd::flags::{self, Action};
 use etcd::{logging, playground, serve};
+use std::io::Write;
 
 fn main() {
     let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
     if arguments.get(1).is_some_and(|first| first == "playground") {
         std::process::exit(playground::main(arguments[1..].to_vec()));
+    }
+    if let Err(reason) = playground::end_with_it() {
+        // Whoever would read it may be gone too.
+        let _ = writeln!(std::io::stderr(), "etcd: {reason}");
+        std::process::exit(1);
     }
     let environment: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
@@ -18,13 +24,20 @@ fn main() {
             std::process::exit(serve::main(&config));
         }
         Ok(Action::Help { usage, flags }) => {
-            eprint!("{usage}");
-            print!("{flags}");
+            // A reader that has had enough is no failure.
+            let _ = std::io::stderr().write_all(usage.as_bytes());
+            print(&flags);
         }
-        Ok(Action::Version(text)) => print!("{text}"),
+        Ok(Action::Version(text)) => print(&text),
         Err(exit) => {
             exit.report();
             std::process::exit(exit.code);
         }
     }
+}
+
+/// Writes to stdout, as long as somebody reads it.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

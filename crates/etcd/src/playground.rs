@@ -6,13 +6,18 @@
 use crate::ask;
 use clap::{Parser, builder::PossibleValuesParser, builder::TypedValueParser};
 use futures_util::future::select_all;
+use home::{Home, Made};
+use rustix::process::{Pid, Signal};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::process::{Child, Command};
+use tokio::signal::unix::SignalKind;
+
+mod home;
 
 /// Ports between one member and the next.
 const PORT_STEP: u16 = 10;
@@ -22,10 +27,15 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a member may take to stop in order.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How much of a log's end is searched for the reason why a member has ended.
+const LOG_END_BYTES: u64 = 64 << 10;
+/// Environment variable of the members: the process id of the playground with which they end.
+const ENDS_WITH: &str = "QUORATE_PLAYGROUND_PID";
 
 #[derive(Parser)]
 #[command(
     name = "etcd playground",
+    bin_name = "etcd playground",
     about = "Starts a cluster on this machine, prints where it is, and runs it until Ctrl-C",
     disable_version_flag = true
 )]
@@ -47,7 +57,23 @@ struct Member {
     client_port: u16,
     peer_port: u16,
     log: PathBuf,
+    /// Where in the log this start begins, in bytes.
+    log_start: u64,
     child: Option<Child>,
+}
+
+/// Called first of all by every process of `etcd`: a member of a playground asks to be stopped when that ends,
+/// however it ends. An error says that it has ended already.
+pub fn end_with_it() -> Result<(), String> {
+    let Ok(playground) = std::env::var(ENDS_WITH) else { return Ok(()) };
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|error| format!("cannot ask to be stopped with the playground: {error}"))?;
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    if parent.to_string() == playground {
+        Ok(())
+    } else {
+        Err(format!("the playground that started this member, process {playground}, has ended"))
+    }
 }
 
 /// Runs the playground; returns the exit code.
@@ -61,39 +87,83 @@ pub fn main(arguments: Vec<String>) -> i32 {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a small runtime starts");
     match runtime.block_on(run(&arguments)) {
-        Ok(()) => 0,
+        Ok(code) => code,
         Err(reason) => {
-            eprintln!("playground: {reason}");
+            warn(&reason);
             1
         }
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<(), String> {
+/// Says something on stdout. Who has stopped reading is no reason to leave members behind.
+fn tell(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says on stderr what is not as it should be.
+fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "playground: {text}");
+}
+
+/// Runs until all is stopped; the exit code. An error is why nothing was started.
+async fn run(arguments: &Arguments) -> Result<i32, String> {
     let mut members = plan(arguments)?;
+    let made = Made { members: arguments.members, base_port: arguments.base_port };
+    let home = Home::open(&arguments.data_dir, made)?;
     for member in &members {
         check_port(member.client_port, &member.name, "clients")?;
         check_port(member.peer_port, &member.name, "other members")?;
     }
-    std::fs::create_dir_all(&arguments.data_dir)
-        .map_err(|error| format!("cannot create {} (--data-dir): {error}", arguments.data_dir.display()))?;
-    let mut interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())
-        .map_err(|error| format!("cannot listen for Ctrl-C: {error}"))?;
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(|error| format!("cannot listen for SIGTERM: {error}"))?;
-    let started = start(&mut members, arguments);
-    let outcome = match started {
+    let mut signals = signals()?;
+    let asked_to_stop = select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv())));
+    let outcome = match start(&mut members, arguments) {
         Err(reason) => Err(reason),
         Ok(()) => tokio::select! {
-            _ = interrupt.recv() => Ok(()),
-            _ = terminate.recv() => Ok(()),
-            ended = serve(&mut members) => ended,
+            _ = asked_to_stop => Ok(()),
+            ended = serve(&mut members, &home) => ended,
         },
     };
-    println!("\nstopping {} members …", members.len());
-    stop(&mut members).await;
-    println!("stopped; the data stays in {}", arguments.data_dir.display());
-    outcome
+    let code = match outcome {
+        Ok(()) => 0,
+        Err(reason) => {
+            warn(&reason);
+            1
+        }
+    };
+    let running = members.iter().filter(|member| member.child.is_some()).count();
+    if running > 0 {
+        tell(&format!("\nstopping {} …\n", counted(running)));
+        stop(&mut members).await;
+    }
+    tell(&format!("stopped; the data stays in {}\n", arguments.data_dir.display()));
+    Ok(code)
+}
+
+/// The signals that end a playground. One whose starter ignores hangups, as `nohup` does, ignores them too.
+fn signals() -> Result<Vec<tokio::signal::unix::Signal>, String> {
+    let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+    if !ignores_hangup() {
+        kinds.push(SignalKind::hangup());
+    }
+    let listen =
+        |kind| tokio::signal::unix::signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
+    kinds.into_iter().map(listen).collect()
+}
+
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    // Bit 0 is signal 1.
+    mask & (1 << (Signal::HUP.as_raw() - 1)) != 0
+}
+
+fn counted(members: usize) -> String {
+    match members {
+        1 => "1 member".to_owned(),
+        more => format!("{more} members"),
+    }
 }
 
 fn plan(arguments: &Arguments) -> Result<Vec<Member>, String> {
@@ -109,7 +179,7 @@ fn plan(arguments: &Arguments) -> Result<Vec<Member>, String> {
             let client_port = arguments.base_port + number * PORT_STEP;
             let name = format!("m{}", number + 1);
             let log = arguments.data_dir.join(format!("{name}.log"));
-            Member { name, client_port, peer_port: client_port + 1, log, child: None }
+            Member { name, client_port, peer_port: client_port + 1, log, log_start: 0, child: None }
         })
         .collect())
 }
@@ -131,8 +201,9 @@ fn start(members: &mut [Member], arguments: &Arguments) -> Result<(), String> {
         members.iter().map(|member| format!("{}={}", member.name, url(member.peer_port))).collect();
     let cluster = pairs.join(",");
     for member in members {
-        let log =
-            File::create(&member.log).map_err(|error| format!("cannot write {}: {error}", member.log.display()))?;
+        let unwritable = |error| format!("cannot write {}: {error}", member.log.display());
+        let log = File::options().create(true).append(true).open(&member.log).map_err(unwritable)?;
+        member.log_start = log.metadata().map_err(unwritable)?.len();
         let mut command = Command::new(&program);
         command
             .args(["--name", &member.name, "--data-dir"])
@@ -149,6 +220,7 @@ fn start(members: &mut [Member], arguments: &Arguments) -> Result<(), String> {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
             command.env_remove(name);
         }
+        command.env(ENDS_WITH, std::process::id().to_string());
         // Ctrl-C reaches the playground, which then stops the members in order.
         command.process_group(0).kill_on_drop(true);
         member.child = Some(command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?);
@@ -156,11 +228,11 @@ fn start(members: &mut [Member], arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-/// Waits for a leader, greets, and then for a member that ends by itself.
-async fn serve(members: &mut [Member]) -> Result<(), String> {
+/// Waits for a leader, greets, and goes on until no member is left. Until the greeting every member is needed.
+async fn serve(members: &mut [Member], home: &Home) -> Result<(), String> {
     let ports: Vec<u16> = members.iter().map(|member| member.client_port).collect();
     let leader = tokio::select! {
-        reason = first_end(members) => return Err(reason),
+        ended = next_end(members) => return Err(ended.unwrap_or_default()),
         leader = tokio::time::timeout(START_PATIENCE, first_leader(&ports)) => leader,
     };
     let Ok(leader) = leader else {
@@ -171,21 +243,70 @@ async fn serve(members: &mut [Member]) -> Result<(), String> {
             logs.join(", ")
         ));
     };
+    home.remember()?;
     greet(members, &members[leader].name);
-    Err(first_end(members).await)
+    let (count, quorum) = (members.len(), members.len() / 2 + 1);
+    while let Some(ended) = next_end(members).await {
+        let running = members.iter().filter(|member| member.child.is_some()).count();
+        let so = match running {
+            0 => {
+                warn(&ended);
+                break;
+            }
+            up if up >= quorum => "the cluster goes on",
+            _ => "too few to go on; Ctrl-C and a new start bring all back",
+        };
+        warn(&ended);
+        warn(&format!("{running} of {count} members still up, {quorum} needed: {so}"));
+    }
+    Err("all members have ended".to_owned())
 }
 
-/// Waits for the first member that ends, and says why.
-async fn first_end(members: &mut [Member]) -> String {
-    let running = members.iter_mut().filter_map(|member| {
-        let Member { name, log, child, .. } = member;
-        let child = child.as_mut()?;
-        Some(Box::pin(async move { (child.wait().await, name, log) }))
-    });
-    let ((status, name, log), ..) = select_all(running).await;
-    let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-    let said = std::fs::read_to_string(log).unwrap_or_default();
-    format!("member {name} ended with {ended}; it said: {}", said.lines().last().unwrap_or("nothing"))
+/// Waits for the next member that ends, and says which and how. None when no member runs.
+async fn next_end(members: &mut [Member]) -> Option<String> {
+    let running: Vec<_> = members
+        .iter_mut()
+        .filter_map(|member| {
+            let child = member.child.as_mut()?;
+            let place = (member.name.clone(), member.log.clone(), member.log_start);
+            Some((place, child))
+        })
+        .map(|(place, child)| Box::pin(async move { (child.wait().await, place) }))
+        .collect();
+    if running.is_empty() {
+        return None;
+    }
+    let ((status, (name, log, log_start)), ..) = select_all(running).await;
+    members.iter_mut().filter(|member| member.name == name).for_each(|member| member.child = None);
+    let how = status.map_or_else(|error| error.to_string(), how);
+    let said = last_error(&log, log_start).map_or_else(String::new, |line| format!("; its last error: {line}"));
+    Some(format!("member {name} ended with {how}{said} (log: {})", log.display()))
+}
+
+/// "signal 9 (SIGKILL)", "exit status 1".
+fn how(status: ExitStatus) -> String {
+    status.to_string().replacen(": ", " ", 1)
+}
+
+/// The last line of a log from `start` on that tells of an error: a record of that level, or plain words.
+fn last_error(log: &Path, start: u64) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    let from = start.max(length.saturating_sub(LOG_END_BYTES));
+    file.seek(SeekFrom::Start(from)).ok()?;
+    let mut end = Vec::new();
+    file.take(LOG_END_BYTES).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    // Begun in the middle, the first line is not whole.
+    let lines = end.lines().skip(usize::from(from > start));
+    lines.filter(|line| tells_of_error(line)).last().map(str::to_owned)
+}
+
+fn tells_of_error(line: &str) -> bool {
+    match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(record) => matches!(record["level"].as_str(), Some("error" | "panic" | "fatal")),
+        Err(_) => !line.trim().is_empty(),
+    }
 }
 
 /// Asks until every member answers and one of them leads.
@@ -222,24 +343,26 @@ fn greet(members: &[Member], leader: &str) {
     let all = endpoints.join(",");
     let count = members.len();
     let quorum = count / 2 + 1;
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(
-        out,
+    // Without a word etcdctl goes to 2379.
+    let first = match members[0].client_port {
+        2379 => String::new(),
+        port => format!(" --endpoints 127.0.0.1:{port}"),
+    };
+    tell(&format!(
         "A cluster of {count} is running: {quorum} must be up for it to work, so it survives the loss of {}.\n\n\
          \x20 clients     {all}\n\
          \x20 leader      {leader}\n\
          \x20 logs        {}\n\n\
-         Try, in another terminal (etcdctl is `cargo run --release -p etcdctl --`, or etcd's own):\n\n\
-         \x20 etcdctl put name joe\n\
-         \x20 etcdctl get name\n\
+         Try, in another terminal (`cargo build --release -p etcdctl` makes target/release/etcdctl; etcd's own does too):\n\n\
+         \x20 etcdctl{first} put name joe\n\
+         \x20 etcdctl{first} get name\n\
          \x20 etcdctl --endpoints {other} get / --prefix --keys-only\n\
-         \x20 etcdctl endpoint status -w table --cluster\n\
-         \x20 etcdctl watch --prefix /\n\n\
-         Ctrl-C stops it; started again it has kept everything.",
+         \x20 etcdctl{first} endpoint status -w table --cluster\n\
+         \x20 etcdctl{first} watch --prefix /\n\n\
+         Ctrl-C stops it; started again it has kept everything.\n",
         count - quorum,
         members.iter().map(|member| member.log.display().to_string()).collect::<Vec<_>>().join(", "),
-    );
-    let _ = out.flush();
+    ));
 }
 
 async fn stop(members: &mut [Member]) {
@@ -248,7 +371,7 @@ async fn stop(members: &mut [Member]) {
     for member in members {
         let Some(mut child) = member.child.take() else { continue };
         if tokio::time::timeout_at(deadline, child.wait()).await.is_err() {
-            eprintln!("playground: member {} does not stop; ending it", member.name);
+            warn(&format!("member {} does not stop; ending it", member.name));
             let _ = child.kill().await;
         }
     }
@@ -256,6 +379,6 @@ async fn stop(members: &mut [Member]) {
 
 /// Asks a process of ours to stop.
 fn terminate(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(pid as i32).expect("a child has a positive process id");
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let pid = Pid::from_raw(pid as i32).expect("a child has a positive process id");
+    let _ = rustix::process::kill_process(pid, Signal::TERM);
 }

@@ -20,7 +20,7 @@ mod print;
 mod verb;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use cli::Parsed;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
                 log::line("warn", "no connection could be made", "error", cause);
             }
             if let Some(text) = &failure.text {
-                eprintln!("Error: {text}");
+                say(format_args!("Error: {text}\n"));
             }
             ExitCode::from(failure.exit.code())
         }
@@ -45,20 +45,22 @@ fn main() -> ExitCode {
 fn run(line: &[OsString]) -> Result<()> {
     match cli::parse(line) {
         Parsed::Help(path) => {
-            std::io::stdout().write_all(help::help(&path).as_bytes())?;
-            Ok(())
+            let mut out = std::io::stdout().lock();
+            match out.write_all(help::help(&path).as_bytes()).and_then(|()| out.flush()) {
+                // A reader that has had enough is no failure.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+                _ => Ok(()),
+            }
         }
         Parsed::UnknownTopic(words) => {
             let quote = |word: &Vec<u8>| format!("`{}`", String::from_utf8_lossy(word));
             let words: Vec<String> = words.iter().map(quote).collect();
-            eprintln!("Unknown help topic [{}]", words.join(" "));
-            eprint!("{}", help::usage(&[]));
+            say(format_args!("Unknown help topic [{}]\n{}", words.join(" "), help::usage(&[])));
             Ok(())
         }
         Parsed::UnknownCommand(word) => Err(Failure::new(Exit::Error, help::unknown_command(&word))),
         Parsed::Misused(path, text) => {
-            eprintln!("Error: {text}");
-            eprintln!("{}", help::usage(&path));
+            say(format_args!("Error: {text}\n{}\n", help::usage(&path)));
             Err(Failure::silent(Exit::Error))
         }
         Parsed::Run(path, matches) => {
@@ -69,4 +71,9 @@ fn run(line: &[OsString]) -> Result<()> {
             result
         }
     }
+}
+
+/// Writes to stderr; without a reader the exit code has to do.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(text);
 }

@@ -17,6 +17,9 @@ pub(super) const USAGE: &str = "Usage:
   etcd --config-file
     Path to the server configuration file. Note that if a configuration file is provided, other command line flags and environment variables will be ignored.
 
+  etcd playground
+    Run a whole cluster on this machine, to try it; etcd playground --help lists its flags.
+
   etcd gateway
     Run the stateless pass-through etcd TCP connection forwarding proxy.
 

@@ -16,6 +16,7 @@ pub mod table;
 mod value;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 
 pub use table::{FLAGS, Flag, Group, Key, Status};
 pub(crate) use value::parse_bool;
@@ -60,10 +61,12 @@ impl Exit {
         for note in &self.notes {
             crate::logging::emit(note);
         }
-        match self.text.as_str() {
-            "" => eprintln!("etcd: {}", self.message),
-            text => eprint!("{text}"),
-        }
+        let mut out = std::io::stderr().lock();
+        // Without a reader the exit code has to do.
+        let _ = match self.text.as_str() {
+            "" => writeln!(out, "etcd: {}", self.message),
+            text => write!(out, "{text}"),
+        };
     }
 
     fn syntax(message: String) -> Self {

@@ -27,6 +27,7 @@ mod majority;
 mod mixed;
 mod not_ready;
 mod odd_sizes;
+mod playground;
 mod refusals;
 mod requests;
 mod require_leader;

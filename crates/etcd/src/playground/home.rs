@@ -1,0 +1,98 @@
+//! The directory of a playground: one user at a time, and what it was made with.
+
+use disk::{DirectoryLock, OsDisk};
+use std::fmt;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// The file that says what a directory was made with, in flags.
+const MADE_WITH: &str = "made-with";
+
+/// What the members of a directory depend on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Made {
+    /// How many members.
+    pub members: u16,
+    /// Client port of the first.
+    pub base_port: u16,
+}
+
+impl Made {
+    fn parse(text: &str) -> Option<Made> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let ["--members", members, "--base-port", base_port] = words[..] else { return None };
+        Some(Made { members: members.parse().ok()?, base_port: base_port.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "--members {} --base-port {}", self.members, self.base_port)
+    }
+}
+
+/// A directory that is ours until this is dropped.
+pub(super) struct Home {
+    _lock: DirectoryLock,
+    file: PathBuf,
+    made: Made,
+}
+
+impl Home {
+    /// Takes the directory, made when missing. One in use, or made with other flags, is refused and left as it is.
+    pub fn open(directory: &Path, made: Made) -> Result<Home, String> {
+        let shown = directory.display();
+        let lock = OsDisk::lock(directory).map_err(|error| match error.kind() {
+            ErrorKind::ResourceBusy => format!(
+                "{shown} is in use by another playground: stop that one, or give another --data-dir and --base-port"
+            ),
+            _ => format!("cannot use {shown} (--data-dir): {error}"),
+        })?;
+        let home = Home { _lock: lock, file: directory.join(MADE_WITH), made };
+        let file = home.file.display();
+        match std::fs::read_to_string(&home.file) {
+            Ok(text) => match Made::parse(&text) {
+                Some(before) if before == made => Ok(home),
+                Some(before) => Err(format!(
+                    "{shown} was made with {before}, not with {made}: give {before}, or another --data-dir"
+                )),
+                None => Err(format!(
+                    "{file} should say what the directory was made with, as \"{made}\", and says {text:?}: mend it, or give another --data-dir"
+                )),
+            },
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let count = members_in(directory)?;
+                if count == 0 {
+                    home.remember()?;
+                } else if count != made.members {
+                    return Err(format!(
+                        "{shown} was made with --members {count}, not with --members {}: give --members {count}, or another --data-dir",
+                        made.members
+                    ));
+                }
+                Ok(home)
+            }
+            Err(error) => Err(format!("cannot read {file}: {error}")),
+        }
+    }
+
+    /// Writes down what the directory was made with. For one from before that was done this waits until its members
+    /// have found each other: only then are the flags known to be right.
+    pub fn remember(&self) -> Result<(), String> {
+        std::fs::write(&self.file, format!("{}\n", self.made))
+            .map_err(|error| format!("cannot write {}: {error}", self.file.display()))
+    }
+}
+
+/// How many members have a directory here.
+fn members_in(directory: &Path) -> Result<u16, String> {
+    let wrong = |error| format!("cannot read {} (--data-dir): {error}", directory.display());
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).map_err(wrong)? {
+        let entry = entry.map_err(wrong)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_named = name.strip_prefix('m').is_some_and(|number| number.parse::<u16>().is_ok());
+        count += u16::from(is_named && entry.path().is_dir());
+    }
+    Ok(count)
+}
