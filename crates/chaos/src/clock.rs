@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Clock {
     file: PathBuf,
     library: PathBuf,
+    /// Faults that have moved it.
+    moved: u32,
 }
 
 /// Where Debian and others put the library for programs with threads.
@@ -29,13 +31,24 @@ pub fn library() -> Option<PathBuf> {
 impl Clock {
     /// A clock that is right.
     pub fn new(file: PathBuf, library: &Path) -> io::Result<Clock> {
-        let clock = Clock { file, library: library.to_owned() };
+        let clock = Clock { file, library: library.to_owned(), moved: 0 };
         clock.set(0)?;
         Ok(clock)
     }
 
-    /// From now on it is off by so many seconds.
-    pub fn set(&self, seconds: i64) -> io::Result<()> {
+    /// One fault more: from now on it is off by so many seconds.
+    pub fn jump(&mut self, seconds: i64) -> io::Result<()> {
+        self.moved += 1;
+        self.set(seconds)
+    }
+
+    /// One fault less; with the last the clock is right again.
+    pub fn jump_back(&mut self) -> io::Result<()> {
+        self.moved = self.moved.saturating_sub(1);
+        if self.moved == 0 { self.set(0) } else { Ok(()) }
+    }
+
+    fn set(&self, seconds: i64) -> io::Result<()> {
         // A rename: nobody reads half of it.
         let next = self.file.with_extension("next");
         fs::write(&next, format!("{seconds:+}\n"))?;
@@ -52,5 +65,25 @@ impl Clock {
             "DONT_FAKE_MONOTONIC=1".to_owned(),
             "FAKETIME_DONT_RESET=1".to_owned(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_fault_sets_it_right() {
+        let file = std::env::temp_dir().join(format!("chaos-clock-{}", std::process::id()));
+        let mut clock = Clock::new(file.clone(), Path::new("libfaketime")).unwrap();
+        let says = || fs::read_to_string(&file).unwrap();
+        assert_eq!(says(), "+0\n");
+        clock.jump(30).unwrap();
+        clock.jump(-3_600).unwrap();
+        clock.jump_back().unwrap();
+        assert_eq!(says(), "-3600\n", "another fault is under way");
+        clock.jump_back().unwrap();
+        assert_eq!(says(), "+0\n");
+        fs::remove_file(file).unwrap();
     }
 }

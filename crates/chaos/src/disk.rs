@@ -24,6 +24,8 @@ const COMMIT_SECONDS: u32 = 300;
 pub struct Disk {
     image: Option<PathBuf>,
     place: PathBuf,
+    /// Faults that have filled it.
+    fills: u32,
 }
 
 impl Disk {
@@ -36,7 +38,7 @@ impl Disk {
             let mut format = Command::new("mkfs.ext4");
             run(format.args(["-q", "-m", "0", "-E", "nodiscard", "-J", "size=8"]).arg(&image))?;
         }
-        let disk = Disk { image: powered.then_some(image), place: place.to_owned() };
+        let disk = Disk { image: powered.then_some(image), place: place.to_owned(), fills: 0 };
         disk.mount()?;
         Ok(disk)
     }
@@ -59,18 +61,20 @@ impl Disk {
         self.place.join("ballast")
     }
 
-    /// Takes all the room there is.
-    pub fn fill(&self) -> Result<()> {
-        let mut file = File::create(self.ballast())?;
+    /// Takes all the room there is, also what another fault has left of it.
+    pub fn fill(&mut self) -> Result<()> {
+        self.fills += 1;
+        let more = |path: PathBuf| File::options().create(true).append(true).open(path);
+        let mut file = more(self.ballast())?;
         // Large pieces first, and then every last block.
-        let (mut at, mut piece) = (0, DISK_BYTES);
+        let (mut at, mut piece) = (file.metadata()?.len(), DISK_BYTES);
         while piece >= 4096 {
             match rustix::fs::fallocate(&file, FallocateFlags::empty(), at, piece) {
                 Ok(()) => at += piece,
                 Err(_) => piece /= 2,
             }
         }
-        let mut small = File::create(self.place.join("ballast-small"))?;
+        let mut small = more(self.place.join("ballast-small"))?;
         for _ in 0..1024 {
             if file.write(&[0; 1024]).is_err() || small.write(&[0; 1024]).is_err() {
                 break;
@@ -79,8 +83,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives it back.
-    pub fn free(&self) {
+    /// One fault less that has filled it; the last gives the room back.
+    pub fn free(&mut self) {
+        self.fills = self.fills.saturating_sub(1);
+        if self.fills > 0 {
+            return;
+        }
         // Whatever was not synced before a loss of power is gone already.
         let _ = fs::remove_file(self.ballast());
         let _ = fs::remove_file(self.place.join("ballast-small"));

@@ -102,6 +102,8 @@ pub struct History {
     pub watches: Vec<Told>,
     /// Compactions asked for, each before it was sent, in order of time.
     pub compactions: Vec<(Nanos, i64)>,
+    /// How many of them were acknowledged.
+    pub compactions_done: usize,
 }
 
 impl History {

@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn clusters_of_other_sizes_are_refused_with_words() {
+        for count in ["0", "1", "2", "4", "7", "three"] {
+            let words = ["chaos", "--etcd", "etcd", "--directory", "d", "--members", count];
+            let error = <Arguments as clap::Parser>::try_parse_from(words).unwrap_err().to_string();
+            assert!(error.contains("a cluster has 3 or 5 members here"), "{error}");
+        }
+        assert_eq!(arguments("--members 3").members, Some(3));
+    }
+
+    #[test]
     fn only_what_the_dead_have_left_is_removed() {
         let directory = std::env::temp_dir().join(format!("chaos-leftovers-{}", std::process::id()));
         let own = directory.join(std::process::id().to_string());

@@ -34,8 +34,8 @@ pub struct Member {
     down: u32,
     /// Faults that have stopped this process.
     frozen: u32,
-    /// Why this process may end by itself, if there is a reason.
-    excuse: Option<&'static str>,
+    /// Faults that have filled its disk: a process that finds no room may end.
+    full: u32,
     /// When its process last ended by itself.
     ended: Option<Instant>,
     /// Processes so far.
@@ -65,7 +65,7 @@ impl Member {
             child: None,
             down: 0,
             frozen: 0,
-            excuse: None,
+            full: 0,
             ended: None,
             births: 0,
             excused: 0,
@@ -124,7 +124,7 @@ impl Member {
 
     /// Whether no fault holds it any more.
     pub fn is_free(&self) -> bool {
-        self.down == 0 && self.frozen == 0 && self.excuse.is_none()
+        self.down == 0 && self.frozen == 0 && self.full == 0
     }
 
     /// SIGSTOP. Returns whether there was a process to stop, and which one.
@@ -149,14 +149,15 @@ impl Member {
         kill_process(pid, signal).ok()
     }
 
-    /// Its disk is full: this process may end of it.
-    pub fn excuse(&mut self, why: &'static str) {
-        self.excuse = Some(why);
+    /// One fault more that has filled its disk: a process may end for want of room.
+    pub fn excuse(&mut self) {
+        self.full += 1;
     }
 
-    /// The reason is gone.
+    /// One less.
     pub fn no_excuse(&mut self) {
-        self.excuse = None;
+        assert!(self.full > 0, "who has no excuse any more had one");
+        self.full -= 1;
     }
 
     /// Whether its process has ended by itself, what it said last, and whether it
@@ -165,10 +166,15 @@ impl Member {
         let status = self.child.as_mut()?.try_wait().ok()??;
         self.kill();
         self.ended = Some(Instant::now());
-        let why = self.excuse.unwrap_or("nothing explains it");
         let said = self.last_words(6);
+        let excused = self.full > 0 && wants_room(&said);
+        let why = match (excused, self.full) {
+            (true, _) => "its disk was full",
+            (false, 0) => "nothing explains it",
+            (false, _) => "its disk was full and that is not what it says",
+        };
         let words = format!("m{} ended by itself with {status}, {why}; it said last:\n{said}", self.number + 1);
-        if self.excuse.is_none() {
+        if !excused {
             return Some(Err(words));
         }
         self.excused += 1;
@@ -178,7 +184,7 @@ impl Member {
     /// Starts it if nothing keeps it down. Who ended by itself is given a moment.
     pub fn restart(&mut self) -> Result<()> {
         let too_soon = self.ended.is_some_and(|when| when.elapsed() < AGAIN);
-        if self.runs() || self.down > 0 || self.excuse.is_some() || too_soon { Ok(()) } else { self.start() }
+        if self.runs() || self.down > 0 || self.full > 0 || too_soon { Ok(()) } else { self.start() }
     }
 
     /// The last lines of its log.
@@ -198,5 +204,23 @@ impl Member {
 impl Drop for Member {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Whether the last line names missing room, as a process says what it ends of.
+fn wants_room(said: &str) -> bool {
+    let last = said.lines().next_back().unwrap_or_default();
+    ["No space left on device", "no storage space"].iter().any(|words| last.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_says_that_room_is_missing_is_excused() {
+        assert!(wants_room("begins\nfailed to start etcd: m/log: No space left on device (os error 28)\n"));
+        assert!(!wants_room("No space left on device (os error 28)\nfailed: segment 3 is corrupt at 4096"));
+        assert!(!wants_room(""));
     }
 }

@@ -48,6 +48,11 @@ impl Notebook {
         self.with(|history| history.compactions.push((self.now(), revision)));
     }
 
+    /// One was acknowledged.
+    pub fn has_compacted(&self) {
+        self.with(|history| history.compactions_done += 1);
+    }
+
     /// A watch that begins; its number.
     pub fn watches(&self, told: Told) -> usize {
         self.with(|history| {

@@ -8,7 +8,7 @@ use crate::stage::Stage;
 use anyhow::Result;
 use bytes::Bytes;
 use client::Client;
-use proto::etcdserverpb::{AlarmType, RangeRequest};
+use proto::etcdserverpb::{AlarmType, PutRequest, RangeRequest};
 use std::time::{Duration, Instant};
 
 /// Until all is well.
@@ -55,6 +55,17 @@ impl Checkers {
     /// Waits until the cluster has come to rest, when nobody writes any more; what does not hold.
     pub async fn rest(&self, stage: &mut Stage, load: &Load) -> Result<Vec<String>> {
         let (members, mut wrong, mut revision) = (&self.members, Vec::new(), 0);
+        // Whoever serves takes writes, too.
+        for (number, member) in members.iter().enumerate() {
+            let (mut last, mut attempt, began) = (String::new(), 0, Instant::now());
+            let look = async || {
+                attempt += 1;
+                wrote(number, attempt, member, &load.notebook, &mut last).await
+            };
+            if !until(stage, began, self.patience, look).await? {
+                wrong.push(format!("m{} takes no write within {:?} at rest: {last}", number + 1, self.patience));
+            }
+        }
         // Nobody renews any more: all leases end, and their keys with them.
         let began = Instant::now();
         let leased = RangeRequest {
@@ -136,6 +147,20 @@ async fn served(reader: usize, member: &Client, notebook: &Notebook, serializabl
         }
     };
     notebook.ended(reader, begin, Ask::Range(ask), outcome);
+    answered
+}
+
+/// Writes a value of its own through this member, for the history.
+async fn wrote(number: usize, attempt: u32, member: &Client, notebook: &Notebook, last: &mut String) -> bool {
+    let (key, value) = (format!("r/m{}", number + 1), format!("at rest {number}.{attempt}"));
+    let ask = Ask::Put(PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() });
+    let begin = notebook.now();
+    let outcome = crate::load::send(member, &ask).await;
+    let answered = matches!(outcome, Outcome::Answered(_));
+    if let Outcome::Refused(words) | Outcome::Unknown(words) = &outcome {
+        last.clone_from(words);
+    }
+    notebook.ended(reader(number), begin, ask, outcome);
     answered
 }
 

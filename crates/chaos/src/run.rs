@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Until a new cluster serves.
@@ -117,6 +118,7 @@ impl<'a> Round<'a> {
         let verdict = check::check(&self.history);
         self.summary(&done, healthy_after, &verdict, checked.elapsed());
         wrong.extend(verdict.wrong);
+        wrong.extend(check::enough::check(&self.history, length));
         Ok(wrong)
     }
 
@@ -172,6 +174,12 @@ impl<'a> Round<'a> {
         let told: Vec<String> =
             ops.iter().map(|(kind, [yes, no, unknown])| format!("{kind} {yes}/{no}/{unknown}")).collect();
         println!("  {} requests (answered/refused/unknown): {}", self.history.ops.len(), told.join(", "));
+        println!(
+            "  {} of {} compactions acknowledged; leadership handed over {} times as asked",
+            self.history.compactions_done,
+            self.history.compactions.len(),
+            self.stage.led_over.load(Ordering::Relaxed)
+        );
         let (without, from) = unavailable(&self.history);
         let (carried, harmed) = self.stage.wire.counts();
         let births: u32 = self.stage.members.iter().map(|member| member.births).sum();
@@ -209,7 +217,6 @@ impl<'a> Round<'a> {
         file.flush()?;
         for member in &mut self.stage.members {
             member.kill();
-            member.disk.free();
             let to = self.directory.join("data").join(format!("m{}", member.number + 1));
             fs::create_dir_all(&to)?;
             // The mounts go with us; a copy stays.

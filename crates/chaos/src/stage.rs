@@ -37,6 +37,8 @@ pub struct Stage {
     pub wire: Wire,
     /// The number of the member that leads, as far as is known.
     pub leader: Arc<AtomicUsize>,
+    /// How often leadership was moved when that was asked for.
+    pub led_over: Arc<AtomicUsize>,
     /// What must not have happened.
     pub wrong: Vec<String>,
     /// Processes that ended by themselves, and had a reason.
@@ -90,6 +92,7 @@ impl Stage {
             members: all,
             wire,
             leader: Arc::new(AtomicUsize::new(0)),
+            led_over: Arc::new(AtomicUsize::new(0)),
             wrong: Vec::new(),
             excused: Vec::new(),
             runtime: tokio::runtime::Handle::current(),

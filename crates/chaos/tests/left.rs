@@ -18,11 +18,22 @@ fn idle(directory: &Path) -> PathBuf {
     program
 }
 
-fn run(directory: &Path) -> Child {
+/// A run that ends with the test, also when an assertion fails.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both have no effect on one that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run(directory: &Path) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
     command.arg("--etcd").arg(directory.join("idle")).arg("--directory").arg(directory.join("runs"));
     command.args(["--seed", "1", "--members", "3", "--minutes", "1"]);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 /// Processes whose command line names this directory.
@@ -62,25 +73,25 @@ fn nothing_is_left_of_a_run_that_was_killed() {
     // A script's command line begins with its shell.
     let members = || processes(&program).into_iter().filter(|pid| line_of(*pid).starts_with("/bin/sh")).count();
     let mut first = run(&directory);
-    let own = directory.join("runs").join(first.id().to_string());
-    until("three members run, or the run has ended", || members() == 3 || first.try_wait().unwrap().is_some());
-    if let Some(status) = first.try_wait().unwrap() {
+    let own = directory.join("runs").join(first.0.id().to_string());
+    until("three members run, or the run has ended", || members() == 3 || first.0.try_wait().unwrap().is_some());
+    if let Some(status) = first.0.try_wait().unwrap() {
         // Where no namespaces can be made all is left out; test machines can.
         assert!(status.success() && std::env::var("CI").is_err(), "{status}");
         fs::remove_dir_all(&directory).unwrap();
         return;
     }
     assert!(own.is_dir());
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.0.kill().unwrap();
+    first.0.wait().unwrap();
     until("all processes have ended", || processes(&directory).is_empty());
     until("no loop device is left", || loops(&directory).is_empty());
     assert!(own.is_dir(), "only the directory is left");
 
     let mut second = run(&directory);
     until("the directory is removed", || !own.exists());
-    second.kill().unwrap();
-    second.wait().unwrap();
+    second.0.kill().unwrap();
+    second.0.wait().unwrap();
     until("all processes have ended", || processes(&directory).is_empty());
     fs::remove_dir_all(&directory).unwrap();
 }

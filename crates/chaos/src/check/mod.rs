@@ -6,6 +6,7 @@
 //! time must agree with it. That is linearizability, in n log n.
 
 mod committed;
+pub mod enough;
 mod leases;
 mod order;
 mod owners;

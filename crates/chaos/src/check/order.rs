@@ -5,7 +5,7 @@ use super::committed::Committed;
 use super::owners::{Owner, Owners};
 use crate::history::{Ask, History};
 
-/// Checks every write that took effect and every linearizable read.
+/// Checks every write that took effect and every linearizable read, grant and revocation.
 pub fn check(history: &History, committed: &Committed, owners: &Owners, wrong: &mut Vec<String>) {
     for (&revision, owner) in &owners.of {
         let Owner::Op(place) = owner else { continue };
@@ -20,14 +20,14 @@ pub fn check(history: &History, committed: &Committed, owners: &Owners, wrong: &
     for op in history.ops.iter().filter(|op| !op.changed()) {
         let linearizable = match &op.ask {
             Ask::Range(ask) => !ask.serializable,
-            Ask::Txn(_) | Ask::Delete(_) => true,
+            Ask::Txn(_) | Ask::Delete(_) | Ask::Grant(_) | Ask::Revoke(_) => true,
             _ => false,
         };
         let (true, Some(revision)) = (linearizable, op.revision()) else { continue };
         let floor = committed.floor(op.begin);
         if revision < floor {
             wrong.push(format!(
-                "revision {floor} was known before this began, and it read revision {revision}:\n  {op}"
+                "revision {floor} was known before this began, and it was answered at revision {revision}:\n  {op}"
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! Histories that hold, and the same ones broken on purpose: each break must
 //! be found, in words that say what it is.
 
-use super::check;
+use super::{check, enough};
 use crate::history::{ALL, Answer, Ask, History, Nanos, Op, Outcome, Told};
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::{Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseGrantResponse};
@@ -10,6 +10,7 @@ use proto::etcdserverpb::{ResponseHeader, TxnRequest, WatchResponse, request_op:
 use proto::mvccpb::event::EventType;
 use proto::mvccpb::{Event, KeyValue};
 use sim::model::{Model, Said};
+use std::time::Duration;
 
 /// A second, in nanoseconds.
 const SECOND: Nanos = 1_000_000_000;
@@ -279,7 +280,7 @@ fn a_stale_linearizable_read() {
     book.ask(put("r/1", "x"));
     let begin = book.now;
     book.history.ops.push(Op { begin, end: begin + TAKES, ..stale.clone() });
-    book.breaks("was known before this began, and it read revision 4");
+    book.breaks("was known before this began, and it was answered at revision 4");
     // The same answer to a serializable read is allowed.
     let last = book.history.ops.last_mut().unwrap();
     let Ask::Range(ask) = &mut last.ask else { unreachable!("it reads") };
@@ -511,7 +512,8 @@ fn a_long_history_is_checked_whole() {
 
 /// Takes the previous values from all that witnesses were told.
 fn without_previous(book: &mut Book) {
-    for event in book.history.watches.iter_mut().flat_map(|told| &mut told.responses).flat_map(|(_, one)| &mut one.events)
+    for event in
+        book.history.watches.iter_mut().flat_map(|told| &mut told.responses).flat_map(|(_, one)| &mut one.events)
     {
         event.prev_kv = None;
     }
@@ -584,4 +586,38 @@ fn a_lease_granted_or_renewed_for_another_time() {
     promised(0, true).holds();
     // More than was asked is no harm, if renewals keep to it.
     promised(6, false).breaks("lease 4d was granted for 6 s, and renewed for another time");
+}
+
+#[test]
+fn a_grant_answered_at_a_revision_that_was_past() {
+    let mut book = Book::new();
+    book.ask(put("r/1", "a"));
+    let place = book.ask(Ask::Grant(LeaseGrantRequest { ttl: 5, id: 77 }));
+    book.holds();
+    let Outcome::Answered(Answer::Grant(answer)) = &mut book.history.ops[place].outcome else { unreachable!() };
+    answer.header = header(1);
+    book.breaks("revision 2 was known before this began, and it was answered at revision 1");
+}
+
+/// All of it holds, and there is nothing in it.
+#[test]
+fn a_round_in_which_nothing_was_acknowledged() {
+    let mut book = Book::new();
+    for number in 0..50 {
+        book.note(put("r/1", &format!("{number}")), Outcome::Refused("no room".to_owned()));
+    }
+    book.ask(get("r/1"));
+    book.progress();
+    book.holds();
+    let minute = Duration::from_secs(60);
+    let wrong = enough::check(&book.history, minute);
+    for words in ["0 acknowledged writes", "1 answered linearizable reads", "0 events told"] {
+        assert!(wrong.iter().any(|one| one.contains(words)), "{words:?} is not in {wrong:#?}");
+    }
+    for number in 0..200 {
+        book.ask(put("r/1", &format!("more {number}")));
+        book.ask(get("r/1"));
+    }
+    assert_eq!(enough::check(&book.history, minute), Vec::<String>::new());
+    assert_eq!(enough::check(&book.history, 5 * minute).len(), 2, "longer rounds have more");
 }

@@ -1,12 +1,11 @@
 //! Disks that are full or lose their power, and wall clocks that jump.
 
 use super::{Later, then};
+use crate::clock::Clock;
 use crate::stage::Stage;
 use fastrand::Rng;
 use std::time::Duration;
 
-/// Why a process may end.
-const FULL: &str = "its disk was full";
 /// A year, in seconds.
 const YEAR: i64 = 365 * 24 * 3600;
 
@@ -26,15 +25,15 @@ pub fn full_all(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
 
 fn full(stage: &mut Stage, victims: Vec<usize>, lasts: Duration) -> Later {
     for &victim in &victims {
-        stage.members[victim].excuse(FULL);
+        stage.members[victim].excuse();
         let filled = stage.members[victim].disk.fill();
         stage.must("a disk is filled", filled);
     }
     then(lasts, move |stage| {
         for victim in victims {
-            stage.members[victim].disk.free();
             // It may have ended just now, of this.
             let _ = stage.look();
+            stage.members[victim].disk.free();
             stage.members[victim].no_excuse();
         }
     })
@@ -77,13 +76,13 @@ pub fn clock_back(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later
 /// The leader's clock one time in two, and back again at the end: two jumps.
 fn jump(stage: &mut Stage, chance: &mut Rng, seconds: i64, lasts: Duration) -> Later {
     let victim = if chance.bool() { stage.leader() } else { stage.any(chance) };
-    set(stage, victim, seconds);
-    then(lasts, move |stage| set(stage, victim, 0))
+    with_clock(stage, victim, |clock| clock.jump(seconds));
+    then(lasts, move |stage| with_clock(stage, victim, Clock::jump_back))
 }
 
-fn set(stage: &mut Stage, victim: usize, seconds: i64) {
-    if let Some(clock) = &stage.members[victim].clock {
-        let moved = clock.set(seconds).map_err(Into::into);
+fn with_clock(stage: &mut Stage, victim: usize, act: impl FnOnce(&mut Clock) -> std::io::Result<()>) {
+    if let Some(clock) = &mut stage.members[victim].clock {
+        let moved = act(clock).map_err(Into::into);
         stage.must("a clock is moved", moved);
     }
 }

@@ -128,7 +128,9 @@ async fn compact(client: Client, notebook: Arc<Notebook>) {
             notebook.compacts(seen - KEPT);
             let request = proto::etcdserverpb::CompactionRequest { revision: seen - KEPT, physical: false };
             // Whether it succeeds is no promise; what it does to watches is.
-            let _ = client.compact(request).await;
+            if client.compact(request).await.is_ok() {
+                notebook.has_compacted();
+            }
         }
     }
 }
