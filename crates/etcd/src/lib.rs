@@ -14,6 +14,7 @@ pub mod flags;
 pub mod grpc;
 pub(crate) mod handle;
 pub mod http;
+pub(crate) mod line;
 pub mod listen;
 pub mod logging;
 pub mod metrics;

@@ -12,6 +12,7 @@ use crate::edge::Edge;
 use crate::grpc::{self, Limits};
 use crate::handle::Handle;
 use crate::http::{Listener, answer_on};
+use crate::line::Line;
 use crate::metrics;
 use crate::rpc::Router;
 use bytes::{Bytes, BytesMut};
@@ -56,9 +57,14 @@ pub async fn serve(listener: TcpListener, edge: Arc<Edge>, handle: Handle, stopp
         async move {
             let Accepted { stream, first, is_http2 } = accepted;
             if is_http2 {
-                let mut serving = pin!(grpc::serve_connection(stream, first, router, limits, until(stopped)));
-                // What a client asks in one breath, Core hears as one.
-                poll_fn(|context| handle.gather(|| serving.as_mut().poll(context))).await;
+                let serving = async move {
+                    let mut serving = pin!(grpc::serve_connection(stream, first, router, limits, until(stopped)));
+                    // What a client asks in one breath, Core hears as one.
+                    poll_fn(|context| handle.gather(|| serving.as_mut().poll(context))).await;
+                    Ok(())
+                };
+                // A client that breaks off or talks nonsense is no news.
+                let _ended = Line::new(tokio::runtime::Handle::current()).run(serving).await;
             } else {
                 serve_http1(Prefixed { first, stream }, Listener::Client, handle, stopped).await;
             }

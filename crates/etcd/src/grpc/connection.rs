@@ -19,6 +19,7 @@ use super::exchange::exchange;
 use super::message::{Begun, Framed, Held};
 use super::socket::{Outlet, Socket, gather};
 use super::{Limits, Service};
+use crate::line::is_pushing;
 
 /// Bytes a client may send ahead on one stream and on one connection.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -159,7 +160,16 @@ where
 
     /// Drives HTTP/2 and begins the calls that have arrived, as long as the
     /// client takes its answers.
+    ///
+    /// A push has no time for requests: those that wait already, because the
+    /// client did not take its answers, are the connection's own task's.
     fn take_requests(&mut self, context: &mut Context<'_>) -> Taken {
+        if is_pushing() {
+            if self.held.bytes() >= self.held_bytes_max {
+                context.waker().wake_by_ref();
+            }
+            return if self.h2.poll_closed(context).is_ready() { Taken::Ended } else { Taken::All };
+        }
         for _ in 0..ACCEPTED_AT_ONCE_MAX {
             if self.held.bytes() >= self.held_bytes_max {
                 if self.h2.poll_closed(context).is_ready() {

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
+use crate::line::is_pushing;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -24,6 +25,8 @@ struct Inner<S> {
     /// Bytes read while sniffing.
     first: Bytes,
     gathered: BytesMut,
+    /// Who reads was told to wait, and is woken when there is something.
+    waits: bool,
 }
 
 /// The side the HTTP/2 library owns.
@@ -34,7 +37,7 @@ pub struct Outlet<S>(Arc<Mutex<Inner<S>>>);
 
 /// Splits a stream; `first` is read before anything the stream gives.
 pub fn gather<S>(stream: S, first: Bytes) -> (Socket<S>, Outlet<S>) {
-    let inner = Arc::new(Mutex::new(Inner { stream, first, gathered: BytesMut::new() }));
+    let inner = Arc::new(Mutex::new(Inner { stream, first, gathered: BytesMut::new(), waits: false }));
     (Socket(inner.clone()), Outlet(inner))
 }
 
@@ -82,7 +85,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             buffer.put_slice(&inner.first.split_to(count));
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut inner.stream).poll_read(context, buffer)
+        if is_pushing() {
+            // Who pushes only writes. The connection's own task waits for what
+            // comes, or is told to.
+            if !inner.waits {
+                context.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        }
+        let read = Pin::new(&mut inner.stream).poll_read(context, buffer);
+        inner.waits = read.is_pending();
+        read
     }
 }
 

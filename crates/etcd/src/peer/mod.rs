@@ -9,8 +9,8 @@
 //! unreachable), let appends hold up heartbeats (they have streams of their own), believe a length before the bytes are
 //! here, or look inside an entry.
 //!
-//! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream, `line` the
-//! connection behind it, [`remote`] one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of
+//! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream, [`Line`]
+//! the connection behind it, [`remote`] one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of
 //! it, `server` what it asks of us.
 
 mod chain;
@@ -19,7 +19,6 @@ mod client;
 pub mod frame;
 mod io;
 mod lease;
-mod line;
 mod local;
 mod outbox;
 mod pipeline;
@@ -44,6 +43,7 @@ pub use local::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, SnapshotBo
 pub use outbox::{STREAM_QUEUE_BYTES_MAX, STREAM_QUEUE_MAX};
 pub use remote::{Counters, PIPELINE_QUEUE_MAX};
 
+use crate::line::{self, Line};
 use frame::SharedAppends;
 use remote::{Remote, Sent};
 
@@ -187,8 +187,8 @@ impl Peers {
     /// Sends what Core has decided. Never waits. What cannot go out is dropped and reported as unreachable.
     pub fn send(&self, messages: &mut Vec<Message>) {
         let remotes = self.inner.remotes.load();
-        line::about_to_push(|| self.queue(&remotes, messages));
-        remotes.members.values().for_each(|remote| remote.push());
+        let ((), woken) = line::woken_by(|| self.queue(&remotes, messages));
+        woken.iter().for_each(Line::push);
     }
 
     fn queue(&self, remotes: &Remotes, messages: &mut Vec<Message>) {

@@ -18,7 +18,6 @@ use tokio::task::AbortHandle;
 
 use super::client::Lane;
 use super::frame::StreamKind;
-use super::line::Line;
 use super::outbox::{Inbox, Outbox, Refused, STREAM_QUEUE_MAX, queue};
 use super::{Local, hex};
 
@@ -47,8 +46,9 @@ pub struct Counters {
 pub(super) struct Remote {
     pub id: u64,
     urls: Mutex<Urls>,
-    msgapp: Mutex<Option<Stream>>,
-    message: Mutex<Option<Stream>>,
+    /// Queues of the streams that the remote has dialled.
+    msgapp: Mutex<Option<Outbox>>,
+    message: Mutex<Option<Outbox>>,
     pipeline: Outbox,
     active: Mutex<Active>,
     /// A snapshot is on its way.
@@ -59,12 +59,6 @@ pub(super) struct Remote {
     pub lanes: Mutex<Vec<Lane>>,
     pub counters: Counters,
     tasks: Mutex<Vec<AbortHandle>>,
-}
-
-/// A stream that the remote has dialled.
-struct Stream {
-    outbox: Outbox,
-    line: Arc<Line>,
 }
 
 struct Urls {
@@ -145,16 +139,16 @@ impl Remote {
     }
 
     /// Opens the queue of a stream that the remote has just dialled. A former stream of this kind ends.
-    pub fn attach(&self, kind: StreamKind, line: Arc<Line>) -> (Outbox, Inbox) {
+    pub fn attach(&self, kind: StreamKind) -> (Outbox, Inbox) {
         let (outbox, inbox) = queue(STREAM_QUEUE_MAX);
-        *lock(self.slot(kind)) = Some(Stream { outbox: outbox.clone(), line });
+        *lock(self.slot(kind)) = Some(outbox.clone());
         (outbox, inbox)
     }
 
     /// A stream has ended. A newer one is left alone.
     pub fn detach(&self, kind: StreamKind, ended: &Outbox) {
         let mut slot = lock(self.slot(kind));
-        if slot.as_ref().is_some_and(|present| present.outbox.is_same(ended)) {
+        if slot.as_ref().is_some_and(|present| present.is_same(ended)) {
             *slot = None;
         }
     }
@@ -162,10 +156,10 @@ impl Remote {
     /// Whether the remote has dialled this stream.
     #[cfg(test)]
     pub fn has_stream(&self, kind: StreamKind) -> bool {
-        lock(self.slot(kind)).as_ref().is_some_and(|stream| !stream.outbox.is_closed())
+        lock(self.slot(kind)).as_ref().is_some_and(|outbox| !outbox.is_closed())
     }
 
-    fn slot(&self, kind: StreamKind) -> &Mutex<Option<Stream>> {
+    fn slot(&self, kind: StreamKind) -> &Mutex<Option<Outbox>> {
         match kind {
             StreamKind::MsgApp => &self.msgapp,
             StreamKind::Message => &self.message,
@@ -181,7 +175,7 @@ impl Remote {
         };
         let mut message = message;
         for kind in order {
-            let outbox = lock(self.slot(*kind)).as_ref().map(|stream| stream.outbox.clone());
+            let outbox = lock(self.slot(*kind)).clone();
             let Some(outbox) = outbox.filter(|outbox| !outbox.is_closed()) else { continue };
             match outbox.send(message) {
                 Ok(()) => return Sent::Queued,
@@ -192,16 +186,6 @@ impl Remote {
         match self.pipeline.send(message) {
             Ok(()) => Sent::Queued,
             Err(_) => self.lost(),
-        }
-    }
-
-    /// Lets what was queued leave on this thread.
-    pub fn push(&self) {
-        for kind in StreamKind::ALL {
-            let line = lock(self.slot(kind)).as_ref().map(|stream| stream.line.clone());
-            if let Some(line) = line {
-                line.push();
-            }
         }
     }
 

@@ -27,11 +27,11 @@ use super::chain;
 use super::client::set;
 use super::frame::{Decoder, FRAME_BYTES_MAX, Received, StreamKind};
 use super::io::Timed;
-use super::line::{Ended, Line};
 use super::local::LeaseError;
 use super::outbox::StreamBody;
 use super::snapshot::{Receiving, Stored, Storing};
 use super::{Inner, Peers, Rejected, hex, remote, wire};
+use crate::line::{Ended, Line};
 use crate::version::{self, Version};
 
 /// Connections open at a time; further ones wait to be accepted.
@@ -73,17 +73,9 @@ pub(super) async fn serve(peers: Peers, listener: TcpListener) {
 async fn serve_connection(peers: Peers, stream: TcpStream) -> Ended {
     let io = TokioIo::new(Timed::new(stream, peers.inner.timeouts.write)?);
     let line = Line::new(peers.inner.runtime.clone());
-    let weak = Arc::downgrade(&line);
     let service = service_fn(move |request| {
-        let (peers, line) = (peers.clone(), weak.upgrade());
-        async move {
-            // Requests are answered only while the line is there.
-            let answer = match line {
-                Some(line) => answer(&peers, &line, request).await,
-                None => text(StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-            };
-            Ok::<_, Infallible>(answer)
-        }
+        let peers = peers.clone();
+        async move { Ok::<_, Infallible>(answer(&peers, request).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -91,7 +83,7 @@ async fn serve_connection(peers: Peers, stream: TcpStream) -> Ended {
     line.run(async { Ok(connection.await?) }).await
 }
 
-async fn answer(peers: &Peers, line: &Arc<Line>, request: Request<Incoming>) -> Answer {
+async fn answer(peers: &Peers, request: Request<Incoming>) -> Answer {
     let inner = &peers.inner;
     let path = request.uri().path().to_owned();
     let (want, answer) = match path.as_str() {
@@ -116,7 +108,7 @@ async fn answer(peers: &Peers, line: &Arc<Line>, request: Request<Incoming>) -> 
         match answer {
             Path::Pipeline => pipeline(peers, request).await,
             Path::Snapshot => snapshot(peers, request).await,
-            Path::Stream => stream(peers, line, &path, &request),
+            Path::Stream => stream(peers, &path, &request),
             Path::Probing => probing(),
             Path::Members => members(inner),
             Path::HashKv => hash_kv(inner, request).await,
@@ -259,10 +251,10 @@ async fn store(storing: Storing, head: Vec<Bytes>, mut body: Incoming, patience:
 }
 
 /// A member dials the stream on which we shall write to it.
-fn stream(peers: &Peers, line: &Arc<Line>, path: &str, request: &Request<Incoming>) -> Answer {
+fn stream(peers: &Peers, path: &str, request: &Request<Incoming>) -> Answer {
     let inner = &peers.inner;
     let headers = request.headers();
-    let mut answer = open_stream(peers, line, path, headers);
+    let mut answer = open_stream(peers, path, headers);
     set(answer.headers_mut(), "x-server-version", version::SERVER);
     if answer.status() != StatusCode::OK {
         let status = answer.status().as_u16();
@@ -271,7 +263,7 @@ fn stream(peers: &Peers, line: &Arc<Line>, path: &str, request: &Request<Incomin
     answer
 }
 
-fn open_stream(peers: &Peers, line: &Arc<Line>, path: &str, headers: &HeaderMap) -> Answer {
+fn open_stream(peers: &Peers, path: &str, headers: &HeaderMap) -> Answer {
     let inner = &peers.inner;
     if let Err(reason) = compatible(inner, headers) {
         return text(StatusCode::PRECONDITION_FAILED, reason);
@@ -293,7 +285,7 @@ fn open_stream(peers: &Peers, line: &Arc<Line>, path: &str, headers: &HeaderMap)
     if header(headers, "x-raft-to") != Some(&hex(inner.identity.member_id)) {
         return text(StatusCode::PRECONDITION_FAILED, "to field mismatch");
     }
-    let (outbox, inbox) = remote.attach(kind, line.clone());
+    let (outbox, inbox) = remote.attach(kind);
     remote.activate();
     tracing::info!("stream-writer-type" = kind.title(), "remote-peer-id" = %hex(from), "established TCP streaming connection with remote peer");
     let on_end = remote::on_stream_end(remote.clone(), inner.local.clone(), kind, outbox);

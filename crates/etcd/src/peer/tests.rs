@@ -326,8 +326,7 @@ async fn a_full_queue_drops_and_reports() {
     one.knows(&[&two]);
     let remote = one.peers.inner.member(2).unwrap();
     // A stream nobody empties.
-    let (_outbox, _inbox) =
-        remote.attach(StreamKind::Message, super::line::Line::new(tokio::runtime::Handle::current()));
+    let (_outbox, _inbox) = remote.attach(StreamKind::Message);
     let mut burst: Vec<Message> =
         (0..=STREAM_QUEUE_MAX as u64).map(|index| message(MessageKind::AppResp, 1, 2, index)).collect();
     one.peers.send(&mut burst);

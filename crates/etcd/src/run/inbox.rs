@@ -15,6 +15,7 @@
 //! takes all that waits.
 
 use super::core_loop::Driver;
+use crate::line;
 use member::core::{Applied, Input, Proposal};
 use member::ids::ReadId;
 use member::limits;
@@ -247,7 +248,14 @@ impl Inbox {
 
     /// Runs a few rounds of Core. The caller has the baton; it is laid back if
     /// nothing is left to do, else for Core's own thread.
+    ///
+    /// Clients that were answered meanwhile are written to when it is let go:
+    /// what runs on their connections may come back to the inbox.
     pub fn work(&self) {
+        line::push_after(|| self.rounds());
+    }
+
+    fn rounds(&self) {
         let mut driver = self.driver.lock().expect("no thread panics with Core");
         let Some(driver) = driver.as_mut() else {
             // Not there yet, or gone already.

@@ -1,42 +1,94 @@
 //! A connection that whoever has something to say may push on.
 //!
-//! The links' thread owns every connection and wakes for what arrives. What
-//! Core sends need not wait for that thread: the one that runs Core puts
-//! messages into the queues of their streams and then [pushes](Line::push),
-//! which runs the connection in place until the socket takes no more. So a
-//! message is on the wire without a second thread being woken for it.
+//! A task owns every connection and wakes for what arrives. What is to be sent
+//! need not wait for the thread of that task: who has put a message into a
+//! stream, or has answered a call, [pushes](Line::push), which runs the
+//! connection in place until the socket takes no more. So the message is on the
+//! wire without a second thread being woken for it. Core's messages to other
+//! members go this way, and the answer to a client that is alone with it.
+//!
+//! ```text
+//!   woken_by(work) ─▶ lines that work has woken ─▶ push: now (members)
+//!                                               └▶ left, push when push_after
+//!                                                  ends (clients)
+//! ```
 //!
 //! What this part must never do: wait. A connection that somebody else is
-//! running, or that has more to do, is left to its task.
+//! running, or that has more to do, is left to its task. And a client's
+//! connection is run only by who holds nothing that others wait for: neither
+//! Core nor Store.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::remote::lock;
-
 /// How a connection ended.
-pub(super) type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+pub(crate) type Ended = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// A push runs the connection so often while it wakes itself.
+const RUNS_MAX: usize = 3;
+/// Clients' connections that are pushed when a passing thread has done its
+/// work; further ones are left to their tasks.
+const LEFT_MAX: usize = 4;
 
 thread_local! {
-    /// This thread will push, so nobody need be woken for what it queues.
-    static WILL_PUSH: Cell<bool> = const { Cell::new(false) };
+    /// Lines that this thread has woken and looks after itself; none: their
+    /// tasks are woken.
+    static WOKEN: RefCell<Option<Vec<Arc<Line>>>> = const { RefCell::new(None) };
+    /// This thread is within [`push_after`], and these are to be pushed then.
+    static LEFT: RefCell<Option<Vec<Arc<Line>>>> = const { RefCell::new(None) };
+    /// This thread is within [`Line::push`].
+    static PUSHES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `queue`, which puts messages into streams whose lines are pushed
-/// right after.
-pub(super) fn about_to_push<R>(queue: impl FnOnce() -> R) -> R {
-    let before = WILL_PUSH.replace(true);
-    let done = queue();
-    WILL_PUSH.set(before);
+/// Runs `work`. The lines it has woken on this thread are the caller's to
+/// [push](Line::push): nobody else is told.
+pub(crate) fn woken_by<R>(work: impl FnOnce() -> R) -> (R, Vec<Arc<Line>>) {
+    let before = WOKEN.replace(Some(Vec::new()));
+    let done = work();
+    (done, WOKEN.replace(before).unwrap_or_default())
+}
+
+/// Runs `work`, which may hold what others wait for, and pushes what it has
+/// [left](leave) when that is let go.
+pub(crate) fn push_after<R>(work: impl FnOnce() -> R) -> R {
+    // Who pushes has enough to do with one.
+    if PUSHES.get() || LEFT.with_borrow(Option::is_some) {
+        return work();
+    }
+    LEFT.set(Some(Vec::new()));
+    let done = work();
+    for line in LEFT.take().unwrap_or_default() {
+        line.push();
+    }
     done
 }
 
+/// Runs `answer`, after which a client's connection has little to do: it is
+/// pushed at the end of [`push_after`], if the caller is within.
+pub(crate) fn leave(answer: impl FnOnce()) {
+    if PUSHES.get() || LEFT.with_borrow(|left| left.as_ref().is_none_or(|left| left.len() >= LEFT_MAX)) {
+        return answer();
+    }
+    let ((), woken) = woken_by(answer);
+    LEFT.with_borrow_mut(|left| left.get_or_insert_default().extend(woken));
+}
+
+/// Whether this thread is pushing: then only what is to be written is looked
+/// at, since work that a client asks for is its own thread's.
+pub(crate) fn is_pushing() -> bool {
+    PUSHES.get()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One connection.
-pub(super) struct Line {
+pub(crate) struct Line {
     connection: Mutex<State>,
     /// Of the task that owns it.
     task: Mutex<Option<Waker>>,
@@ -54,6 +106,7 @@ enum State {
 
 impl Line {
     /// A line without its connection: whoever makes that may need the line.
+    /// Timers of the connection are `runtime`'s.
     pub fn new(runtime: tokio::runtime::Handle) -> Arc<Line> {
         Arc::new(Line {
             connection: Mutex::new(State::New),
@@ -76,7 +129,7 @@ impl Line {
         *lock(&self.connection) = State::Open(Box::pin(connection));
         let _close = Close(self);
         std::future::poll_fn(|context| {
-            lock(&self.task).replace(context.waker().clone());
+            self.note_task(context.waker());
             let mut state = lock(&self.connection);
             self.go_on(&mut state);
             match &mut *state {
@@ -98,10 +151,25 @@ impl Line {
             // Whoever runs it may have looked at the queue already.
             Err(TryLockError::WouldBlock) => return self.wake_task(),
         };
-        // Timers of the connection are the links' runtime's.
         let _entered = self.runtime.enter();
-        self.go_on(&mut state);
-        if matches!(*state, State::Ended(_)) {
+        let before = PUSHES.replace(true);
+        let mut has_more = true;
+        for _ in 0..RUNS_MAX {
+            let ((), woken) = woken_by(|| self.go_on(&mut state));
+            has_more = false;
+            for line in woken {
+                line.due.store(false, Ordering::Release);
+                match Arc::ptr_eq(&line, self) {
+                    true => has_more = true,
+                    false => line.wake_task(),
+                }
+            }
+            if !has_more {
+                break;
+            }
+        }
+        PUSHES.set(before);
+        if has_more || matches!(*state, State::Ended(_)) {
             self.wake_task();
         }
     }
@@ -111,6 +179,13 @@ impl Line {
         let waker = Waker::from(self.clone());
         if let Poll::Ready(ended) = connection.as_mut().poll(&mut Context::from_waker(&waker)) {
             *state = State::Ended(Some(ended));
+        }
+    }
+
+    fn note_task(&self, waker: &Waker) {
+        let mut task = lock(&self.task);
+        if !task.as_ref().is_some_and(|task| task.will_wake(waker)) {
+            *task = Some(waker.clone());
         }
     }
 
@@ -128,9 +203,16 @@ impl Wake for Line {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if WILL_PUSH.get() {
-            self.due.store(true, Ordering::Release);
-        } else {
+        let look_after = |woken: &RefCell<Option<Vec<Arc<Line>>>>| {
+            let mut woken = woken.borrow_mut();
+            let Some(woken) = woken.as_mut() else { return false };
+            if !self.due.swap(true, Ordering::AcqRel) {
+                woken.push(self.clone());
+            }
+            true
+        };
+        // A thread that is ending looks after nothing.
+        if !WOKEN.try_with(look_after).unwrap_or(false) {
             self.wake_task();
         }
     }
@@ -169,16 +251,17 @@ mod tests {
         let pusher = {
             let (line, say) = (line.clone(), say.clone());
             std::thread::spawn(move || {
-                about_to_push(|| say.send(2).unwrap());
-                line.push();
+                let ((), woken) = woken_by(|| say.send(2).unwrap());
+                assert!(woken.iter().all(|woken| Arc::ptr_eq(woken, &line)));
+                woken.iter().for_each(Line::push);
                 std::thread::current().id()
             })
         };
         let pusher = pusher.join().unwrap();
         assert_eq!(notes.try_recv().unwrap(), (2, pusher));
 
-        about_to_push(|| drop(say));
-        line.push();
+        let ((), woken) = woken_by(|| drop(say));
+        woken.iter().for_each(Line::push);
         let ended = tokio::time::timeout(Duration::from_secs(10), running).await.expect("its task hears of the end");
         assert!(ended.unwrap().is_ok());
     }
