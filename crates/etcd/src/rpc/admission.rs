@@ -108,6 +108,7 @@ mod tests {
             applied: 3,
             leader_changes: 0,
             held: 0,
+            held_bytes: 0,
         }
     }
 
