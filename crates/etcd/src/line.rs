@@ -158,7 +158,8 @@ impl Line {
             let ((), woken) = woken_by(|| self.go_on(&mut state));
             has_more = false;
             for line in woken {
-                line.due.store(false, Ordering::Release);
+                // What whoever relied on this push has said is seen from here on.
+                line.due.swap(false, Ordering::AcqRel);
                 match Arc::ptr_eq(&line, self) {
                     true => has_more = true,
                     false => line.wake_task(),
@@ -278,5 +279,68 @@ mod tests {
         assert!(say.send(1).is_err(), "the connection went with its task");
         line.push();
         assert!(notes.recv().await.is_none());
+    }
+
+    /// A connection that counts its runs, and what wakes it.
+    fn counting() -> (Arc<Line>, mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<(u32, std::thread::ThreadId)>) {
+        let (say, messages) = mpsc::unbounded_channel();
+        let (noted, notes) = mpsc::unbounded_channel();
+        let line = Line::new(tokio::runtime::Handle::current());
+        let running = line.clone();
+        tokio::spawn(async move { running.run(noting(messages, noted)).await });
+        (line, say, notes)
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_pushed_when_the_work_is_done_and_only_so_much() {
+        let mut sites: Vec<_> = (0..=LEFT_MAX).map(|_| counting()).collect();
+        tokio::task::yield_now().await;
+        let says: Vec<_> = sites.iter().map(|(_, say, _)| say.clone()).collect();
+        let pushed = std::thread::spawn(move || {
+            let before = push_after(|| {
+                says.iter().for_each(|say| leave(|| say.send(1).unwrap()));
+                LEFT.with_borrow(|left| left.as_ref().map(Vec::len))
+            });
+            (before, std::thread::current().id())
+        });
+        let (before, pusher) = pushed.join().unwrap();
+        assert_eq!(before, Some(LEFT_MAX), "nobody is pushed before the work is done");
+        for (number, (_, _, notes)) in sites.iter_mut().enumerate() {
+            let on = if number < LEFT_MAX { pusher } else { std::thread::current().id() };
+            assert_eq!(notes.recv().await, Some((1, on)));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_will_push_is_its_tasks() {
+        let (_line, say, mut notes) = counting();
+        tokio::task::yield_now().await;
+        std::thread::spawn(move || leave(|| say.send(1).unwrap())).join().unwrap();
+        assert_eq!(notes.recv().await, Some((1, std::thread::current().id())));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_wakes_itself_for_ever_is_left_to_its_task() {
+        let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let (counted, (say, mut said)) = (runs.clone(), mpsc::unbounded_channel::<()>());
+        let (pushing, mut seen) = mpsc::unbounded_channel();
+        let restless = std::future::poll_fn(move |context| {
+            let _woken_by = said.poll_recv(context);
+            if counted.fetch_add(1, Ordering::Relaxed) > 0 && is_pushing() {
+                context.waker().wake_by_ref();
+            }
+            pushing.send(is_pushing()).unwrap();
+            Poll::Pending
+        });
+        let line = Line::new(tokio::runtime::Handle::current());
+        let running = tokio::spawn(async move { line.run(restless).await });
+        assert_eq!(seen.recv().await, Some(false));
+        std::thread::spawn(move || push_after(|| leave(|| say.send(()).unwrap()))).join().unwrap();
+        for _ in 0..RUNS_MAX {
+            assert_eq!(seen.recv().await, Some(true));
+        }
+        assert_eq!(seen.recv().await, Some(false), "then its task runs it");
+        assert_eq!(runs.load(Ordering::Relaxed), RUNS_MAX + 2);
+        running.abort();
     }
 }

@@ -34,6 +34,8 @@ const SMALL_FRAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
 const RESETS_REMEMBERED_MAX: usize = 1024;
 /// Calls begun before those already running get their turn.
 const ACCEPTED_AT_ONCE_MAX: usize = 256;
+/// A connection with more calls under way is not run by who only pushes an answer.
+const PUSHED_CALLS_MAX: usize = 4;
 
 /// Serves one connection until the client leaves, breaks the protocol, or
 /// `stop` resolves and the calls in flight have ended or had their time.
@@ -137,6 +139,11 @@ where
     ///
     /// What a call sends wakes this task through HTTP/2 itself.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if is_pushing() && self.calls.len() > PUSHED_CALLS_MAX {
+            // Others of them may have been answered too, and have much to do.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             let taken = self.take_requests(context);
             if taken == Taken::Ended {
@@ -199,4 +206,150 @@ enum Taken {
     Some,
     /// The connection is over.
     Ended,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Answer, Inbound, Metadata, Method, Outbound, Status};
+    use super::*;
+    use crate::line::{Line, leave, push_after};
+    use h2::client;
+    use std::pin::Pin;
+    use tokio::net::TcpStream;
+    use tokio::runtime::{Builder, Runtime};
+    use tokio::sync::{mpsc, oneshot};
+    use tokio::task::yield_now;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const WINDOW_BYTES: u32 = 16 << 20;
+
+    /// Hands out each call, and answers what it is given.
+    struct Asking(mpsc::UnboundedSender<oneshot::Sender<Bytes>>);
+
+    impl Service for Asking {
+        fn find(&self, _: &str) -> Result<Method, Status> {
+            Ok(Method { index: 0, streaming: false })
+        }
+
+        async fn unary(&self, _: Method, _: Metadata, _: Bytes) -> Result<Answer, Status> {
+            let (answer, answered) = oneshot::channel();
+            self.0.send(answer).expect("the test listens");
+            Ok(Answer::Whole(answered.await.expect("the test answers")))
+        }
+
+        async fn stream(&self, _: Method, _: Metadata, _: &mut Inbound, _: Outbound) -> Result<(), Status> {
+            Err(Status::canceled())
+        }
+
+        async fn plain(&self, _: http::request::Parts) -> http::Response<Bytes> {
+            http::Response::new(Bytes::new())
+        }
+    }
+
+    /// Calls that were asked, on a connection whose two ends are run only when
+    /// the test says so.
+    struct Site {
+        server: Runtime,
+        client: Runtime,
+        responses: Vec<client::ResponseFuture>,
+        answers: Vec<oneshot::Sender<Bytes>>,
+    }
+
+    fn asked(count: usize) -> Site {
+        let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+        let (server, client) = (runtime(), runtime());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let responses = client.block_on(async {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut builder = client::Builder::new();
+            builder.initial_window_size(WINDOW_BYTES).initial_connection_window_size(WINDOW_BYTES);
+            let (mut h2, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+            tokio::spawn(connection);
+            let mut responses = Vec::new();
+            for _ in 0..count {
+                let request = Request::post("http://localhost/a/b").header("content-type", "application/grpc");
+                let (response, mut body) = h2.send_request(request.body(()).unwrap(), false).unwrap();
+                body.send_data(Bytes::from_static(&[0; 5]), true).unwrap();
+                responses.push(response);
+            }
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            responses
+        });
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let (asking, mut calls) = mpsc::unbounded_channel();
+        let answers = server.block_on(async {
+            let stream = TcpStream::from_std(stream).unwrap();
+            let serving = async move {
+                serve_connection(stream, Bytes::new(), Arc::new(Asking(asking)), Limits::default(), pending()).await;
+                Ok(())
+            };
+            let line = Line::new(tokio::runtime::Handle::current());
+            tokio::spawn(async move { line.run(serving).await });
+            let mut answers = Vec::new();
+            while answers.len() < count {
+                answers.push(timeout(PATIENCE, calls.recv()).await.unwrap().unwrap());
+            }
+            answers
+        });
+        Site { server, client, responses, answers }
+    }
+
+    /// Bytes of the answer's messages.
+    async fn body_bytes(response: client::ResponseFuture) -> usize {
+        let mut body = response.await.unwrap().into_body();
+        let mut bytes = 0;
+        while let Some(piece) = body.data().await {
+            bytes += piece.unwrap().len();
+        }
+        let trailers = body.trailers().await.unwrap().unwrap();
+        assert_eq!(trailers["grpc-status"], "0");
+        bytes
+    }
+
+    #[test]
+    fn an_answer_that_is_pushed_is_on_the_wire_without_the_connections_task() {
+        let Site { server, client, mut responses, mut answers } = asked(PUSHED_CALLS_MAX);
+        push_after(|| leave(|| answers.remove(0).send(Bytes::from_static(b"here")).unwrap()));
+        let bytes = client.block_on(async { timeout(PATIENCE, body_bytes(responses.remove(0))).await });
+        assert_eq!(bytes.expect("the server's thread did nothing"), 5 + 4);
+        drop(server);
+    }
+
+    #[test]
+    fn a_client_with_more_under_way_is_left_to_its_task() {
+        let Site { server, client, mut responses, mut answers } = asked(PUSHED_CALLS_MAX + 1);
+        let mut response = responses.remove(0);
+        push_after(|| leave(|| answers.remove(0).send(Bytes::from_static(b"here")).unwrap()));
+        client.block_on(async {
+            for _ in 0..10 {
+                yield_now().await;
+                let looked = poll_fn(|context| Poll::Ready(Pin::new(&mut response).poll(context).is_pending())).await;
+                assert!(looked, "who pushes has left it alone");
+            }
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = std::thread::spawn(move || server.block_on(stopped).is_err());
+        let bytes = client.block_on(async { timeout(PATIENCE, body_bytes(response)).await });
+        assert_eq!(bytes.expect("the task was told"), 5 + 4);
+        drop(stop);
+        assert!(serving.join().unwrap());
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_holds_up_nobody_who_pushes() {
+        const BYTES: usize = 12 << 20;
+        let Site { server, client, mut responses, mut answers } = asked(1);
+        let response = responses.remove(0);
+        push_after(|| leave(|| answers.remove(0).send(Bytes::from(vec![7; BYTES])).unwrap()));
+        // The push has come back, and the rest is the task's.
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = std::thread::spawn(move || server.block_on(stopped).is_err());
+        let bytes = client.block_on(async { timeout(PATIENCE, body_bytes(response)).await });
+        assert_eq!(bytes.expect("the task goes on with it"), 5 + BYTES);
+        drop(stop);
+        assert!(serving.join().unwrap());
+    }
 }

@@ -161,4 +161,35 @@ mod tests {
         assert_eq!(taken, GATHERED_BYTES_MAX);
         assert_eq!(lock(&outlet.0).gathered.len(), GATHERED_BYTES_MAX - 10);
     }
+
+    /// What comes is for the connection's own task, also while somebody pushes.
+    #[tokio::test]
+    async fn who_pushes_reads_nothing() {
+        use crate::line::{Line, leave, push_after};
+        use std::thread::{self, current};
+        let (near, mut far) = tokio::io::duplex(10);
+        let (mut socket, _outlet) = gather(near, Bytes::new());
+        let (noted, mut notes) = tokio::sync::mpsc::unbounded_channel();
+        let (say, mut said) = tokio::sync::mpsc::unbounded_channel::<()>();
+        let reading = poll_fn(move |context| {
+            let _woken_by = said.poll_recv(context);
+            let mut bytes = [0; 10];
+            let read = Pin::new(&mut socket).poll_read(context, &mut ReadBuf::new(&mut bytes));
+            noted.send((current().id(), read.is_ready())).unwrap();
+            Poll::Pending
+        });
+        let line = Line::new(tokio::runtime::Handle::current());
+        let running = tokio::spawn(async move { line.run(reading).await });
+        assert_eq!(notes.recv().await, Some((current().id(), false)));
+        far.write_all(b"a request").await.unwrap();
+        let pusher = thread::spawn(move || {
+            push_after(|| leave(|| say.send(()).unwrap()));
+            current().id()
+        });
+        // Joined before anything is awaited: its task has not run since.
+        let pusher = pusher.join().unwrap();
+        assert_eq!(notes.recv().await, Some((pusher, false)));
+        assert_eq!(notes.recv().await, Some((current().id(), true)));
+        running.abort();
+    }
 }

@@ -6,7 +6,7 @@ use super::inbox::{Inbox, Turn, Waiting};
 use super::keeper_loop::KeeperInput;
 use super::log_loop::LogJob;
 use super::owed::Owed;
-use super::remarks::Remarks;
+use super::remarks::{self, Remarks};
 use super::store_door::StoreDoor;
 use super::store_loop::StoreJob;
 use super::waiters::AllWaiters;
@@ -146,6 +146,7 @@ impl Driver {
             // Nobody counts lease time without knowing that it leads.
             let _ = self.below.keeper.send(KeeperInput::Leads(leads(&status)));
         }
+        remarks::on_leader(self.shown.leader, &status);
         let what = |status: &Status| (status.leader, status.term, status.role);
         let news = what(&status) != what(&self.shown);
         self.shown = Arc::new(status);
