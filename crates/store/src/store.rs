@@ -284,7 +284,9 @@ impl<D: Disk> Store<D> {
             }
         };
         self.housework.begin_anew(state.compacted, &self.writer);
+        let room = std::mem::take(&mut self.writer.room);
         (self.writer, self.state) = installer.finish(state, chain, &self.writer)?;
+        self.writer.room = room;
         self.state.keep_link();
         Ok(())
     }

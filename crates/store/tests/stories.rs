@@ -392,11 +392,24 @@ fn room_comes_back_when_every_change_was_alone_in_its_frame() {
 
 #[test]
 fn a_full_disk_holds_the_store_up_and_loses_nothing() {
+    full_disk(|_| {});
+}
+
+/// The log is another one then; what is to be done about full disks is not.
+#[test]
+fn a_full_disk_holds_the_store_up_behind_a_snapshot_too() {
+    full_disk(|store| {
+        let view = store.view();
+        let image = image_of(&view);
+        let (index, term) = (view.applied() + 5, view.term());
+        store.install(&image[..], index, term, raftpb::ConfState::default()).unwrap();
+    });
+}
+
+fn full_disk(meanwhile: impl Fn(&mut Store<disk::SimDisk>)) {
     let disk = disk();
     let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
     apply(&mut store, put("before", "1")).unwrap();
-    let faults = disk::SimFaults { capacity_bytes: Some(3_000), ..Default::default() };
-    disk.set_faults(faults);
     let waited = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let (roomy, count) = (disk.clone(), waited.clone());
     store.wait_when_full(Box::new(move || {
@@ -406,6 +419,8 @@ fn a_full_disk_holds_the_store_up_and_loses_nothing() {
         }
         true
     }));
+    meanwhile(&mut store);
+    disk.set_faults(disk::SimFaults { capacity_bytes: Some(3_000), ..Default::default() });
     for at in 0..60 {
         apply(&mut store, put(&format!("k{at:02}"), &"v".repeat(100))).unwrap();
     }
