@@ -15,6 +15,8 @@ use crate::{Disk, DiskFile, OpenMode, check_path};
 #[derive(Debug, Clone)]
 pub struct OsDisk {
     root: Arc<PathBuf>,
+    /// Syncs are made, and not only answered.
+    syncs: bool,
 }
 
 /// An open file of an [`OsDisk`].
@@ -22,6 +24,7 @@ pub struct OsDisk {
 pub struct OsFile {
     file: File,
     path: PathBuf,
+    syncs: bool,
 }
 
 /// Holds a data directory for this process until dropped.
@@ -35,7 +38,12 @@ impl OsDisk {
     pub fn new(root: impl AsRef<Path>) -> io::Result<OsDisk> {
         let root = root.as_ref().to_path_buf();
         make_directories(&root)?;
-        Ok(OsDisk { root: Arc::new(root) })
+        Ok(OsDisk { root: Arc::new(root), syncs: true })
+    }
+
+    /// The same files, with nothing made durable: a loss of power may take anything.
+    pub fn without_sync(self) -> OsDisk {
+        OsDisk { syncs: false, ..self }
     }
 
     /// The root directory.
@@ -82,7 +90,7 @@ impl Disk for OsDisk {
         if file.metadata().map_err(|error| named(&path, error))?.is_dir() {
             return Err(named(&path, io::ErrorKind::IsADirectory.into()));
         }
-        Ok(OsFile { file, path })
+        Ok(OsFile { file, path, syncs: self.syncs })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -117,7 +125,8 @@ impl Disk for OsDisk {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        sync_directory(&self.full(dir, true)?)
+        let path = self.full(dir, true)?;
+        if self.syncs { sync_directory(&path) } else { Ok(()) }
     }
 
     fn exists(&self, path: &str) -> io::Result<bool> {
@@ -154,6 +163,9 @@ impl DiskFile for OsFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if !self.syncs {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|error| named(&self.path, error))
     }
 

@@ -145,3 +145,12 @@ fn errors_name_the_path() {
     let error = disk.open("../secret", OpenMode::Read).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
 }
+
+/// A device takes no sync, which shows whether one was made.
+#[test]
+fn without_sync_none_is_made() {
+    let device = OsDisk::new("/dev").unwrap();
+    let refused = device.open("null", OpenMode::ReadWrite).unwrap().sync().unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+    device.without_sync().open("null", OpenMode::ReadWrite).unwrap().sync().unwrap();
+}

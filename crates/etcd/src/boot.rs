@@ -74,6 +74,7 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
     let shown = config.data_dir.display();
     let lock = DirectoryLock::acquire(config)?;
     let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
+    let disk = if config.unsafe_no_fsync { disk.without_sync() } else { disk };
     let settings = Settings::new(config, plan.identity.member_id, plan.identity.cluster_id);
     let opened = member::boot::open(
         disk.clone(),
@@ -123,6 +124,7 @@ fn stored_identity(config: &Config) -> Result<Option<Identity>, String> {
     // Somebody else may just be writing what is read here.
     let _lock = DirectoryLock::acquire(config)?;
     let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
+    let disk = if config.unsafe_no_fsync { disk.without_sync() } else { disk };
     member::boot::identity(&disk).map_err(|fault| format!("data directory {shown}: {fault}"))
 }
 

@@ -62,9 +62,7 @@ impl Home {
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let count = members_in(directory)?;
-                if count == 0 {
-                    home.remember()?;
-                } else if count != made.members {
+                if count > 0 && count != made.members {
                     return Err(format!(
                         "{shown} was made with --members {count}, not with --members {}: give --members {count}, or another --data-dir",
                         made.members
@@ -76,8 +74,8 @@ impl Home {
         }
     }
 
-    /// Writes down what the directory was made with. For one from before that was done this waits until its members
-    /// have found each other: only then are the flags known to be right.
+    /// Writes down what the directory was made with. This waits until its members have found each other: only then are the
+    /// flags known to be right, and a start that was refused for a port binds nobody to it.
     pub fn remember(&self) -> Result<(), String> {
         std::fs::write(&self.file, format!("{}\n", self.made))
             .map_err(|error| format!("cannot write {}: {error}", self.file.display()))
