@@ -284,9 +284,10 @@ impl<D: Disk> Store<D> {
             }
         };
         self.housework.begin_anew(state.compacted, &self.writer);
-        let room = std::mem::take(&mut self.writer.room);
-        (self.writer, self.state) = installer.finish(state, chain, &self.writer)?;
-        self.writer.room = room;
+        let (mut writer, state) = installer.finish(state, chain, &self.writer)?;
+        // What to do on a full disk is said once, also if this one has no room and is tried again.
+        writer.room = std::mem::take(&mut self.writer.room);
+        (self.writer, self.state) = (writer, state);
         self.state.keep_link();
         Ok(())
     }

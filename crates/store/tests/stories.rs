@@ -433,6 +433,39 @@ fn full_disk(meanwhile: impl Fn(&mut Store<disk::SimDisk>)) {
     assert_eq!(store.view().count(store::keys::KeyRange::ALL), 61);
 }
 
+/// What to do on a full disk is said once, also when a snapshot finds no room and is installed again.
+#[test]
+fn a_full_disk_after_a_snapshot_that_had_no_room_holds_the_store_up() {
+    let disk = disk();
+    let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
+    apply(&mut store, put("before", "1")).unwrap();
+    let waited = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (roomy, count) = (disk.clone(), waited.clone());
+    store.wait_when_full(Box::new(move || {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        roomy.set_faults(disk::SimFaults::default());
+        true
+    }));
+    let view = store.view();
+    let image = image_of(&view);
+    let mut install = || store.install(&image[..], view.applied() + 5, view.term(), view.conf_state());
+    // Out of room at each point where that can be.
+    let mut refused = 0;
+    for capacity in (1..).step_by(16) {
+        disk.set_faults(disk::SimFaults { capacity_bytes: Some(capacity), ..Default::default() });
+        match install() {
+            Err(fault) => assert!(fault.is_full(), "{fault}"),
+            Ok(()) => break,
+        }
+        refused += 1;
+    }
+    assert!(refused > 10, "{refused}");
+    disk.set_faults(disk::SimFaults { capacity_bytes: Some(1), ..Default::default() });
+    apply(&mut store, put("after", "2")).unwrap();
+    store.sync().unwrap();
+    assert_eq!(waited.load(std::sync::atomic::Ordering::Relaxed), 1, "it waited, and went on");
+}
+
 #[test]
 fn equal_ones_stay_in_the_order_of_keys_when_descending() {
     use pb::range_request::{SortOrder, SortTarget};

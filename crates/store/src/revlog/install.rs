@@ -38,6 +38,7 @@ impl<D: Disk> Installer<D> {
     /// Begins a new log behind the one of `writer`.
     pub(crate) fn new(writer: &Writer<D>) -> Result<Installer<D>, Fault> {
         let layout = writer.layout.clone();
+        clear_behind(&layout, writer.active.last)?;
         let name = Name::of(writer.active.last + 1);
         let next_id = writer.next_id;
         let part = Part::create(&layout.disk, name.path(&layout.dir), name.last, 0, next_id, None)?;
@@ -115,4 +116,17 @@ impl<D: Disk> Installer<D> {
             let _ = remove(&layout, &name.file());
         }
     }
+}
+
+/// Removes what an installation that found no room has left behind the log's last segment; the newest first, as that
+/// alone could make it count.
+fn clear_behind<D: Disk>(layout: &Layout<D>, last: u64) -> Result<(), Fault> {
+    let files = layout.disk.list(&layout.dir).map_err(|error| Fault::disk(&layout.dir, error))?;
+    let mut left: Vec<(u64, String)> = files
+        .into_iter()
+        .filter_map(|file| Some((Name::parse(&file)?.last, file)))
+        .filter(|(at, _)| *at > last)
+        .collect();
+    left.sort_unstable();
+    left.iter().rev().try_for_each(|(_, file)| remove(layout, file))
 }
