@@ -89,6 +89,10 @@ impl Disk {
         if self.fills > 0 {
             return;
         }
+        self.remove_ballast();
+    }
+
+    fn remove_ballast(&self) {
         // Whatever was not synced before a loss of power is gone already.
         let _ = fs::remove_file(self.ballast());
         let _ = fs::remove_file(self.place.join("ballast-small"));
@@ -103,6 +107,11 @@ impl Disk {
     pub fn lose_power(&self) -> Result<()> {
         run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.place))?;
         run(Command::new("umount").arg(&self.place))?;
-        self.mount()
+        self.mount()?;
+        // What was taken away and not synced is back: no fault would take that away again.
+        if self.fills == 0 {
+            self.remove_ballast();
+        }
+        Ok(())
     }
 }
