@@ -32,8 +32,8 @@ const PACKAGES: [(&str, &[&str]); 5] = [
 ];
 
 /// First that the checks find what is lost on disks that do not sync, then
-/// faults and load.
-pub fn run(options: Options) -> Result<()> {
+/// faults and load, once for each of `runs`.
+pub fn run(runs: &[Options]) -> Result<()> {
     install()?;
     // Optimised, with assertions, as the simulator is.
     shell::run(shell::cargo(&["build", "-q", "--profile", "checked", "-p", "etcd", "-p", "chaos", "--bins"]))?;
@@ -46,13 +46,16 @@ pub fn run(options: Options) -> Result<()> {
     let mut guard = command();
     guard.arg("--guard");
     shell::run(guard).context("the guard of the checks")?;
-    let mut faults = command();
-    for (name, value) in [("--minutes", options.minutes), ("--seed", options.seed), ("--members", options.members)] {
-        if let Some(value) = value {
-            faults.args([name, &value.to_string()]);
+    for run in runs {
+        let mut faults = command();
+        for (name, value) in [("--minutes", run.minutes), ("--seed", run.seed), ("--members", run.members)] {
+            if let Some(value) = value {
+                faults.args([name, &value.to_string()]);
+            }
         }
+        shell::run(faults)?;
     }
-    shell::run(faults)
+    Ok(())
 }
 
 /// On test machines what is missing is installed; elsewhere it is said how.

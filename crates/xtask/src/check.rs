@@ -11,8 +11,11 @@ const CHECK_SEEDS: u64 = 2_000;
 /// Of them with disks that rot on any number of members.
 const CHECK_SEEDS_BEYOND: u64 = 500;
 
-/// The schedules of faults for real processes in each check.
-const CHAOS_SEED: u64 = 103;
+/// The rounds of faults for real processes in each check.
+const CHAOS: [chaos::Options; 2] = [
+    chaos::Options { minutes: Some(1), seed: Some(103), members: Some(3) },
+    chaos::Options { minutes: Some(1), seed: Some(105), members: Some(5) },
+];
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -26,7 +29,7 @@ const STEPS: [Step; 10] = [
     ("clients", || clients::run(None)),
     ("sim", simulate),
     // Always the same schedule, as the simulator has the same seeds; `cargo x chaos` draws others.
-    ("chaos", || chaos::run(chaos::Options { seed: Some(CHAOS_SEED), ..chaos::Options::default() })),
+    ("chaos", || chaos::run(&CHAOS)),
     ("documentation", documentation),
 ];
 
