@@ -2,20 +2,18 @@
 
 #![allow(clippy::disallowed_methods)] // This test drives real processes and looks at their files.
 
+mod ended;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
 use bolt::{Image, Planner};
+use ended::end_of;
 use sha2::{Digest, Sha256};
-
-/// How long a program may take to its end.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The buckets of etcd 3.5, all made at its start.
 const BUCKETS: [&str; 10] =
@@ -34,20 +32,6 @@ fn program(name: &str) -> PathBuf {
         path.display()
     );
     path
-}
-
-/// The end of a program, which is ended if it takes too long.
-fn end_of(child: Child, title: &str) -> Output {
-    let pid = child.id().to_string();
-    let (tell, ended) = mpsc::channel();
-    // It ends with the child.
-    std::thread::spawn(move || tell.send(child.wait_with_output()));
-    let ended = ended.recv_timeout(PATIENCE);
-    let output = ended.unwrap_or_else(|_| {
-        let _ = Command::new("kill").args(["-KILL", &pid]).status();
-        panic!("{title} has not ended after {PATIENCE:?}");
-    });
-    output.expect("a child can be waited for")
 }
 
 /// Runs a program to its end and gives its output.

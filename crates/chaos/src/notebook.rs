@@ -2,9 +2,10 @@
 
 use crate::history::{Ask, History, Nanos, Op, Outcome, Told};
 use proto::etcdserverpb::WatchResponse;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Shared by all clients.
 pub struct Notebook {
@@ -14,7 +15,7 @@ pub struct Notebook {
     latest: AtomicI64,
     /// Acknowledged writes.
     acknowledged: AtomicU64,
-    stopped: AtomicBool,
+    stopped: watch::Sender<bool>,
 }
 
 impl Default for Notebook {
@@ -24,7 +25,7 @@ impl Default for Notebook {
             history: Mutex::default(),
             latest: AtomicI64::new(1),
             acknowledged: AtomicU64::new(0),
-            stopped: AtomicBool::new(false),
+            stopped: watch::Sender::new(false),
         }
     }
 }
@@ -88,12 +89,18 @@ impl Notebook {
 
     /// The load ends: whoever is asked again begins nothing more.
     pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        self.stopped.send_replace(true);
     }
 
     /// Whether it has.
     pub fn stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        *self.stopped.borrow()
+    }
+
+    /// Between two things that a client does: so long, or until the load ends.
+    pub async fn pause(&self, length: Duration) {
+        let mut stopped = self.stopped.subscribe();
+        let _over = tokio::time::timeout(length, stopped.wait_for(|stopped| *stopped)).await;
     }
 
     /// Everything.

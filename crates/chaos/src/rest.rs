@@ -10,11 +10,13 @@ use bytes::Bytes;
 use client::Client;
 use proto::etcdserverpb::{AlarmType, PutRequest, RangeRequest};
 use std::time::{Duration, Instant};
+use tokio::time::MissedTickBehavior;
 
 /// Until all is well.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 /// One request of it.
 const REQUEST: Duration = Duration::from_secs(3);
+/// Members are asked, and looked after, so often: nothing tells when a process serves or a lease has ended.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Clients of each member alone, as whoever checks has them.
@@ -119,12 +121,14 @@ async fn until(
     patience: Duration,
     mut look: impl AsyncFnMut() -> bool,
 ) -> Result<bool> {
+    let mut pace = tokio::time::interval(POLL);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while !look().await {
         stage.look()?;
         if began.elapsed() > patience {
             return Ok(false);
         }
-        tokio::time::sleep(POLL).await;
+        pace.tick().await;
     }
     Ok(true)
 }

@@ -97,8 +97,8 @@ impl<'a> Round<'a> {
         })?;
         let checkers = Checkers::new(self.stage.members.len(), rest::PATIENCE)?;
         let served = runtime.block_on(checkers.serve(&mut self.stage, &load))?;
-        std::thread::sleep(length.saturating_sub(began.elapsed()));
-        runtime.block_on(load.stop());
+        runtime.block_on(load.go_on(length.saturating_sub(began.elapsed())))?;
+        runtime.block_on(load.stop())?;
         let (healthy_after, mut wrong) = match served {
             Ok(after) => (after, runtime.block_on(checkers.rest(&mut self.stage, &load))?),
             Err(words) => (rest::PATIENCE, vec![words]),
@@ -144,7 +144,7 @@ impl<'a> Round<'a> {
         }
         let checkers = Checkers::new(self.stage.members.len(), GUARD_PATIENCE)?;
         let served = runtime.block_on(checkers.serve(&mut self.stage, &load))?;
-        runtime.block_on(load.stop());
+        runtime.block_on(load.stop())?;
         let unrest = match served {
             Ok(_) => runtime.block_on(checkers.rest(&mut self.stage, &load))?,
             Err(words) => vec![words],

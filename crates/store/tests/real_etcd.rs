@@ -5,17 +5,20 @@
 
 #![allow(clippy::disallowed_methods, reason = "the files are those of another process")]
 
+#[path = "../../bolt/tests/ended/mod.rs"]
+mod ended;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use bolt::Image;
 use disk::{SimDisk, SimFaults};
+use ended::end_of;
 use prost::Message;
 use proto::{raftpb, walpb};
 use serde_json::{Value, json};
@@ -23,9 +26,6 @@ use store::hash::KvHash;
 use store::roster::Member;
 use store::snapshot::{Facts, Plan, Reader, hash};
 use store::{Entry, EntryKind, Fault, Record, Settings, Store};
-
-/// How long a program may take to its end.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where the binaries are.
 fn binary(name: &str) -> PathBuf {
@@ -139,20 +139,6 @@ impl Etcd {
     fn keys(&self) -> Value {
         self.json(&["get", "", "--prefix"])["kvs"].clone()
     }
-}
-
-/// The end of a program, which is ended if it takes too long.
-fn end_of(child: Child, title: &str) -> Output {
-    let pid = child.id().to_string();
-    let (tell, ended) = mpsc::channel();
-    // It ends with the child.
-    std::thread::spawn(move || tell.send(child.wait_with_output()));
-    let ended = ended.recv_timeout(PATIENCE);
-    let output = ended.unwrap_or_else(|_| {
-        let _ = Command::new("kill").args(["-KILL", &pid]).status();
-        panic!("{title} has not ended after {PATIENCE:?}");
-    });
-    output.expect("a child can be waited for")
 }
 
 fn output(command: &mut Command) -> Output {

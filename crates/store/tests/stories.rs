@@ -7,6 +7,8 @@ use disk::{Disk, DiskFile};
 use prost::Message;
 use proto::etcdserverpb as pb;
 use proto::raftpb;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use store::{
     AlarmKind, ChangeKind, ClusterChange, Entry, EntryKind, EventKind, Fault, LeaseChange, ReadError, Refusal, Reply,
     Settings, Store,
@@ -406,25 +408,30 @@ fn a_full_disk_holds_the_store_up_behind_a_snapshot_too() {
     });
 }
 
-fn full_disk(meanwhile: impl Fn(&mut Store<disk::SimDisk>)) {
-    let disk = disk();
+/// A store with one key, and how often it has looked for room; somebody makes room at look number `makes_room`.
+fn that_waits(disk: &disk::SimDisk, makes_room: u64) -> (Store<disk::SimDisk>, Arc<AtomicU64>) {
     let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
     apply(&mut store, put("before", "1")).unwrap();
-    let waited = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let waited = Arc::new(AtomicU64::new(0));
     let (roomy, count) = (disk.clone(), waited.clone());
     store.wait_when_full(Box::new(move || {
-        // Somebody makes room at the third look.
-        if count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 2 {
+        if count.fetch_add(1, Ordering::Relaxed) + 1 == makes_room {
             roomy.set_faults(disk::SimFaults::default());
         }
         true
     }));
+    (store, waited)
+}
+
+fn full_disk(meanwhile: impl Fn(&mut Store<disk::SimDisk>)) {
+    let disk = disk();
+    let (mut store, waited) = that_waits(&disk, 3);
     meanwhile(&mut store);
     disk.set_faults(disk::SimFaults { capacity_bytes: Some(3_000), ..Default::default() });
     for at in 0..60 {
         apply(&mut store, put(&format!("k{at:02}"), &"v".repeat(100))).unwrap();
     }
-    assert_eq!(waited.load(std::sync::atomic::Ordering::Relaxed), 3, "it waited, and went on");
+    assert_eq!(waited.load(Ordering::Relaxed), 3, "it waited, and went on");
     store.sync().unwrap();
     let held = store.view().hash_kv(0).unwrap();
     drop(store);
@@ -437,15 +444,7 @@ fn full_disk(meanwhile: impl Fn(&mut Store<disk::SimDisk>)) {
 #[test]
 fn a_full_disk_after_a_snapshot_that_had_no_room_holds_the_store_up() {
     let disk = disk();
-    let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
-    apply(&mut store, put("before", "1")).unwrap();
-    let waited = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let (roomy, count) = (disk.clone(), waited.clone());
-    store.wait_when_full(Box::new(move || {
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        roomy.set_faults(disk::SimFaults::default());
-        true
-    }));
+    let (mut store, waited) = that_waits(&disk, 1);
     let view = store.view();
     let image = image_of(&view);
     let mut install = || store.install(&image[..], view.applied() + 5, view.term(), view.conf_state());
@@ -463,7 +462,7 @@ fn a_full_disk_after_a_snapshot_that_had_no_room_holds_the_store_up() {
     disk.set_faults(disk::SimFaults { capacity_bytes: Some(1), ..Default::default() });
     apply(&mut store, put("after", "2")).unwrap();
     store.sync().unwrap();
-    assert_eq!(waited.load(std::sync::atomic::Ordering::Relaxed), 1, "it waited, and went on");
+    assert_eq!(waited.load(Ordering::Relaxed), 1, "it waited, and went on");
 }
 
 #[test]

@@ -494,7 +494,9 @@ fn a_lease_may_be_revoked_at_any_time() {
 fn a_revoked_lease_whose_keys_stay() {
     let mut book = leased();
     let place = book.ask(Ask::Revoke(77));
-    let Outcome::Answered(Answer::Revoke(header)) = &mut book.history.ops[place].outcome else { unreachable!() };
+    let Outcome::Answered(Answer::Revoke(header)) = &mut book.history.ops[place].outcome else {
+        panic!("the revocation was answered")
+    };
     header.revision = 2;
     book.breaks("lease 4d was revoked, and its keys were there until 3");
 }
@@ -594,7 +596,9 @@ fn a_grant_answered_at_a_revision_that_was_past() {
     book.ask(put("r/1", "a"));
     let place = book.ask(Ask::Grant(LeaseGrantRequest { ttl: 5, id: 77 }));
     book.holds();
-    let Outcome::Answered(Answer::Grant(answer)) = &mut book.history.ops[place].outcome else { unreachable!() };
+    let Outcome::Answered(Answer::Grant(answer)) = &mut book.history.ops[place].outcome else {
+        panic!("the lease was granted")
+    };
     answer.header = header(1);
     book.breaks("revision 2 was known before this began, and it was answered at revision 1");
 }

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Renewals of one lease, at most.
 const RENEWALS_MAX: u32 = 8;
+/// Until another lease is asked for.
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// How long a renewal may take: the library repeats it until it is answered.
 const RENEWAL: Duration = Duration::from_secs(3);
 
@@ -29,7 +31,7 @@ pub async fn hold(number: usize, client: Client, notebook: Arc<Notebook>, seed: 
 async fn hold_one(id: i64, number: usize, client: &Client, notebook: &Notebook, chance: &mut Rng) {
     let grant = Ask::Grant(LeaseGrantRequest { ttl: chance.i64(1..5), id });
     let Outcome::Answered(Answer::Grant(granted)) = ask(number, client, notebook, grant).await else {
-        pause(100).await;
+        notebook.pause(AFTER_REFUSAL).await;
         return;
     };
     for key in 0..chance.u32(1..4) {
@@ -43,12 +45,12 @@ async fn hold_one(id: i64, number: usize, client: &Client, notebook: &Notebook, 
     }
     let third = granted.ttl.unsigned_abs() * 1_000 / 3;
     for _ in 0..chance.u32(0..RENEWALS_MAX) {
+        // Mostly in time, now and then at the last moment.
+        let late = if chance.u8(0..6) == 0 { 3 * third } else { third };
+        notebook.pause(Duration::from_millis(chance.u64(third / 2..late + 1))).await;
         if notebook.stopped() {
             return;
         }
-        // Mostly in time, now and then at the last moment.
-        let late = if chance.u8(0..6) == 0 { 3 * third } else { third };
-        pause(chance.u64(third / 2..late + 1)).await;
         if !matches!(ask(number, client, notebook, Ask::Renew(id)).await, Outcome::Answered(_)) {
             break;
         }
@@ -66,8 +68,4 @@ async fn ask(number: usize, client: &Client, notebook: &Notebook, ask: Ask) -> O
     };
     notebook.ended(number, begin, ask, outcome.clone());
     outcome
-}
-
-async fn pause(milliseconds: u64) {
-    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
 }

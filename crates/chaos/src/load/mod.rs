@@ -7,7 +7,7 @@ mod writers;
 use crate::history::Outcome;
 use crate::notebook::Notebook;
 use crate::stage::endpoint;
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use client::{Client, Code, Config, Error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,8 @@ pub use writers::send;
 const REQUEST: Duration = Duration::from_secs(3);
 /// How long a member may take to say who leads.
 const STATUS: Duration = Duration::from_millis(400);
+/// Who leads is asked so often.
+const ASKS_EVERY: Duration = Duration::from_millis(200);
 /// Clients of each kind.
 const WRITERS: usize = 9;
 const LEASE_HOLDERS: usize = 3;
@@ -82,14 +84,24 @@ impl Load {
             asking.spawn(compact(client(&all, members, REQUEST)?, notebook.clone()));
         }
         let asked = all.iter().map(|&number| client(&[number], members, STATUS)).collect::<Result<Vec<_>>>()?;
-        watching.spawn(look_for_leader(asked, leader));
+        asking.spawn(look_for_leader(asked, leader, notebook.clone()));
         Ok(Load { notebook, asking, watching })
     }
 
+    /// Lets the load go on for so long. Fails as soon as one of its clients has ended.
+    pub async fn go_on(&mut self, length: Duration) -> Result<()> {
+        let Ok(ended) = tokio::time::timeout(length, self.asking.join_next()).await else { return Ok(()) };
+        ended.context("a load has clients")?.context("a client of the load")?;
+        bail!("a client ended before the load did")
+    }
+
     /// Clients end what they have begun; witnesses go on.
-    pub async fn stop(&mut self) {
+    pub async fn stop(&mut self) -> Result<()> {
         self.notebook.stop();
-        while self.asking.join_next().await.is_some() {}
+        while let Some(ended) = self.asking.join_next().await {
+            ended.context("a client of the load")?;
+        }
+        Ok(())
     }
 }
 
@@ -121,8 +133,11 @@ pub fn failed(error: &Error) -> Outcome {
 
 /// Compacts what all witnesses have seen.
 async fn compact(client: Client, notebook: Arc<Notebook>) {
-    while !notebook.stopped() {
-        tokio::time::sleep(COMPACTS_EVERY).await;
+    loop {
+        notebook.pause(COMPACTS_EVERY).await;
+        if notebook.stopped() {
+            return;
+        }
         let seen = notebook.witnesses().into_iter().map(|(_, upto)| upto).min().unwrap_or(0);
         if seen > KEPT {
             notebook.compacts(seen - KEPT);
@@ -135,9 +150,9 @@ async fn compact(client: Client, notebook: Arc<Notebook>) {
     }
 }
 
-/// Keeps the number of the leader up to date.
-async fn look_for_leader(members: Vec<Client>, leader: Arc<AtomicUsize>) {
-    loop {
+/// Keeps the number of the leader up to date. Members tell it only when they are asked.
+async fn look_for_leader(members: Vec<Client>, leader: Arc<AtomicUsize>, notebook: Arc<Notebook>) {
+    while !notebook.stopped() {
         let asked = members.iter().map(Client::status);
         let mut best = None;
         for (number, one) in asked.enumerate() {
@@ -150,7 +165,7 @@ async fn look_for_leader(members: Vec<Client>, leader: Arc<AtomicUsize>) {
         if let Some((_, number)) = best {
             leader.store(number, Ordering::Relaxed);
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        notebook.pause(ASKS_EVERY).await;
     }
 }
 

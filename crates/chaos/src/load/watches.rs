@@ -11,8 +11,9 @@ use fastrand::Rng;
 use proto::etcdserverpb::WatchCreateRequest;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::MissedTickBehavior;
 
-/// After a watch that could not go on.
+/// A watch that cannot go on is begun again so often: nothing tells when a member serves again.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How far back those look who come late, at most, in revisions.
 const BACK_MAX: i64 = 600;
@@ -26,6 +27,8 @@ pub async fn witness(number: usize, client: Client, notebook: Arc<Notebook>) {
     let told = told(number, &create);
     let watch = notebook.watches(told);
     let mut watcher = client.watch(create.clone());
+    let mut pace = tokio::time::interval(PAUSE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match watcher.next().await {
             Ok(Some(response)) => notebook.told(watch, response),
@@ -34,7 +37,7 @@ pub async fn witness(number: usize, client: Client, notebook: Arc<Notebook>) {
                 let upto = notebook.witnesses().into_iter().find_map(|(other, upto)| (other == number).then_some(upto));
                 let owed = upto.unwrap_or(0).max(0) + 1;
                 watcher = client.watch(WatchCreateRequest { start_revision: owed, ..create.clone() });
-                tokio::time::sleep(PAUSE).await;
+                pace.tick().await;
             }
         }
     }
@@ -97,7 +100,7 @@ pub async fn come_late(number: usize, client: Client, notebook: Arc<Notebook>, s
         while let Ok(Ok(Some(response))) = tokio::time::timeout_at(until, watcher.next()).await {
             notebook.told(watch, response);
         }
-        tokio::time::sleep(PAUSE).await;
+        notebook.pause(PAUSE).await;
     }
 }
 

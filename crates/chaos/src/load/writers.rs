@@ -40,7 +40,7 @@ pub async fn write(number: usize, client: Client, notebook: Arc<Notebook>, seed:
         let outcome = send(&client, &ask).await;
         writer.learn(&outcome);
         notebook.ended(number, begin, ask, outcome);
-        tokio::time::sleep(Duration::from_millis(writer.chance.u64(0..PAUSE_MAX_MS))).await;
+        notebook.pause(Duration::from_millis(writer.chance.u64(0..PAUSE_MAX_MS))).await;
     }
 }
 

@@ -9,45 +9,20 @@ use tokio::time::timeout;
 
 use crate::bystander::Bystander;
 use crate::harness::{self, PATIENCE};
+use crate::http2_frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame, literal,
+};
 use crate::member::{Attacked, ask, state};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
-const ACK: u8 = 1;
 /// The payload of the ping that is looked for.
 const ALIVE: &[u8] = b"alive?!?";
 /// Frames of a flood.
 const FLOOD: usize = 20_000;
-
-/// RFC 9113, section 4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend([kind, flags]);
-    out.extend(stream.to_be_bytes());
-    out.extend_from_slice(payload);
-    out
-}
-
-/// A field as a literal that nobody indexes (RFC 7541, section 6.2.2).
-fn literal(name: &str, value: &str) -> Vec<u8> {
-    let text = |text: &str| {
-        assert!(text.len() < 127, "one byte of length");
-        [&[text.len() as u8], text.as_bytes()].concat()
-    };
-    [vec![0], text(name), text(value)].concat()
-}
 
 /// The head of a range.
 fn head() -> Vec<u8> {

@@ -7,6 +7,8 @@ mod client;
 #[path = "../cluster/harness.rs"]
 #[allow(dead_code, reason = "made for clusters of several members too")]
 mod harness;
+#[path = "../edge/http2_frames.rs"]
+mod http2_frames;
 
 mod bystander;
 mod cases;

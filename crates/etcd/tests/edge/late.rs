@@ -11,32 +11,16 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::client::{Client, data, frame, in_time};
+use crate::http2_frames::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, SETTINGS, frame as raw, literal,
+};
 use crate::service::{FLOOD_BYTES, Server};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
 const ALIVE: &[u8; 8] = b"alive?!?";
 /// More than HTTP/2's library forgives on one connection (1,024), and those that it remembers besides (50).
 const CALLS: u32 = 1_200;
 
-/// RFC 9113, section 4.1.
-fn raw(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    out.extend([kind, flags]);
-    out.extend(stream.to_be_bytes());
-    out.extend_from_slice(payload);
-    out
-}
-
-/// Fields as literals that nobody indexes (RFC 7541, section 6.2.2).
+/// The head of a call.
 fn head(path: &str) -> Vec<u8> {
     let fields = [
         (":method", "POST"),
@@ -46,8 +30,7 @@ fn head(path: &str) -> Vec<u8> {
         ("content-type", "application/grpc"),
         ("te", "trailers"),
     ];
-    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
-    fields.into_iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+    fields.into_iter().flat_map(|(name, value)| literal(name, value)).collect()
 }
 
 /// The next frame: kind, flags, stream.

@@ -2,6 +2,7 @@
 
 #[allow(dead_code, reason = "each test program uses its own part")]
 mod client;
+mod http2_frames;
 mod service;
 
 mod calls;
