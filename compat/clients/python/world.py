@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import aetcd
 from aetcd import rpc
 
-# Reconnect soon, and notice a silent member. gRPC's C core would name a target
-# of several addresses by all of them, which is no name of a host.
+# Reconnect soon, and notice a silent member.
 OPTIONS = {
-    "grpc.default_authority": "localhost",
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 500,
@@ -53,7 +51,8 @@ class World:
 
 def client_of(endpoints):
     """A client that speaks to the first of these that answers. aetcd takes one
-    host and one port, and gRPC understands several addresses in their place."""
+    host and one port, and gRPC understands several addresses in their place; as
+    the host of a request it names all of them."""
     host, port = ("ipv4:" + ",".join(endpoints)).rsplit(":", 1)
     return aetcd.Client(host, int(port), options=OPTIONS)
 

@@ -27,10 +27,11 @@ pub struct Foreign {
     prepare: fn(&Path) -> Result<Command>,
 }
 
-const ALL: [Foreign; 7] = [
-    Foreign { name: "go-3.7", needs: &["go"], prepare: |cache| prepare::go(cache, "go.mod") },
-    Foreign { name: "go-3.6", needs: &["go"], prepare: |cache| prepare::go(cache, "go-3.6.mod") },
-    Foreign { name: "go-3.5", needs: &["go"], prepare: |cache| prepare::go(cache, "go-3.5.mod") },
+const ALL: [Foreign; 8] = [
+    Foreign { name: "go-3.7", needs: &["go"], prepare: |cache| prepare::go(cache, "go", "go.mod") },
+    Foreign { name: "go-3.6", needs: &["go"], prepare: |cache| prepare::go(cache, "go", "go-3.6.mod") },
+    Foreign { name: "go-3.5", needs: &["go"], prepare: |cache| prepare::go(cache, "go", "go-3.5.mod") },
+    Foreign { name: "go-3.5.0", needs: &["go"], prepare: |cache| prepare::go(cache, "go-first", "go.mod") },
     Foreign { name: "rust", needs: &[], prepare: prepare::rust },
     Foreign { name: "python", needs: &["python3"], prepare: prepare::python },
     Foreign { name: "node", needs: &["node", "npm"], prepare: prepare::node },

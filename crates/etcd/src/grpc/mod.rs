@@ -18,8 +18,10 @@
 //! replaceable.
 
 mod answer;
+mod authority;
 mod connection;
 mod exchange;
+mod huffman;
 pub mod message;
 pub mod metadata;
 mod socket;

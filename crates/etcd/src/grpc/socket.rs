@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
+use super::authority::Heads;
 use crate::line::is_pushing;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,11 +20,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
 /// A buffer that has grown beyond this is not kept when it is empty.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Read at once while heads are looked at.
+const LOOKED_AT_BYTES: usize = 4 * 1024;
 
 struct Inner<S> {
     stream: S,
     /// Bytes read while sniffing.
     first: Bytes,
+    /// None once nobody looks any more.
+    heads: Option<Box<Heads>>,
     gathered: BytesMut,
     /// Who reads was told to wait, and is woken when there is something.
     waits: bool,
@@ -37,12 +42,36 @@ pub struct Outlet<S>(Arc<Mutex<Inner<S>>>);
 
 /// Splits a stream; `first` is read before anything the stream gives.
 pub fn gather<S>(stream: S, first: Bytes) -> (Socket<S>, Outlet<S>) {
-    let inner = Arc::new(Mutex::new(Inner { stream, first, gathered: BytesMut::new(), waits: false }));
+    let heads = Some(Box::new(Heads::after(first.len())));
+    let inner = Arc::new(Mutex::new(Inner { stream, first, heads, gathered: BytesMut::new(), waits: false }));
     (Socket(inner.clone()), Outlet(inner))
 }
 
 fn lock<S>(inner: &Mutex<Inner<S>>) -> MutexGuard<'_, Inner<S>> {
     inner.lock().expect("no holder of the socket panics")
+}
+
+impl<S: AsyncRead + Unpin> Inner<S> {
+    /// Reads what `authority` lets through.
+    fn poll_heads(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(heads) = &mut self.heads else { return Pin::new(&mut self.stream).poll_read(context, buffer) };
+        let mut bytes = [0; LOOKED_AT_BYTES];
+        while heads.ready().is_empty() {
+            let mut piece = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece))?;
+            if piece.filled().is_empty() {
+                heads.end();
+                break;
+            }
+            heads.take(piece.filled());
+        }
+        let count = heads.ready().len().min(buffer.remaining());
+        buffer.put_slice(&heads.ready().split_to(count));
+        if heads.is_over() {
+            self.heads = None;
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Inner<S> {
@@ -93,7 +122,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
             }
             return Poll::Pending;
         }
-        let read = Pin::new(&mut inner.stream).poll_read(context, buffer);
+        let read = inner.poll_heads(context, buffer);
         inner.waits = read.is_pending();
         read
     }

@@ -32,14 +32,14 @@ impl Handle {
     pub async fn keep_alive(&self, id: i64) -> Result<i64, Error> {
         let deadline = Instant::now() + self.0.settings.request_timeout;
         loop {
-            match self.keep_alive_here(id).await {
-                Ok(ttl) => return Ok(ttl),
-                Err(Error::Unavailable(Unavailable::NotLeader)) => {}
-                Err(error) => return Err(error),
-            }
             let leader = self.status().leader;
-            if leader != 0
-                && leader != self.0.settings.member_id
+            if leader == self.0.settings.member_id {
+                match self.keep_alive_here(id).await {
+                    Ok(ttl) => return Ok(ttl),
+                    Err(Error::Unavailable(Unavailable::NotLeader)) => {}
+                    Err(error) => return Err(error),
+                }
+            } else if leader != 0
                 && let Ok(ttl) = self.0.peers.lease_keep_alive(leader, id).await
             {
                 return Ok(ttl);

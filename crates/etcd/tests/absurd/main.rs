@@ -10,6 +10,7 @@ mod harness;
 #[path = "../edge/http2_frames.rs"]
 mod http2_frames;
 
+mod authority;
 mod bystander;
 mod cases;
 mod fields;

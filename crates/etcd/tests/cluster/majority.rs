@@ -3,7 +3,10 @@
 
 use crate::harness::{self, Cluster, ELECTION, PATIENCE};
 use crate::raw;
-use proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
+use proto::etcdserverpb::{
+    LeaseKeepAliveRequest, LeaseKeepAliveResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, PutRequest,
+    PutResponse, RangeRequest, RangeResponse,
+};
 use proto::methods::path;
 use std::time::{Duration, Instant};
 use tonic::Code;
@@ -45,7 +48,23 @@ async fn lose_the_majority(title: &str, leads: bool) {
         let answer = raw::unary::<_, RangeResponse>(&channel, path::RANGE, get("before", true)).await;
         (answer, begun.elapsed())
     };
-    let (write, read, stale) = tokio::join!(write, read, stale);
+    let renewal = async {
+        let mut answers: tonic::Streaming<LeaseKeepAliveResponse> =
+            raw::stream(&channel, path::LEASE_KEEP_ALIVE, LeaseKeepAliveRequest { id: 7 }).await?;
+        answers.message().await
+    };
+    let left_of_it = raw::unary::<_, LeaseTimeToLiveResponse>(
+        &channel,
+        path::LEASE_TIME_TO_LIVE,
+        LeaseTimeToLiveRequest { id: 7, keys: false },
+    );
+    let (write, read, stale, renewal, left_of_it) = tokio::join!(write, read, stale, renewal, left_of_it);
+    if !leads {
+        // Only a leader knows; nobody is found to be asked.
+        for status in [renewal.expect_err("a renewal"), left_of_it.expect_err("what is left")] {
+            assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: no leader"));
+        }
+    }
     for (what, (answer, took)) in [("write", write), ("linearizable read", read)] {
         let status = answer.expect_err(what);
         assert_eq!((status.code(), status.message()), (Code::Unavailable, "etcdserver: request timed out"), "{what}");

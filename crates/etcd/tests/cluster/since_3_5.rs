@@ -324,3 +324,46 @@ async fn lease_ids_at_restart() {
     }
     assert_eq!(kept, [vec![5], vec![i64::MIN, -1, 5, i64::MAX]]);
 }
+
+/// 3.5.1 looks for the user of every token; later ones only while users are asked for.
+#[tokio::test]
+async fn token_while_auth_off() {
+    let _turn = harness::together().await;
+    let clusters = both("token", 1, &[]).await;
+    let mut answers = Vec::new();
+    for cluster in &clusters {
+        let mut request = tonic::Request::new(all_keys());
+        request.metadata_mut().insert("token", tonic::metadata::MetadataValue::from_static("of.another.day"));
+        let channel = raw::channel(&cluster.members[0]);
+        answers.push(raw::request::<_, RangeResponse>(&channel, path::RANGE, request).await);
+    }
+    let refused = answers[REAL].as_ref().expect_err("nobody has that token");
+    assert_eq!((refused.code(), refused.message()), (tonic::Code::Unauthenticated, "etcdserver: invalid auth token"));
+    assert_eq!(answers[OURS].as_ref().expect("an answer").count, 0);
+}
+
+#[tokio::test]
+async fn alarm_kind() {
+    let _turn = harness::together().await;
+    let mut clusters = both("alarm-kind", 1, &[]).await;
+    let alarm = |action, alarm| AlarmRequest { action, member_id: 5, alarm };
+    let mut answers = Vec::new();
+    for cluster in &clusters {
+        let channel = raw::channel(&cluster.members[0]);
+        answers.push(raw::unary::<_, AlarmResponse>(&channel, path::ALARM, alarm(1, 9)).await);
+    }
+    answers[REAL].as_ref().expect_err("nobody is left to answer");
+    assert!(!clusters[REAL].members[0].ended().await.success());
+    let raised = [AlarmMember { member_id: 5, alarm: 9 }];
+    assert_eq!(answers[OURS].as_ref().expect("an answer").alarms, raised);
+    // It forbids nothing, is on after a start, and goes as others do.
+    let channel = raw::channel(&clusters[OURS].members[0]);
+    put(&clusters[OURS].client(), "key", 0).await;
+    clusters[OURS].kill_all();
+    clusters[OURS].start_all();
+    clusters[OURS].leader().await;
+    for (request, expected) in [(alarm(0, 0), &raised[..]), (alarm(2, 9), &raised), (alarm(0, 0), &[])] {
+        let answer: AlarmResponse = raw::unary(&channel, path::ALARM, request).await.expect("an answer");
+        assert_eq!(answer.alarms, expected, "{request:?}");
+    }
+}

@@ -12,11 +12,11 @@ fn source(name: &str) -> PathBuf {
 }
 
 /// One program for several releases of the client: the module file tells which.
-pub fn go(cache: &Path, module: &str) -> Result<Command> {
+pub fn go(cache: &Path, folder: &str, module: &str) -> Result<Command> {
     let cache = cache.join("go");
-    let program = cache.join("bin").join(module.trim_end_matches(".mod"));
+    let program = cache.join("bin").join(format!("{folder}-{}", module.trim_end_matches(".mod")));
     let mut build = Command::new("go");
-    build.current_dir(source("go")).args(["build", "-modfile", module, "-o"]).arg(&program).arg(".");
+    build.current_dir(source(folder)).args(["build", "-modfile", module, "-o"]).arg(&program).arg(".");
     build.env("GOMODCACHE", cache.join("mod")).env("GOCACHE", cache.join("build"));
     // A cache that its owner can delete; no other toolchain is downloaded.
     build.env("GOFLAGS", "-mod=readonly -modcacherw").env("GOTOOLCHAIN", "local").env("GOWORK", "off");
