@@ -11,6 +11,7 @@ use proto::etcdserverpb as pb;
 use proto::membershippb as mb;
 
 use crate::ids::RequestId;
+use crate::nested;
 use crate::roster::legacy::{self, LegacyChange};
 use crate::store::{Entry, EntryKind};
 
@@ -153,7 +154,7 @@ fn command(field: u32, body: Bytes) -> Result<Command, String> {
         3 => Command::Range(read("range", body)?),
         4 => Command::Put(read("put", body)?),
         5 => Command::DeleteRange(read("delete_range", body)?),
-        6 => Command::Txn(read("txn", body)?),
+        6 => Command::Txn(nested::decode(body).map_err(|error| format!("a malformed txn ({error})"))?),
         7 => Command::Compaction(read("compaction", body)?),
         8 => Command::LeaseGrant(read("lease_grant", body)?),
         9 => Command::LeaseRevoke(read("lease_revoke", body)?),

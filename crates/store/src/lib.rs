@@ -27,6 +27,7 @@ pub mod hash;
 pub mod ids;
 pub mod keys;
 pub mod lease;
+pub mod nested;
 pub mod refusal;
 pub mod reply;
 pub mod revision;

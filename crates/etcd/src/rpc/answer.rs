@@ -4,16 +4,24 @@ use crate::grpc::{Code, Status};
 use crate::handle::{Error, Handle, Unavailable};
 use crate::metrics;
 use bytes::Bytes;
-use prost::Message;
-use proto::etcdserverpb::{InternalRaftRequest, ResponseHeader};
+use prost::{DecodeError, Message};
+use proto::etcdserverpb::{InternalRaftRequest, ResponseHeader, TxnRequest};
 use std::borrow::Cow;
 use std::future::Future;
-use store::{Fault, Header, ReadError, Refusal, Reply};
+use store::{Fault, Header, ReadError, Refusal, Reply, nested};
 
 /// The request in a message.
 pub(super) fn decode<M: Message + Default>(message: Bytes) -> Result<M, Status> {
-    M::decode(message)
-        .map_err(|error| Status::new(Code::Internal, format!("grpc: error unmarshalling request: {error}")))
+    M::decode(message).map_err(unreadable)
+}
+
+/// A txn, with others in it.
+pub(super) fn decode_txn(message: Bytes) -> Result<TxnRequest, Status> {
+    nested::decode(message).map_err(unreadable)
+}
+
+fn unreadable(error: DecodeError) -> Status {
+    Status::new(Code::Internal, format!("grpc: error unmarshalling request: {error}"))
 }
 
 /// The bytes of a response that is no Reply of the store.

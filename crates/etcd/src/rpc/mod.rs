@@ -32,7 +32,7 @@ use crate::handle::Handle;
 use crate::metrics::calls::Counted;
 use crate::{http, metrics};
 use admission::Admission;
-use answer::{decode, encoded};
+use answer::{decode, decode_txn, encoded};
 use bytes::Bytes;
 use proto::etcdserverpb::{HashRequest, LeaseLeasesRequest, StatusRequest};
 use proto::health::HealthListRequest;
@@ -80,7 +80,7 @@ impl Router {
         Ok(match path {
             path::PUT => Box::pin(kv::put(handle, decode(message)?)),
             path::DELETE_RANGE => Box::pin(kv::delete_range(handle, decode(message)?)),
-            path::TXN => Box::pin(kv::txn(handle, decode(message)?)),
+            path::TXN => Box::pin(kv::txn(handle, decode_txn(message)?)),
             _ => {
                 let answer = self.short(path, message)?;
                 Box::pin(async move { answer.await.map(Answer::Whole) })

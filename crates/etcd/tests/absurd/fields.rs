@@ -2,6 +2,7 @@
 //! and what was refused has changed nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,8 +27,12 @@ const MARKER: i64 = 4242;
 const UNREADABLE: [&str; 2] = ["grpc: error unmarshalling request", "grpc: failed to unmarshal the received message"];
 /// Codes that any of the cases may be answered with.
 const CODES: [&str; 9] = ["0", "2", "3", "5", "8", "9", "11", "12", "13"];
-/// Messages in messages that a nested txn may be deep: two for each.
-const NESTED_MAX: usize = 49;
+/// Txns in each other in a txn, as `--max-txn-ops` lets them: each may have an operation less than the one around it.
+const NESTED_MAX: usize = 127;
+/// What is read at all.
+const READ_MAX: usize = store::nested::DEPTH_MAX - 1;
+
+const TOO_MANY: &str = "etcdserver: too many operations in txn request";
 
 type Said = (String, String);
 
@@ -219,21 +224,44 @@ fn nested(depth: usize) -> Vec<u8> {
     (0..depth).fold(sensible(".etcdserverpb.TxnRequest"), |inner, _| wire::bytes(2, &wire::bytes(4, &inner)))
 }
 
-/// Reading has a bound: what lies deeper is refused, at the very depth as far beyond it.
-#[tokio::test]
-async fn txns_in_txns_in_txns() {
-    let attacked = Attacked::start("absurd-depth", harness::our_program()).await;
+/// What is said to txns in txns of these depths, which change nothing.
+async fn dive(title: &str, program: PathBuf, depths: impl IntoIterator<Item = usize>) -> Vec<(usize, Said)> {
+    let attacked = Attacked::start(title, program).await;
     let bystander = Bystander::start(&attacked).await;
     let mut client = attacked.client().await;
     let before = state(&mut client, true).await;
-    for depth in (0..140).chain([1_000, 20_000]) {
+    let mut answers = Vec::new();
+    for depth in depths {
         let answer = ask(&mut client, proto::methods::path::TXN, &[], frame(&nested(depth))).await;
-        let (code, words) = answer.grpc();
-        match depth <= NESTED_MAX {
-            true => assert_eq!(code, "0", "{depth}: {words}"),
-            false => assert!(code == "13" && words.starts_with(UNREADABLE[0]), "{depth}: {code} {words}"),
-        }
+        answers.push((depth, answer.grpc()));
     }
     assert_eq!(state(&mut client, true).await, before);
     bystander.end().await;
+    answers
+}
+
+fn expect(answers: Vec<(usize, Said)>) {
+    for (depth, (code, words)) in answers {
+        if depth <= NESTED_MAX {
+            assert_eq!(code, "0", "{depth}: {words}");
+        } else if depth <= READ_MAX {
+            assert_eq!((&*code, &*words), ("3", TOO_MANY), "{depth}");
+        } else {
+            assert!(code == "13" && words.starts_with(UNREADABLE[0]), "{depth}: {code} {words}");
+        }
+    }
+}
+
+/// They are taken as deep as etcd takes them. Reading has a bound: what lies far deeper is refused at that depth as far
+/// beyond it.
+#[tokio::test]
+async fn txns_in_txns_in_txns() {
+    let depths = (0..140).chain([READ_MAX, READ_MAX + 1, 1_000, 20_000]);
+    expect(dive("absurd-depth", harness::our_program(), depths).await);
+}
+
+#[cfg(feature = "real-etcd")]
+#[tokio::test]
+async fn etcd_takes_txns_in_txns_as_deep() {
+    expect(dive("absurd-depth-real", harness::real_program(), (0..140).chain([READ_MAX])).await);
 }
