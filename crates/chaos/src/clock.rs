@@ -3,6 +3,7 @@
 //! what a file says, and reads the file anew each time. The monotonic clock is
 //! left alone.
 
+use crate::felt::Felt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ pub struct Clock {
     library: PathBuf,
     /// Faults that have moved it.
     moved: u32,
+    /// Of the last of them.
+    felt: Option<Felt>,
 }
 
 /// Where Debian and others put the library for programs with threads.
@@ -31,21 +34,37 @@ pub fn library() -> Option<PathBuf> {
 impl Clock {
     /// A clock that is right.
     pub fn new(file: PathBuf, library: &Path) -> io::Result<Clock> {
-        let clock = Clock { file, library: library.to_owned(), moved: 0 };
+        let clock = Clock { file, library: library.to_owned(), moved: 0, felt: None };
         clock.set(0)?;
         Ok(clock)
     }
 
-    /// One fault more: from now on it is off by so many seconds.
-    pub fn jump(&mut self, seconds: i64) -> io::Result<()> {
+    /// One fault more: from now on it is off by so many seconds. It is felt when
+    /// somebody has looked at the clock before it moves again.
+    pub fn jump(&mut self, seconds: i64, felt: Felt) -> io::Result<()> {
+        self.settle()?;
         self.moved += 1;
+        self.felt = Some(felt);
         self.set(seconds)
     }
 
     /// One fault less; with the last the clock is right again.
     pub fn jump_back(&mut self) -> io::Result<()> {
+        self.settle()?;
         self.moved = self.moved.saturating_sub(1);
         if self.moved == 0 { self.set(0) } else { Ok(()) }
+    }
+
+    /// Notes whether anybody has read the file since it says what it says: the
+    /// system notes the first time that a file is read after it was written.
+    fn settle(&mut self) -> io::Result<()> {
+        let Some(felt) = &self.felt else { return Ok(()) };
+        let file = fs::metadata(&self.file)?;
+        if file.accessed()? > file.modified()? {
+            felt.note(1);
+            self.felt = None;
+        }
+        Ok(())
     }
 
     fn set(&self, seconds: i64) -> io::Result<()> {
@@ -78,8 +97,8 @@ mod tests {
         let mut clock = Clock::new(file.clone(), Path::new("libfaketime")).unwrap();
         let says = || fs::read_to_string(&file).unwrap();
         assert_eq!(says(), "+0\n");
-        clock.jump(30).unwrap();
-        clock.jump(-3_600).unwrap();
+        clock.jump(30, Felt::default()).unwrap();
+        clock.jump(-3_600, Felt::default()).unwrap();
         clock.jump_back().unwrap();
         assert_eq!(says(), "-3600\n", "another fault is under way");
         clock.jump_back().unwrap();

@@ -8,8 +8,10 @@
 use crate::room::run;
 use anyhow::{Context, Result};
 use rustix::fs::FallocateFlags;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -103,15 +105,45 @@ impl Disk {
         run(Command::new("sync").arg("--file-system").arg(&self.place))
     }
 
-    /// The power goes and comes back. Nobody may have files open here.
-    pub fn lose_power(&self) -> Result<()> {
+    /// The power goes and comes back. Nobody may have files open here. Whether
+    /// anything is not as it was: something was written, and not synced.
+    pub fn lose_power(&self) -> Result<bool> {
+        let before = contents(&self.place)?;
         run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.place))?;
         run(Command::new("umount").arg(&self.place))?;
         self.mount()?;
+        let lost = contents(&self.place)? != before;
         // What was taken away and not synced is back: no fault would take that away again.
         if self.fills == 0 {
             self.remove_ballast();
         }
-        Ok(())
+        Ok(lost)
+    }
+}
+
+/// Every file that is no ballast, with a hash of what is in it.
+fn contents(place: &Path) -> io::Result<BTreeMap<PathBuf, u64>> {
+    let (mut all, mut directories) = (BTreeMap::new(), vec![place.join("data")]);
+    while let Some(directory) = directories.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                all.insert(path.clone(), hash(&path)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn hash(path: &Path) -> io::Result<u64> {
+    let (mut file, mut hasher, mut piece) = (File::open(path)?, DefaultHasher::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.write(&piece[..read]),
+        }
     }
 }

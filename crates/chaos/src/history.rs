@@ -89,6 +89,8 @@ pub struct Told {
     pub from: i64,
     /// Whether it was told all of it at rest, from what members have kept.
     pub again: bool,
+    /// Whether it was still there when all was over. It must have come to the end, then.
+    pub stays: bool,
     /// In order of arrival.
     pub responses: Vec<(Nanos, WatchResponse)>,
 }
@@ -104,6 +106,8 @@ pub struct History {
     pub compactions: Vec<(Nanos, i64)>,
     /// How many of them were acknowledged.
     pub compactions_done: usize,
+    /// When each process of each member began, in order; the first of a member may be missing.
+    pub births: Vec<Vec<Nanos>>,
 }
 
 impl History {
@@ -139,10 +143,10 @@ pub fn reached(response: &WatchResponse) -> Option<i64> {
 }
 
 impl Op {
-    /// The revision that its answer is about.
-    pub fn revision(&self) -> Option<i64> {
+    /// The header of its answer.
+    pub fn header(&self) -> Option<&ResponseHeader> {
         let Outcome::Answered(answer) = &self.outcome else { return None };
-        let header = match answer {
+        match answer {
             Answer::Put(answer) => answer.header.as_ref(),
             Answer::Delete(answer) => answer.header.as_ref(),
             Answer::Txn(answer) => answer.header.as_ref(),
@@ -150,8 +154,12 @@ impl Op {
             Answer::Grant(answer) => answer.header.as_ref(),
             Answer::Revoke(header) => Some(header),
             Answer::Renew(answer) => answer.header.as_ref(),
-        };
-        header.map(|header| header.revision)
+        }
+    }
+
+    /// The revision that its answer is about.
+    pub fn revision(&self) -> Option<i64> {
+        self.header().map(|header| header.revision)
     }
 
     /// Whether it surely changed keys, as its answer has it. A revocation says

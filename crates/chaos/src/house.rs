@@ -136,6 +136,9 @@ fn round(arguments: &Arguments, directory: &Path, seed: u64, members: u64, secon
             command.arg(flag);
         }
     }
+    for kind in &arguments.demand {
+        command.args(["--demand", kind]);
+    }
     // Held open as long as we live.
     let mut child = command.stdin(Stdio::piped()).spawn().context("unshare does not start")?;
     let lifeline = child.stdin.take();

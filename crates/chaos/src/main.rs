@@ -18,6 +18,7 @@ mod check;
 mod clock;
 mod disk;
 mod faults;
+mod felt;
 mod history;
 mod house;
 mod load;
@@ -55,6 +56,9 @@ pub struct Arguments {
     /// Three or five members; both in turn if not said
     #[arg(long, value_parser = three_or_five)]
     members: Option<u64>,
+    /// A kind of fault of which each round must have one that had an effect; may be given again and again
+    #[arg(long, value_name = "KIND", value_parser = a_kind)]
+    demand: Vec<String>,
     /// Only that the checks find lost writes: power is lost while syncs do nothing
     #[arg(long)]
     guard: bool,
@@ -76,6 +80,12 @@ fn three_or_five(text: &str) -> Result<u64, String> {
         "5" => Ok(5),
         _ => Err("a cluster has 3 or 5 members here".to_owned()),
     }
+}
+
+/// The name of a kind of fault.
+fn a_kind(text: &str) -> Result<String, String> {
+    let known = faults::KINDS.iter().any(|kind| kind.name == text);
+    if known { Ok(text.to_owned()) } else { Err("no kind of fault has that name".to_owned()) }
 }
 
 fn main() -> Result<ExitCode> {

@@ -38,8 +38,8 @@ pub struct Member {
     full: u32,
     /// When its process last ended by itself.
     ended: Option<Instant>,
-    /// Processes so far.
-    pub births: u32,
+    /// When each process so far began.
+    pub births: Vec<Instant>,
     /// Ends that had an excuse.
     pub excused: u32,
 }
@@ -67,7 +67,7 @@ impl Member {
             frozen: 0,
             full: 0,
             ended: None,
-            births: 0,
+            births: Vec::new(),
             excused: 0,
         }
     }
@@ -95,24 +95,24 @@ impl Member {
             command.env_remove(name);
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.births.push(Instant::now());
         self.child = Some(command.spawn().context("nsenter does not start")?);
-        self.births += 1;
         Ok(())
     }
 
-    /// kill -9, and gone when this returns.
-    pub fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+    /// kill -9, and gone when this returns. Whether there was a process.
+    pub fn kill(&mut self) -> bool {
         self.frozen = 0;
+        let Some(mut child) = self.child.take() else { return false };
+        let _ = child.kill();
+        let _ = child.wait();
+        true
     }
 
-    /// Killed, and kept down until [`Member::let_up`].
-    pub fn hold_down(&mut self) {
-        self.kill();
+    /// Killed, and kept down until [`Member::let_up`]. Whether there was a process.
+    pub fn hold_down(&mut self) -> bool {
         self.down += 1;
+        self.kill()
     }
 
     /// One fault less that keeps it down; it starts with the last.
@@ -127,16 +127,21 @@ impl Member {
         self.down == 0 && self.frozen == 0 && self.full == 0
     }
 
+    /// Whether a fault has stopped its process.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen > 0
+    }
+
     /// SIGSTOP. Returns whether there was a process to stop, and which one.
-    pub fn freeze(&mut self) -> Option<u32> {
+    pub fn freeze(&mut self) -> Option<usize> {
         self.signal(Signal::STOP)?;
         self.frozen += 1;
-        Some(self.births)
+        Some(self.births.len())
     }
 
     /// SIGCONT, if it is still the process that was stopped.
-    pub fn thaw(&mut self, birth: u32) {
-        if self.births == birth && self.frozen > 0 {
+    pub fn thaw(&mut self, birth: usize) {
+        if self.births.len() == birth && self.frozen > 0 {
             self.frozen -= 1;
             if self.frozen == 0 {
                 self.signal(Signal::CONT);
@@ -187,17 +192,33 @@ impl Member {
         if self.runs() || self.down > 0 || self.full > 0 || too_soon { Ok(()) } else { self.start() }
     }
 
+    /// How much it has said so far.
+    pub fn log_bytes(&self) -> usize {
+        fs::metadata(&self.log).map_or(0, |log| log.len() as usize)
+    }
+
+    /// Whether it has said, after so many bytes, that a write was refused for want of room.
+    pub fn lacked_room_since(&self, bytes: usize) -> bool {
+        let said = self.said();
+        says_no_room(said.get(bytes..).unwrap_or_default())
+    }
+
+    /// All that it has said, each byte that is no letter as one.
+    fn said(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        bytes.into_iter().map(|byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect()
+    }
+
     /// The last lines of its log.
     pub fn last_words(&self, count: usize) -> String {
-        let said = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
+        let said = self.said();
         let lines: Vec<&str> = said.lines().collect();
         lines[lines.len().saturating_sub(count)..].join("\n")
     }
 
     /// Lines of its log that tell of a panic.
     pub fn panics(&self) -> Vec<String> {
-        let said = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
-        said.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
+        self.said().lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect()
     }
 }
 
@@ -209,8 +230,13 @@ impl Drop for Member {
 
 /// Whether the last line names missing room, as a process says what it ends of.
 fn wants_room(said: &str) -> bool {
-    let last = said.lines().next_back().unwrap_or_default();
-    ["No space left on device", "no storage space"].iter().any(|words| last.contains(words))
+    says_no_room(said.lines().next_back().unwrap_or_default())
+}
+
+/// Whether this tells of a write that was refused for want of room: in the
+/// system's words, in a member's, or in those of its command line.
+fn says_no_room(said: &str) -> bool {
+    ["No space left on device", "no space left on device", "no storage space"].iter().any(|words| said.contains(words))
 }
 
 #[cfg(test)]

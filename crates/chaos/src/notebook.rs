@@ -36,6 +36,11 @@ impl Notebook {
         self.born.elapsed().as_nanos() as Nanos
     }
 
+    /// What this moment is by this clock.
+    pub fn at(&self, moment: Instant) -> Nanos {
+        moment.saturating_duration_since(self.born).as_nanos() as Nanos
+    }
+
     /// A request that has ended just now.
     pub fn ended(&self, client: usize, begin: Nanos, ask: Ask, outcome: Outcome) {
         let op = Op { client, begin, end: self.now(), ask, outcome };
@@ -66,7 +71,30 @@ impl Notebook {
     pub fn told(&self, watch: usize, response: WatchResponse) {
         let now = self.now();
         self.latest.fetch_max(response.header.as_ref().map_or(0, |header| header.revision), Ordering::Relaxed);
-        self.with(|history| history.watches[watch].responses.push((now, response)));
+        self.with(|history| {
+            // Nothing is written down any more once it was taken.
+            if let Some(told) = history.watches.get_mut(watch) {
+                told.responses.push((now, response));
+            }
+        });
+    }
+
+    /// How far this watch has come.
+    pub fn upto(&self, watch: usize) -> i64 {
+        self.with(|history| history.watches.get(watch).map_or(0, Told::upto))
+    }
+
+    /// A watch has seen what it came for, or was cancelled.
+    pub fn leaves(&self, watch: usize) {
+        self.with(|history| history.watches.get_mut(watch).into_iter().for_each(|told| told.stays = false));
+    }
+
+    /// Watches that are still there and have not come so far: who watches, from where, and how far it is.
+    pub fn behind(&self, revision: i64) -> Vec<(usize, i64, i64)> {
+        self.with(|history| {
+            let stay = history.watches.iter().filter(|told| told.stays && told.upto() < revision);
+            stay.map(|told| (told.client, told.from, told.upto())).collect()
+        })
     }
 
     /// How far each witness has come.

@@ -87,12 +87,15 @@ impl Checkers {
         if !until(stage, began, self.patience, async || {
             let Ok(answer) = members[0].range(leased.clone()).await else { return false };
             revision = answer.header.map_or(0, |header| header.revision);
-            load.notebook.witnesses().iter().all(|(_, upto)| *upto >= revision)
+            load.notebook.behind(revision).is_empty()
         })
         .await?
         {
-            let come = load.notebook.witnesses();
-            wrong.push(format!("watches have not come to revision {revision} after {:?}: {come:?}", self.patience));
+            let behind = load.notebook.behind(revision);
+            wrong.push(format!(
+                "watches have not come to revision {revision} after {:?} (client, from, up to): {behind:?}",
+                self.patience
+            ));
         }
         for (number, member) in members.iter().enumerate() {
             for serializable in [false, true] {

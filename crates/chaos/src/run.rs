@@ -2,8 +2,10 @@
 
 use crate::Arguments;
 use crate::check::{self, Verdict};
+use crate::faults::KINDS;
 use crate::history::{History, Outcome};
 use crate::load::Load;
+use crate::member::Member;
 use crate::rest::{self, Checkers};
 use crate::schedule;
 use crate::stage::{Means, Stage, means};
@@ -14,7 +16,6 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Until a new cluster serves.
@@ -62,6 +63,7 @@ fn end_with_parent() -> Result<()> {
 
 struct Round<'a> {
     directory: &'a Path,
+    demand: &'a [String],
     tell: bool,
     stage: Stage,
     means: Means,
@@ -77,8 +79,8 @@ impl<'a> Round<'a> {
             stage.members.iter_mut().for_each(|member| member.preload.push(library.clone()));
         }
         stage.start()?;
-        let (directory, tell) = (arguments.directory.as_path(), arguments.tell);
-        Ok(Round { directory, tell, stage, means, history: History::default() })
+        let (directory, demand, tell) = (arguments.directory.as_path(), &arguments.demand, arguments.tell);
+        Ok(Round { directory, demand, tell, stage, means, history: History::default() })
     }
 
     /// Faults, load, rest and checks; what does not hold.
@@ -104,21 +106,27 @@ impl<'a> Round<'a> {
             Err(words) => (rest::PATIENCE, vec![words]),
         };
         wrong.append(&mut self.stage.wrong);
-        wrong.extend(self.stage.members.iter().flat_map(crate::member::Member::panics));
+        wrong.extend(self.stage.members.iter().flat_map(Member::panics));
         for words in std::mem::take(&mut self.stage.excused) {
             writeln!(faults, "{words}")?;
             if self.tell {
                 println!("  {words}");
             }
         }
+        for (name, felt) in &done.faults {
+            writeln!(faults, "{name}: {}", felt.times())?;
+        }
         faults.flush()?;
         self.history = load.notebook.take();
+        let births = |member: &Member| member.births.iter().map(|&birth| load.notebook.at(birth)).collect();
+        self.history.births = self.stage.members.iter().map(births).collect();
         drop(load);
         let checked = Instant::now();
         let verdict = check::check(&self.history);
         self.summary(&done, healthy_after, &verdict, checked.elapsed());
         wrong.extend(verdict.wrong);
         wrong.extend(check::enough::check(&self.history, length));
+        wrong.extend(self.without_effect(&done));
         Ok(wrong)
     }
 
@@ -158,10 +166,32 @@ impl<'a> Round<'a> {
         Ok([vec!["the checks find no lost write".to_owned()], unrest, verdict.wrong].concat())
     }
 
+    /// Kinds that were demanded, that this machine can do, and that had no effect.
+    fn without_effect(&self, done: &Done) -> Vec<String> {
+        let can = |name: &&str| {
+            let kind = KINDS.iter().find(|kind| kind.name == *name);
+            kind.is_some_and(|kind| schedule::can(kind.needs, &self.means))
+        };
+        let missed = done.missed(self.demand).into_iter().filter(can);
+        missed.map(|name| format!("no fault had an effect of those called: {name}")).collect()
+    }
+
     fn summary(&self, done: &Done, healthy_after: Duration, verdict: &Verdict, checking: Duration) {
-        let kinds: Vec<String> = done.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        let total: u32 = done.counts.values().sum();
-        println!("  {total} faults of {} kinds, {} beside others: {}", kinds.len(), done.overlapped, kinds.join(", "));
+        let counts = done.counts();
+        let (felt, without): (Vec<_>, Vec<_>) = counts.iter().partition(|(_, (had, _))| *had > 0);
+        let of: Vec<String> = felt.iter().map(|(name, (had, began))| format!("{name} {had} of {began}")).collect();
+        let total: u32 = felt.iter().map(|(_, (had, _))| had).sum();
+        println!(
+            "  {total} of {} faults had an effect, of {} kinds, {} began beside others: {}",
+            done.faults.len(),
+            felt.len(),
+            done.overlapped,
+            of.join(", ")
+        );
+        if !without.is_empty() {
+            let names: Vec<&str> = without.iter().map(|(name, _)| **name).collect();
+            println!("  without effect: {}", names.join(", "));
+        }
         let mut ops: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
         for op in &self.history.ops {
             let column = match op.outcome {
@@ -174,15 +204,10 @@ impl<'a> Round<'a> {
         let told: Vec<String> =
             ops.iter().map(|(kind, [yes, no, unknown])| format!("{kind} {yes}/{no}/{unknown}")).collect();
         println!("  {} requests (answered/refused/unknown): {}", self.history.ops.len(), told.join(", "));
-        println!(
-            "  {} of {} compactions acknowledged; leadership handed over {} times as asked",
-            self.history.compactions_done,
-            self.history.compactions.len(),
-            self.stage.led_over.load(Ordering::Relaxed)
-        );
+        println!("  {} of {} compactions acknowledged", self.history.compactions_done, self.history.compactions.len());
         let (without, from) = unavailable(&self.history);
         let (carried, harmed) = self.stage.wire.counts();
-        let births: u32 = self.stage.members.iter().map(|member| member.births).sum();
+        let births: usize = self.stage.members.iter().map(|member| member.births.len()).sum();
         let excused: u32 = self.stage.members.iter().map(|member| member.excused).sum();
         println!(
             "  {births} processes, {excused} ended by themselves on full disks; {carried} packets, {harmed} of them lost, late or doubled"

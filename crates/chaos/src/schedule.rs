@@ -55,7 +55,8 @@ pub fn draw(seed: u64, length: Duration, means: &Means) -> Vec<Planned> {
     plan
 }
 
-fn can(needs: Needs, means: &Means) -> bool {
+/// Whether the machine can do what a kind needs.
+pub fn can(needs: Needs, means: &Means) -> bool {
     match needs {
         Needs::Nothing => true,
         Needs::Power => means.power,

@@ -10,10 +10,15 @@ use fastrand::Rng;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
 
 /// Heartbeats and elections as etcd has them by default, in milliseconds.
 const HEARTBEAT: &str = "100";
 const ELECTION: &str = "1000";
+
+/// How long members may take to say that they lead: a fault waits for it.
+const SAYS: Duration = Duration::from_millis(300);
 
 /// Of what must not happen, at most so much is noted.
 const WRONG_MAX: usize = 20;
@@ -37,8 +42,6 @@ pub struct Stage {
     pub wire: Wire,
     /// The number of the member that leads, as far as is known.
     pub leader: Arc<AtomicUsize>,
-    /// How often leadership was moved when that was asked for.
-    pub led_over: Arc<AtomicUsize>,
     /// What must not have happened.
     pub wrong: Vec<String>,
     /// Processes that ended by themselves, and had a reason.
@@ -83,7 +86,7 @@ impl Stage {
             // So that whoever was away for a while needs a snapshot.
             flags(&["--snapshot-count", "500", "--experimental-snapshot-catchup-entries", "250"]);
             flags(&["--experimental-watch-progress-notify-interval", "500ms"]);
-            let offset = directory.join(format!("{name}.clock"));
+            let offset = images.join(format!("{name}.clock"));
             let clock = means.clock.as_ref().map(|library| Clock::new(offset, library)).transpose()?;
             all.push(Member::new(number, room, disk, clock, command, directory.join(format!("{name}.log"))));
         }
@@ -92,7 +95,6 @@ impl Stage {
             members: all,
             wire,
             leader: Arc::new(AtomicUsize::new(0)),
-            led_over: Arc::new(AtomicUsize::new(0)),
             wrong: Vec::new(),
             excused: Vec::new(),
             runtime: tokio::runtime::Handle::current(),
@@ -107,6 +109,21 @@ impl Stage {
     /// Who leads, as far as is known.
     pub fn leader(&self) -> usize {
         self.leader.load(Ordering::Relaxed) % self.members.len()
+    }
+
+    /// Who says, within a moment, that it leads; of several the one of the latest term.
+    pub fn who_leads(&self) -> Option<usize> {
+        let mut asked = JoinSet::new();
+        for number in 0..self.members.len() {
+            let client = crate::load::client(&[number], self.members.len(), SAYS).ok()?;
+            asked.spawn_on(async move { (number, client.status().await) }, &self.runtime);
+        }
+        let answers = self.runtime.block_on(asked.join_all());
+        let says = answers.into_iter().filter_map(|(number, answer)| {
+            let status = answer.ok()?;
+            (status.header?.member_id == status.leader).then_some((status.raft_term, number))
+        });
+        says.max().map(|(_, number)| number)
     }
 
     /// Any member.

@@ -1,7 +1,8 @@
 //! Carries out a schedule: one thread that owns the stage, and a queue of what
 //! is to be done when.
 
-use crate::faults::Later;
+use crate::faults::{Fault, Later};
+use crate::felt::Felt;
 use crate::schedule::Planned;
 use crate::stage::Stage;
 use anyhow::Result;
@@ -15,10 +16,30 @@ const LOOK: Duration = Duration::from_millis(100);
 /// What was done.
 #[derive(Debug, Default)]
 pub struct Done {
-    /// How often each kind of fault began.
-    pub counts: BTreeMap<&'static str, u32>,
+    /// Each fault that began: its kind, and what shows that it was felt.
+    pub faults: Vec<(&'static str, Felt)>,
     /// Faults that were under way when another began.
     pub overlapped: u32,
+}
+
+impl Done {
+    /// Of each kind how many faults had an effect, and how many began.
+    pub fn counts(&self) -> BTreeMap<&'static str, (u32, u32)> {
+        let mut counts: BTreeMap<&'static str, (u32, u32)> = BTreeMap::new();
+        for (name, felt) in &self.faults {
+            let (had, began) = counts.entry(name).or_default();
+            *had += u32::from(felt.times() > 0);
+            *began += 1;
+        }
+        counts
+    }
+
+    /// Of these kinds, those of which no fault had an effect.
+    pub fn missed<'a>(&self, demanded: &'a [String]) -> Vec<&'a str> {
+        let counts = self.counts();
+        let had = |name: &str| counts.get(name).is_some_and(|(had, _)| *had > 0);
+        demanded.iter().map(String::as_str).filter(|name| !had(name)).collect()
+    }
 }
 
 enum Step {
@@ -53,11 +74,12 @@ pub fn carry_out(stage: &mut Stage, plan: Vec<Planned>, mut tell: impl FnMut(&st
                     planned.lasts.as_secs_f64(),
                     stage.leader() + 1
                 ))?;
-                *done.counts.entry(planned.kind.name).or_default() += 1;
                 done.overlapped += u32::from(busy_until > now);
                 busy_until = busy_until.max(now + planned.lasts);
-                let mut chance = Rng::with_seed(planned.seed);
-                let later: Later = (planned.kind.begin)(stage, &mut chance, planned.lasts);
+                let felt = Felt::default();
+                done.faults.push((planned.kind.name, felt.clone()));
+                let mut fault = Fault { chance: Rng::with_seed(planned.seed), lasts: planned.lasts, felt };
+                let later: Later = (planned.kind.begin)(stage, &mut fault);
                 for (after, act) in later {
                     queue.insert((now + after, number), Step::Later(act));
                     number += 1;
@@ -70,4 +92,20 @@ pub fn carry_out(stage: &mut Stage, plan: Vec<Planned>, mut tell: impl FnMut(&st
     stage.look()?;
     assert!(stage.members.iter().all(crate::member::Member::is_free), "every fault lifts what it did");
     Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_nobody_felt_is_no_fault() {
+        let (felt, not) = (Felt::default(), Felt::default());
+        felt.note(3);
+        let faults = vec![("loss", felt), ("loss", not.clone()), ("one killed", not)];
+        let done = Done { faults, overlapped: 0 };
+        assert_eq!(done.counts(), BTreeMap::from([("loss", (1, 2)), ("one killed", (0, 1))]));
+        let demanded = ["loss", "one killed", "all killed"].map(str::to_owned);
+        assert_eq!(done.missed(&demanded), ["one killed", "all killed"]);
+    }
 }

@@ -10,6 +10,7 @@
 //!  clients ─┘        └─ late ────┘─tun─ m3
 //! ```
 
+use crate::felt::Felt;
 use anyhow::{Context, Result};
 use fastrand::Rng;
 use std::collections::BinaryHeap;
@@ -59,6 +60,8 @@ pub struct Trouble {
     pub links: Vec<(usize, usize)>,
     /// To each of them.
     pub effect: Effect,
+    /// Counts the packets to which it happened.
+    pub felt: Felt,
 }
 
 /// The network.
@@ -191,7 +194,7 @@ impl Shared {
         let troubles = self.troubles.read().unwrap_or_else(PoisonError::into_inner);
         let stands = |standing: &&Standing| standing.until.is_none_or(|until| until > Instant::now());
         let on_this = troubles.iter().filter(|standing| standing.trouble.links.contains(&(from, to))).filter(stands);
-        fate(on_this.map(|standing| standing.trouble.effect), chance)
+        fate(on_this.map(|standing| &standing.trouble), chance)
     }
 
     fn send(&self, to: usize, bytes: &[u8]) {
@@ -200,18 +203,36 @@ impl Shared {
     }
 }
 
-/// What several effects together do to one packet.
-fn fate(effects: impl Iterator<Item = Effect>, chance: &mut Rng) -> Vec<Duration> {
-    let (mut late, mut copies) = (Duration::ZERO, 1);
-    for effect in effects {
-        match effect {
-            Effect::Cut => return Vec::new(),
-            Effect::Lost(percent) if chance.u8(0..100) < percent => return Vec::new(),
-            Effect::Lost(_) => {}
-            Effect::Doubled(percent) => copies += usize::from(chance.u8(0..100) < percent),
-            Effect::Late { base, jitter } => late += base + jitter.mul_f64(chance.f64()),
+/// What several troubles together do to one packet. Each that drops it counts
+/// it; of one that is dropped nothing else counts.
+fn fate<'a>(troubles: impl Iterator<Item = &'a Trouble>, chance: &mut Rng) -> Vec<Duration> {
+    let (mut late, mut copies, mut lost, mut harmed) = (Duration::ZERO, 1, false, Vec::new());
+    for trouble in troubles {
+        let drops = match trouble.effect {
+            Effect::Cut => true,
+            Effect::Lost(percent) => chance.u8(0..100) < percent,
+            Effect::Doubled(percent) => {
+                if chance.u8(0..100) < percent {
+                    copies += 1;
+                    harmed.push(&trouble.felt);
+                }
+                false
+            }
+            Effect::Late { base, jitter } => {
+                late += base + jitter.mul_f64(chance.f64());
+                harmed.push(&trouble.felt);
+                false
+            }
+        };
+        if drops {
+            trouble.felt.note(1);
+            lost = true;
         }
     }
+    if lost {
+        return Vec::new();
+    }
+    harmed.into_iter().for_each(|felt| felt.note(1));
     vec![late; copies]
 }
 
@@ -291,13 +312,34 @@ mod tests {
     #[test]
     fn effects_add_up() {
         let mut chance = Rng::with_seed(1);
-        let late = |base| Effect::Late { base: Duration::from_millis(base), jitter: Duration::ZERO };
-        assert_eq!(fate([].into_iter(), &mut chance), [Duration::ZERO]);
-        assert_eq!(fate([late(5), late(7)].into_iter(), &mut chance), [Duration::from_millis(12)]);
-        assert_eq!(fate([late(5), Effect::Doubled(100)].into_iter(), &mut chance), [Duration::from_millis(5); 2]);
-        assert_eq!(fate([Effect::Doubled(100), Effect::Cut].into_iter(), &mut chance), []);
-        assert_eq!(fate([Effect::Lost(100)].into_iter(), &mut chance), []);
-        let half = (0..1000).filter(|_| fate([Effect::Lost(50)].into_iter(), &mut chance).is_empty()).count();
+        let mut of = |effects: &[Effect]| fate(troubles(effects).iter(), &mut chance);
+        assert_eq!(of(&[]), [Duration::ZERO]);
+        assert_eq!(of(&[late(5), late(7)]), [Duration::from_millis(12)]);
+        assert_eq!(of(&[late(5), Effect::Doubled(100)]), [Duration::from_millis(5); 2]);
+        assert_eq!(of(&[Effect::Doubled(100), Effect::Cut]), []);
+        assert_eq!(of(&[Effect::Lost(100)]), []);
+        let half = (0..1000).filter(|_| of(&[Effect::Lost(50)]).is_empty()).count();
         assert!((400..600).contains(&half), "{half} of 1000");
+    }
+
+    #[test]
+    fn only_packets_to_which_something_happened_count() {
+        let mut chance = Rng::with_seed(1);
+        let mut felt_of = |effects: &[Effect]| {
+            let troubles = troubles(effects);
+            fate(troubles.iter(), &mut chance);
+            troubles.iter().map(|trouble| trouble.felt.times()).collect::<Vec<_>>()
+        };
+        assert_eq!(felt_of(&[late(5), Effect::Doubled(100), Effect::Doubled(0), Effect::Lost(0)]), [1, 1, 0, 0]);
+        assert_eq!(felt_of(&[late(5), Effect::Doubled(100), Effect::Cut, Effect::Cut]), [0, 0, 1, 1]);
+        assert_eq!(felt_of(&[Effect::Lost(100), late(5)]), [1, 0]);
+    }
+
+    fn late(base: u64) -> Effect {
+        Effect::Late { base: Duration::from_millis(base), jitter: Duration::ZERO }
+    }
+
+    fn troubles(effects: &[Effect]) -> Vec<Trouble> {
+        effects.iter().map(|&effect| Trouble { links: Vec::new(), effect, felt: Felt::default() }).collect()
     }
 }

@@ -13,6 +13,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// Three or five; both in turn if not said.
     pub members: Option<u64>,
+    /// Kinds of faults that must have an effect in each round.
+    pub demand: &'static [&'static str],
 }
 
 /// Debian's packages with what faults need beyond what every system has: a
@@ -52,6 +54,9 @@ pub fn run(runs: &[Options]) -> Result<()> {
             if let Some(value) = value {
                 faults.args([name, &value.to_string()]);
             }
+        }
+        for kind in run.demand {
+            faults.args(["--demand", kind]);
         }
         shell::run(faults)?;
     }

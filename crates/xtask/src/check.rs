@@ -13,8 +13,30 @@ const CHECK_SEEDS_BEYOND: u64 = 500;
 
 /// The rounds of faults for real processes in each check.
 const CHAOS: [chaos::Options; 2] = [
-    chaos::Options { minutes: Some(1), seed: Some(103), members: Some(3) },
-    chaos::Options { minutes: Some(1), seed: Some(105), members: Some(5) },
+    chaos::Options { minutes: Some(1), seed: Some(103), members: Some(3), demand: &FELT },
+    chaos::Options { minutes: Some(1), seed: Some(105), members: Some(5), demand: &FELT },
+];
+
+/// What must have an effect in each of them: whatever else happens then, there
+/// are packets, processes and clocks for these to harm.
+const FELT: [&str; 17] = [
+    "majority killed",
+    "all killed",
+    "all but one stopped (SIGSTOP)",
+    "one isolated",
+    "majority and minority split",
+    "all apart",
+    "ring: each hears only its neighbours",
+    "one link, one way",
+    "one link comes and goes",
+    "delay and jitter",
+    "loss",
+    "packets doubled and out of order",
+    "clients cut off from one",
+    "clients hear nothing",
+    "power of all lost",
+    "wall clock jumps forward",
+    "wall clock jumps back",
 ];
 
 type Step = (&'static str, fn() -> Result<()>);

@@ -114,7 +114,7 @@ fn main() -> Result<()> {
         Task::Compat { clients: Some(name), .. } => clients::run(Some(&name)),
         Task::Compat { seed, minutes, clients: None } => compat::compat(compat::Options { seed, minutes }),
         Task::Fuzz { minutes, only } => fuzz::run(minutes, only.as_deref()),
-        Task::Chaos { minutes, seed, members } => chaos::run(&[chaos::Options { minutes, seed, members }]),
+        Task::Chaos { minutes, seed, members } => chaos::run(&[chaos::Options { minutes, seed, members, demand: &[] }]),
         Task::RealEtcd => {
             println!("{}", real_etcd::fetch()?.display());
             Ok(())

@@ -1,12 +1,16 @@
-//! Leases: none is granted for less than was asked, or renewed for another time than granted; none ends before the time that was promised last, none is renewed
-//! after its end, and what was revoked is gone.
+//! Leases: none is granted for less than was asked, or renewed for another time
+//! than granted; none ends before the time that was promised last, none is
+//! renewed after its end, what was revoked is gone, and at rest all are.
 
 use super::committed::Committed;
-use crate::history::{Answer, Ask, History, Op, Outcome};
+use super::replay::Replayed;
+use crate::history::{ALL, Answer, Ask, History, Nanos, Op, Outcome};
+use proto::etcdserverpb::RangeRequest;
+use sim::model::Model;
 use std::collections::BTreeMap;
 
-/// Checks all leases that took keys with them, each at the revision given.
-pub fn check(history: &History, committed: &Committed, ends: &BTreeMap<i64, i64>, wrong: &mut Vec<String>) {
+/// Checks all leases; of those that took keys with them it is known when.
+pub fn check(history: &History, committed: &Committed, replayed: &Replayed, wrong: &mut Vec<String>) {
     let mut of: BTreeMap<i64, Vec<&Op>> = BTreeMap::new();
     for op in &history.ops {
         let id = match &op.ask {
@@ -18,8 +22,15 @@ pub fn check(history: &History, committed: &Committed, ends: &BTreeMap<i64, i64>
     }
     for (&id, ops) in &of {
         promises(id, ops, wrong);
+        let revoked = ops.iter().filter(|op| matches!(op.outcome, Outcome::Answered(Answer::Revoke(_))));
+        let revoked = revoked.map(|op| op.end).min();
+        let end = replayed.ends.get(&id).and_then(|&revision| committed.known(revision));
+        if let Some(gone) = revoked.into_iter().chain(end).min() {
+            renewed_since(gone, id, ops, wrong);
+        }
     }
-    for (id, &revision) in ends {
+    survivors(history, &replayed.model, wrong);
+    for (id, &revision) in &replayed.ends {
         let Some(known) = committed.known(revision) else { continue };
         let ops = of.get(id).map_or(&[][..], Vec::as_slice);
         for op in ops {
@@ -49,6 +60,30 @@ pub fn check(history: &History, committed: &Committed, ends: &BTreeMap<i64, i64>
                 ));
             }
         }
+    }
+}
+
+/// Once it is known that a lease has ended nobody can renew it.
+fn renewed_since(gone: Nanos, id: i64, ops: &[&Op], wrong: &mut Vec<String>) {
+    for op in ops.iter().filter(|op| op.begin > gone) {
+        if let Outcome::Answered(Answer::Renew(answer)) = &op.outcome
+            && answer.ttl > 0
+        {
+            wrong.push(format!("lease {id:x} was renewed after it was known to have ended:\n  {op}"));
+        }
+    }
+}
+
+/// Members tell again what they have kept when all leases have ended.
+fn survivors(history: &History, model: &Model, wrong: &mut Vec<String>) {
+    if !history.watches.iter().any(|told| told.again) {
+        return;
+    }
+    let all = RangeRequest { key: ALL.to_vec().into(), range_end: ALL.to_vec().into(), ..RangeRequest::default() };
+    let there = model.range(&all).map_or_else(|_| Vec::new(), |answer| answer.kvs);
+    for kv in there.iter().filter(|kv| kv.lease != 0) {
+        let (key, lease) = (String::from_utf8_lossy(&kv.key), kv.lease);
+        wrong.push(format!("key {key:?} is still there at rest, and lease {lease:x} has ended"));
     }
 }
 

@@ -5,6 +5,7 @@
 //! simulator's model, each answer and each read is compared with it, and real
 //! time must agree with it. That is linearizability, in n log n.
 
+mod backwards;
 mod committed;
 pub mod enough;
 mod leases;
@@ -45,8 +46,9 @@ pub fn check(history: &History) -> Verdict {
     let (mut owners, lost) = Owners::of(history, &committed, &mut wrong);
     let replayed = replay::replay(history, &committed, &mut owners, &mut wrong);
     order::check(history, &committed, &owners, &mut wrong);
-    watches::check(history, &replayed.model, &mut wrong);
-    leases::check(history, &committed, &replayed.ends, &mut wrong);
+    watches::check(history, &replayed.model, committed.last(), &mut wrong);
+    leases::check(history, &committed, &replayed, &mut wrong);
+    backwards::check(history, &committed, &mut wrong);
     if wrong.len() > TOLD_MAX {
         let more = wrong.len() - TOLD_MAX;
         wrong.truncate(TOLD_MAX);

@@ -1,5 +1,5 @@
 //! Watches: every event once, in order, whole revisions, nothing missing within
-//! what was told; the rules are the simulator's.
+//! what was told, and the end reached by those that stay; the rules are the simulator's.
 
 use crate::history::{History, Nanos, Told};
 use prost::Message;
@@ -9,9 +9,9 @@ use sim::model::Model;
 use sim::record::{Run, Told as Event, Watched};
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 
-/// Checks all watches. Previous values may be missing up to the last revision
+/// Checks all watches; `last` is the last revision. Previous values may be missing up to the last revision
 /// that a compaction can have reached when they came.
-pub fn check(history: &History, model: &Model, wrong: &mut Vec<String>) {
+pub fn check(history: &History, model: &Model, last: i64, wrong: &mut Vec<String>) {
     let mut rules = model.clone();
     // Which previous values are owed depends on when they came, which is judged here.
     rules.compacted = i64::MAX;
@@ -20,6 +20,7 @@ pub fn check(history: &History, model: &Model, wrong: &mut Vec<String>) {
     set_hook(Box::new(|_| {}));
     for told in &history.watches {
         pieces(told, wrong);
+        comes_to_the_end(told, last, wrong);
         compactions(told, history, wrong);
         previous_values(told, history, model, wrong);
         let (watched, run) = as_run(told);
@@ -60,8 +61,20 @@ fn pieces(told: &Told, wrong: &mut Vec<String>) {
                     wrong.push(format!("{}: cancelled after {reached} for {response:?}", name(told)));
                 }
             }
-            _ => reached = reached.max(header),
+            _ if header < reached => {
+                wrong.push(format!("{}: told that it has come to {header} after {reached}", name(told)));
+            }
+            _ => reached = header,
         }
+    }
+}
+
+/// Whoever is still there at the end was told all that matches, or that there is
+/// nothing more: a watch that is told nothing at all breaks no other rule.
+fn comes_to_the_end(told: &Told, last: i64, wrong: &mut Vec<String>) {
+    let upto = told.upto();
+    if told.stays && upto < last {
+        wrong.push(format!("{} has come to {upto} when all was over, and the last revision is {last}", name(told)));
     }
 }
 

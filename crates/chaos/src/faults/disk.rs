@@ -1,59 +1,71 @@
 //! Disks that are full or lose their power, and wall clocks that jump.
 
-use super::{Later, then};
-use crate::clock::Clock;
+use super::{Fault, Later, leader, then};
 use crate::stage::Stage;
-use fastrand::Rng;
 use std::time::Duration;
 
 /// A year, in seconds.
 const YEAR: i64 = 365 * 24 * 3600;
 
-pub fn full_one(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let victims = vec![stage.any(chance)];
-    full(stage, victims, lasts)
+pub fn full_one(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![stage.any(&mut fault.chance)];
+    full(stage, victims, fault, fault.lasts)
 }
 
-pub fn full_leader(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
-    full(stage, vec![stage.leader()], lasts)
+pub fn full_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![leader(stage, fault)];
+    full(stage, victims, fault, fault.lasts)
 }
 
-pub fn full_all(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
+pub fn full_all(stage: &mut Stage, fault: &mut Fault) -> Later {
     let victims = (0..stage.members.len()).collect();
-    full(stage, victims, lasts / 2)
+    full(stage, victims, fault, fault.lasts / 2)
 }
 
-fn full(stage: &mut Stage, victims: Vec<usize>, lasts: Duration) -> Later {
+/// Felt by each member of which a write was refused: it says so, once, and once
+/// more if it ends of it.
+fn full(stage: &mut Stage, victims: Vec<usize>, fault: &Fault, lasts: Duration) -> Later {
+    let mut said = Vec::new();
     for &victim in &victims {
-        stage.members[victim].excuse();
-        let filled = stage.members[victim].disk.fill();
+        let member = &mut stage.members[victim];
+        said.push((victim, member.log_bytes()));
+        member.excuse();
+        let filled = member.disk.fill();
         stage.must("a disk is filled", filled);
     }
+    let felt = fault.felt.clone();
     then(lasts, move |stage| {
-        for victim in victims {
+        for (victim, before) in said {
             // It may have ended just now, of this.
             let _ = stage.look();
-            stage.members[victim].disk.free();
-            stage.members[victim].no_excuse();
+            let member = &mut stage.members[victim];
+            felt.note(u64::from(member.lacked_room_since(before)));
+            member.disk.free();
+            member.no_excuse();
         }
     })
 }
 
-pub fn power_of_one(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let victims = vec![stage.any(chance)];
-    power(stage, victims, lasts)
+pub fn power_of_one(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![stage.any(&mut fault.chance)];
+    power(stage, victims, fault, fault.lasts)
 }
 
-pub fn power_of_all(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
+pub fn power_of_all(stage: &mut Stage, fault: &mut Fault) -> Later {
     let victims = (0..stage.members.len()).collect();
-    power(stage, victims, lasts / 3)
+    power(stage, victims, fault, fault.lasts / 3)
 }
 
-fn power(stage: &mut Stage, victims: Vec<usize>, lasts: Duration) -> Later {
-    victims.iter().for_each(|&victim| stage.members[victim].hold_down());
+/// Felt by each disk that has less than was written to it.
+fn power(stage: &mut Stage, victims: Vec<usize>, fault: &Fault, lasts: Duration) -> Later {
     for &victim in &victims {
-        let lost = stage.members[victim].disk.lose_power();
-        stage.must("a disk loses its power", lost);
+        stage.members[victim].hold_down();
+    }
+    for &victim in &victims {
+        match stage.members[victim].disk.lose_power() {
+            Ok(lost) => fault.felt.note(u64::from(lost)),
+            Err(error) => stage.must("a disk loses its power", Err(error)),
+        }
     }
     then(lasts, move |stage| {
         for victim in victims {
@@ -63,26 +75,26 @@ fn power(stage: &mut Stage, victims: Vec<usize>, lasts: Duration) -> Later {
     })
 }
 
-pub fn clock_forward(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let seconds = [1, 30, 3_600, YEAR][chance.usize(0..4)];
-    jump(stage, chance, seconds, lasts)
+pub fn clock_forward(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let seconds = [1, 30, 3_600, YEAR][fault.chance.usize(0..4)];
+    jump(stage, fault, seconds)
 }
 
-pub fn clock_back(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let seconds = [-1, -30, -3_600, -YEAR][chance.usize(0..4)];
-    jump(stage, chance, seconds, lasts)
+pub fn clock_back(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let seconds = [-1, -30, -3_600, -YEAR][fault.chance.usize(0..4)];
+    jump(stage, fault, seconds)
 }
 
 /// The leader's clock one time in two, and back again at the end: two jumps.
-fn jump(stage: &mut Stage, chance: &mut Rng, seconds: i64, lasts: Duration) -> Later {
-    let victim = if chance.bool() { stage.leader() } else { stage.any(chance) };
-    with_clock(stage, victim, |clock| clock.jump(seconds));
-    then(lasts, move |stage| with_clock(stage, victim, Clock::jump_back))
-}
-
-fn with_clock(stage: &mut Stage, victim: usize, act: impl FnOnce(&mut Clock) -> std::io::Result<()>) {
-    if let Some(clock) = &mut stage.members[victim].clock {
-        let moved = act(clock).map_err(Into::into);
-        stage.must("a clock is moved", moved);
-    }
+/// Felt if its process has looked at the clock in between.
+fn jump(stage: &mut Stage, fault: &mut Fault, seconds: i64) -> Later {
+    let victim = if fault.chance.bool() { stage.leader() } else { stage.any(&mut fault.chance) };
+    let Some(clock) = &mut stage.members[victim].clock else { return Later::new() };
+    let moved = clock.jump(seconds, fault.felt.clone());
+    stage.must("a clock is moved", moved.map_err(Into::into));
+    then(fault.lasts, move |stage| {
+        let Some(clock) = &mut stage.members[victim].clock else { return };
+        let moved = clock.jump_back();
+        stage.must("a clock is moved back", moved.map_err(Into::into));
+    })
 }

@@ -5,6 +5,7 @@ mod network;
 mod operator;
 mod process;
 
+use crate::felt::Felt;
 use crate::stage::Stage;
 use fastrand::Rng;
 use std::time::Duration;
@@ -24,6 +25,16 @@ pub enum Needs {
 /// last of it ends the fault.
 pub type Later = Vec<(Duration, Box<dyn FnOnce(&mut Stage) + Send>)>;
 
+/// A fault that begins.
+pub struct Fault {
+    /// On whom, and whatever else is left to chance.
+    pub chance: Rng,
+    /// How long.
+    pub lasts: Duration,
+    /// What shows that it had an effect.
+    pub felt: Felt,
+}
+
 /// One kind of fault.
 pub struct Kind {
     /// As the summary has it.
@@ -33,18 +44,18 @@ pub struct Kind {
     /// Whether a minute of it is worth trying.
     pub may_be_long: bool,
     /// Begins it. Whoever is harmed is drawn here.
-    pub begin: fn(&mut Stage, &mut Rng, Duration) -> Later,
+    pub begin: fn(&mut Stage, &mut Fault) -> Later,
 }
 
-const fn kind(name: &'static str, begin: fn(&mut Stage, &mut Rng, Duration) -> Later) -> Kind {
+const fn kind(name: &'static str, begin: fn(&mut Stage, &mut Fault) -> Later) -> Kind {
     Kind { name, needs: Needs::Nothing, may_be_long: false, begin }
 }
 
-const fn long(name: &'static str, begin: fn(&mut Stage, &mut Rng, Duration) -> Later) -> Kind {
+const fn long(name: &'static str, begin: fn(&mut Stage, &mut Fault) -> Later) -> Kind {
     Kind { name, needs: Needs::Nothing, may_be_long: true, begin }
 }
 
-const fn needing(needs: Needs, name: &'static str, begin: fn(&mut Stage, &mut Rng, Duration) -> Later) -> Kind {
+const fn needing(needs: Needs, name: &'static str, begin: fn(&mut Stage, &mut Fault) -> Later) -> Kind {
     Kind { name, needs, may_be_long: false, begin }
 }
 
@@ -85,4 +96,13 @@ pub const KINDS: [Kind; 30] = [
 /// One thing later.
 fn then(after: Duration, act: impl FnOnce(&mut Stage) + Send + 'static) -> Later {
     vec![(after, Box::new(act))]
+}
+
+/// Who leads. Where nobody says so just now the last one known is harmed, and
+/// that does not count: no leader was.
+fn leader(stage: &Stage, fault: &mut Fault) -> usize {
+    stage.who_leads().unwrap_or_else(|| {
+        fault.felt = Felt::default();
+        stage.leader()
+    })
 }

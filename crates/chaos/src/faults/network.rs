@@ -1,9 +1,10 @@
-//! Links that are cut, one way or both, slow, lossy, or come and go.
+//! Links that are cut, one way or both, slow, lossy, or come and go. Felt is
+//! each packet that a fault has dropped, held back or doubled.
 
-use super::{Later, then};
+use super::{Fault, Later, leader, then};
+use crate::felt::Felt;
 use crate::stage::Stage;
 use crate::wire::{Effect, Trouble};
-use fastrand::Rng;
 use std::time::Duration;
 
 type Links = Vec<(usize, usize)>;
@@ -22,42 +23,46 @@ fn without(all: &[usize], some: &[usize]) -> Vec<usize> {
     all.iter().copied().filter(|node| !some.contains(node)).collect()
 }
 
-fn harm(stage: &mut Stage, links: Links, effect: Effect, lasts: Duration) -> Later {
-    let number = stage.wire.harm(Trouble { links, effect });
+fn harm(stage: &mut Stage, links: Links, effect: Effect, felt: &Felt, lasts: Duration) -> Later {
+    let number = stage.wire.harm(Trouble { links, effect, felt: felt.clone() });
     then(lasts, move |stage| stage.wire.lift(number))
 }
 
-fn isolate(stage: &mut Stage, group: &[usize], lasts: Duration) -> Later {
-    let links = between(group, &without(&members(stage), group));
-    harm(stage, links, Effect::Cut, lasts)
+fn cut(stage: &mut Stage, links: Links, fault: &Fault, lasts: Duration) -> Later {
+    harm(stage, links, Effect::Cut, &fault.felt, lasts)
 }
 
-pub fn isolate_one(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let one = stage.any(chance);
-    isolate(stage, &[one], lasts)
+fn isolate(stage: &mut Stage, group: &[usize], fault: &Fault) -> Later {
+    let links = between(group, &without(&members(stage), group));
+    cut(stage, links, fault, fault.lasts)
+}
+
+pub fn isolate_one(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let one = stage.any(&mut fault.chance);
+    isolate(stage, &[one], fault)
 }
 
 /// Clients still reach it, and must not believe it.
-pub fn isolate_leader(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
-    let leader = stage.leader();
-    isolate(stage, &[leader], lasts)
+pub fn isolate_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let leader = leader(stage, fault);
+    isolate(stage, &[leader], fault)
 }
 
-pub fn split(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let group = stage.some(stage.majority(), chance);
-    isolate(stage, &group, lasts)
+pub fn split(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let group = stage.some(stage.majority(), &mut fault.chance);
+    isolate(stage, &group, fault)
 }
 
-pub fn all_apart(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
+pub fn all_apart(stage: &mut Stage, fault: &mut Fault) -> Later {
     let all = members(stage);
     let links = between(&all, &all);
-    harm(stage, links, Effect::Cut, lasts / 2)
+    cut(stage, links, fault, fault.lasts / 2)
 }
 
 /// With three members: one link is cut, and only one member sees a majority
 /// whose members all see each other.
-pub fn ring(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let order = stage.some(stage.members.len(), chance);
+pub fn ring(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let order = stage.some(stage.members.len(), &mut fault.chance);
     let count = order.len();
     let mut links = between(&order, &order);
     links.retain(|(from, to)| {
@@ -67,34 +72,34 @@ pub fn ring(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
             if count <= 3 { from.abs_diff(to) == 1 } else { (from + 1) % count == to || (to + 1) % count == from };
         !neighbours
     });
-    harm(stage, links, Effect::Cut, lasts)
+    cut(stage, links, fault, fault.lasts)
 }
 
-pub fn leader_dumb(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
-    let leader = stage.leader();
+pub fn leader_dumb(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let leader = leader(stage, fault);
     let links = members(stage).into_iter().filter(|&to| to != leader).map(|to| (leader, to)).collect();
-    harm(stage, links, Effect::Cut, lasts)
+    cut(stage, links, fault, fault.lasts)
 }
 
-pub fn leader_deaf(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
-    let leader = stage.leader();
+pub fn leader_deaf(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let leader = leader(stage, fault);
     let links = members(stage).into_iter().filter(|&from| from != leader).map(|from| (from, leader)).collect();
-    harm(stage, links, Effect::Cut, lasts)
+    cut(stage, links, fault, fault.lasts)
 }
 
-pub fn one_way(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let two = stage.some(2, chance);
-    harm(stage, vec![(two[0], two[1])], Effect::Cut, lasts)
+pub fn one_way(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let two = stage.some(2, &mut fault.chance);
+    cut(stage, vec![(two[0], two[1])], fault, fault.lasts)
 }
 
-pub fn flapping(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let two = stage.some(2, chance);
+pub fn flapping(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let two = stage.some(2, &mut fault.chance);
     let links = between(&two[..1], &two[1..]);
     let mut later = Later::new();
-    let (mut at, lasts_ms) = (0, lasts.as_millis() as u64);
+    let (mut at, lasts_ms) = (0, fault.lasts.as_millis() as u64);
     while at < lasts_ms {
-        let (cut, whole) = (chance.u64(20..600), chance.u64(20..400));
-        let trouble = Trouble { links: links.clone(), effect: Effect::Cut };
+        let (cut, whole) = (fault.chance.u64(20..600), fault.chance.u64(20..400));
+        let trouble = Trouble { links: links.clone(), effect: Effect::Cut, felt: fault.felt.clone() };
         // Cut until the next whole time; each cut ends by itself.
         let until = Duration::from_millis(cut.min(lasts_ms - at));
         later.push((Duration::from_millis(at), Box::new(move |stage: &mut Stage| stage.wire.harm_for(trouble, until))));
@@ -108,34 +113,38 @@ fn everywhere(stage: &Stage) -> Links {
     nodes.iter().flat_map(|&from| nodes.iter().map(move |&to| (from, to))).collect()
 }
 
-pub fn slow(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let base = Duration::from_millis(chance.u64(5..150));
-    let jitter = Duration::from_millis(chance.u64(1..100));
+pub fn slow(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let base = Duration::from_millis(fault.chance.u64(5..150));
+    let jitter = Duration::from_millis(fault.chance.u64(1..100));
     let links = everywhere(stage);
-    harm(stage, links, Effect::Late { base, jitter }, lasts)
+    harm(stage, links, Effect::Late { base, jitter }, &fault.felt, fault.lasts)
 }
 
-pub fn loss(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let links = everywhere(stage);
-    harm(stage, links, Effect::Lost(chance.u8(2..30)), lasts)
+pub fn loss(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let (links, percent) = (everywhere(stage), fault.chance.u8(2..30));
+    harm(stage, links, Effect::Lost(percent), &fault.felt, fault.lasts)
 }
 
-pub fn doubled(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let jitter = Effect::Late { base: Duration::ZERO, jitter: Duration::from_millis(chance.u64(2..60)) };
-    let links = everywhere(stage);
-    let mut later = harm(stage, links.clone(), Effect::Doubled(chance.u8(10..60)), lasts);
-    later.extend(harm(stage, links, jitter, lasts));
+/// Felt only if there were packets of both kinds.
+pub fn doubled(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let jitter = Effect::Late { base: Duration::ZERO, jitter: Duration::from_millis(fault.chance.u64(2..60)) };
+    let (links, percent) = (everywhere(stage), fault.chance.u8(10..60));
+    let (twice, late) = (Felt::default(), Felt::default());
+    let mut later = harm(stage, links.clone(), Effect::Doubled(percent), &twice, fault.lasts);
+    later.extend(harm(stage, links, jitter, &late, fault.lasts));
+    let felt = fault.felt.clone();
+    later.extend(then(fault.lasts, move |_| felt.note(twice.times().min(late.times()))));
     later
 }
 
-pub fn clients_cut(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let (one, clients) = (stage.any(chance), stage.members.len());
-    harm(stage, between(&[one], &[clients]), Effect::Cut, lasts)
+pub fn clients_cut(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let (one, clients) = (stage.any(&mut fault.chance), stage.members.len());
+    cut(stage, between(&[one], &[clients]), fault, fault.lasts)
 }
 
 /// Requests arrive, answers do not.
-pub fn clients_deaf(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
+pub fn clients_deaf(stage: &mut Stage, fault: &mut Fault) -> Later {
     let clients = stage.members.len();
     let links = members(stage).into_iter().map(|from| (from, clients)).collect();
-    harm(stage, links, Effect::Cut, lasts / 2)
+    cut(stage, links, fault, fault.lasts / 2)
 }

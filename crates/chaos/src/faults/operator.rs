@@ -1,16 +1,16 @@
 //! What an operator does at the wrong moment.
 
-use super::Later;
+use super::{Fault, Later, leader};
 use crate::stage::{Stage, endpoint};
 use client::{Client, Config};
-use fastrand::Rng;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The leader is asked to hand over, and may be unable to.
-pub fn move_leader(stage: &mut Stage, chance: &mut Rng, _: Duration) -> Later {
-    let (leader, target, members) = (stage.leader(), stage.any(chance), stage.members.len());
-    let led_over = stage.led_over.clone();
+/// The leader is asked to hand over to another, and may be unable to. Felt if it
+/// says that it has.
+pub fn move_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let (leader, members) = (leader(stage, fault), stage.members.len());
+    let target = (leader + fault.chance.usize(1..members)) % members;
+    let felt = fault.felt.clone();
     stage.runtime.spawn(async move {
         let at = |number| {
             let mut config = Config::to([endpoint(number, members)]);
@@ -23,7 +23,7 @@ pub fn move_leader(stage: &mut Stage, chance: &mut Rng, _: Duration) -> Later {
             && let Some(header) = status.header
         {
             let moved = leader.move_leader(header.member_id).await.is_ok();
-            led_over.fetch_add(usize::from(moved), Ordering::Relaxed);
+            felt.note(u64::from(moved));
         }
     });
     Later::new()

@@ -1,36 +1,43 @@
-//! Processes that are killed and stopped.
+//! Processes that are killed and stopped. Felt is each process that ran until
+//! then.
 
-use super::{Later, then};
+use super::{Fault, Later, leader, then};
+use crate::felt::Felt;
 use crate::stage::Stage;
-use fastrand::Rng;
 use std::time::Duration;
 
 /// How long a process lives at most that is killed again and again.
 const LIVES_MAX: Duration = Duration::from_millis(250);
 
-pub fn kill_one(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let victims = vec![stage.any(chance)];
-    kill(stage, victims, lasts)
+pub fn kill_one(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![stage.any(&mut fault.chance)];
+    kill(stage, victims, fault, fault.lasts)
 }
 
-pub fn kill_leader(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
-    kill(stage, vec![stage.leader()], lasts)
+pub fn kill_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![leader(stage, fault)];
+    kill(stage, victims, fault, fault.lasts)
 }
 
-pub fn kill_majority(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let victims = stage.some(stage.majority(), chance);
-    kill(stage, victims, lasts)
+pub fn kill_majority(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = stage.some(stage.majority(), &mut fault.chance);
+    kill(stage, victims, fault, fault.lasts)
 }
 
-pub fn kill_all(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
+pub fn kill_all(stage: &mut Stage, fault: &mut Fault) -> Later {
     let victims = (0..stage.members.len()).collect();
     // Nothing happens meanwhile: not for long.
-    kill(stage, victims, lasts / 3)
+    kill(stage, victims, fault, fault.lasts / 3)
 }
 
-fn kill(stage: &mut Stage, victims: Vec<usize>, lasts: Duration) -> Later {
-    victims.iter().for_each(|&victim| stage.members[victim].hold_down());
+fn kill(stage: &mut Stage, victims: Vec<usize>, fault: &Fault, lasts: Duration) -> Later {
+    victims.iter().for_each(|&victim| hold_down(stage, victim, &fault.felt));
     then(lasts, move |stage| let_up(stage, &victims))
+}
+
+fn hold_down(stage: &mut Stage, victim: usize, felt: &Felt) {
+    let ran = stage.members[victim].hold_down();
+    felt.note(u64::from(ran));
 }
 
 fn let_up(stage: &mut Stage, victims: &[usize]) {
@@ -41,7 +48,9 @@ fn let_up(stage: &mut Stage, victims: &[usize]) {
 }
 
 /// Killed soon after each start: in the middle of recovery, if that takes long.
-pub fn crash_loop(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
+/// The first time is like any other kill; felt are those that come after it.
+pub fn crash_loop(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let (chance, lasts) = (&mut fault.chance, fault.lasts);
     let victim = stage.any(chance);
     let times = chance.u32(2..6);
     stage.members[victim].hold_down();
@@ -52,28 +61,36 @@ pub fn crash_loop(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later
         if turn < times {
             // Dead before the next start, so that each end has its start.
             let lives = (lasts / times).min(LIVES_MAX).mul_f64(chance.f64());
-            later.push((at + lives, Box::new(move |stage: &mut Stage| stage.members[victim].hold_down())));
+            let felt = fault.felt.clone();
+            later.push((at + lives, Box::new(move |stage: &mut Stage| hold_down(stage, victim, &felt))));
         }
     }
     later
 }
 
-pub fn stop_one(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let victims = vec![stage.any(chance)];
-    stop(stage, victims, lasts)
+pub fn stop_one(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![stage.any(&mut fault.chance)];
+    stop(stage, victims, fault, fault.lasts)
 }
 
-pub fn stop_leader(stage: &mut Stage, _: &mut Rng, lasts: Duration) -> Later {
-    stop(stage, vec![stage.leader()], lasts)
+pub fn stop_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = vec![leader(stage, fault)];
+    stop(stage, victims, fault, fault.lasts)
 }
 
-pub fn stop_most(stage: &mut Stage, chance: &mut Rng, lasts: Duration) -> Later {
-    let victims = stage.some(stage.members.len() - 1, chance);
-    stop(stage, victims, lasts / 2)
+pub fn stop_most(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let victims = stage.some(stage.members.len() - 1, &mut fault.chance);
+    stop(stage, victims, fault, fault.lasts / 2)
 }
 
-fn stop(stage: &mut Stage, victims: Vec<usize>, lasts: Duration) -> Later {
-    let births: Vec<(usize, u32)> =
-        victims.into_iter().filter_map(|victim| Some((victim, stage.members[victim].freeze()?))).collect();
+fn stop(stage: &mut Stage, victims: Vec<usize>, fault: &Fault, lasts: Duration) -> Later {
+    let mut births = Vec::new();
+    for victim in victims {
+        let member = &mut stage.members[victim];
+        let ran = !member.is_frozen();
+        let Some(birth) = member.freeze() else { continue };
+        fault.felt.note(u64::from(ran));
+        births.push((victim, birth));
+    }
     then(lasts, move |stage| births.into_iter().for_each(|(victim, birth)| stage.members[victim].thaw(birth)))
 }

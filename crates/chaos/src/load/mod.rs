@@ -26,7 +26,8 @@ const ASKS_EVERY: Duration = Duration::from_millis(200);
 /// Clients of each kind.
 const WRITERS: usize = 9;
 const LEASE_HOLDERS: usize = 3;
-const LATE_WATCHERS: usize = 2;
+/// One of the keys that writers want, one of those with leases, one of a single key.
+const LATE_WATCHERS: usize = 3;
 /// The operator compacts about so often, and leaves so many revisions behind the slowest witness.
 const COMPACTS_EVERY: Duration = Duration::from_secs(4);
 const KEPT: i64 = 100;
@@ -73,7 +74,8 @@ impl Load {
         }
         for number in 0..LATE_WATCHERS {
             let client = client(&all, members, REQUEST)?;
-            asking.spawn(watches::come_late(
+            watching.spawn(watches::come_late(
+                number,
                 members + WRITERS + LEASE_HOLDERS + number,
                 client,
                 notebook.clone(),
@@ -95,7 +97,7 @@ impl Load {
         bail!("a client ended before the load did")
     }
 
-    /// Clients end what they have begun; witnesses go on.
+    /// Clients end what they have begun; watches go on.
     pub async fn stop(&mut self) -> Result<()> {
         self.notebook.stop();
         while let Some(ended) = self.asking.join_next().await {

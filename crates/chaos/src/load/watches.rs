@@ -9,6 +9,8 @@ use client::Client;
 use client::range::prefix_end;
 use fastrand::Rng;
 use proto::etcdserverpb::WatchCreateRequest;
+use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
@@ -23,22 +25,39 @@ const STAYS_MS: std::ops::Range<u64> = 500..5_000;
 /// Watches all keys on one member until it is dropped. Begins again where it
 /// was when its watch cannot go on.
 pub async fn witness(number: usize, client: Client, notebook: Arc<Notebook>) {
-    let create = all_from(1);
-    let told = told(number, &create);
-    let watch = notebook.watches(told);
+    let watch = notebook.watches(told(number, &all_from(1)));
+    follow(&client, &all_from(1), &notebook, watch, pending()).await;
+}
+
+/// Notes what this watch is told, until it is cancelled or has come as far as
+/// `enough` says, once that says so. Where it cannot go on it begins again. One
+/// that did not ask for notices asks how far it is, again and again, as soon as
+/// it is to leave.
+async fn follow(
+    client: &Client,
+    create: &WatchCreateRequest,
+    notebook: &Notebook,
+    watch: usize,
+    enough: impl Future<Output = i64>,
+) {
     let mut watcher = client.watch(create.clone());
     let mut pace = tokio::time::interval(PAUSE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        match watcher.next().await {
-            Ok(Some(response)) => notebook.told(watch, response),
-            Ok(None) => return,
-            Err(_) => {
-                let upto = notebook.witnesses().into_iter().find_map(|(other, upto)| (other == number).then_some(upto));
-                let owed = upto.unwrap_or(0).max(0) + 1;
-                watcher = client.watch(WatchCreateRequest { start_revision: owed, ..create.clone() });
-                pace.tick().await;
-            }
+    let mut enough = pin!(enough);
+    let mut wanted = None;
+    while wanted.is_none_or(|wanted| notebook.upto(watch) < wanted) {
+        tokio::select! {
+            told = watcher.next() => match told {
+                Ok(Some(response)) => notebook.told(watch, response),
+                Ok(None) => return,
+                Err(_) => {
+                    let owed = notebook.upto(watch) + 1;
+                    watcher = client.watch(WatchCreateRequest { start_revision: owed, ..create.clone() });
+                    pace.tick().await;
+                }
+            },
+            revision = &mut enough, if wanted.is_none() => wanted = Some(revision),
+            _ = pace.tick(), if wanted.is_some() && !create.progress_notify => watcher.request_progress().await,
         }
     }
 }
@@ -47,7 +66,7 @@ pub async fn witness(number: usize, client: Client, notebook: Arc<Notebook>) {
 /// None if it does not within `patience`.
 pub async fn tell_again(number: usize, client: Client, upto: i64, patience: Duration) -> Option<Told> {
     let mut create = all_from(1);
-    let mut again = Told { again: true, ..told(number, &create) };
+    let mut again = Told { again: true, stays: false, ..told(number, &create) };
     let mut watcher = client.watch(create.clone());
     let until = tokio::time::Instant::now() + patience;
     while again.upto() < upto {
@@ -75,12 +94,13 @@ fn all_from(start_revision: i64) -> WatchCreateRequest {
     }
 }
 
-/// Watches some keys from some revision on, for a while, again and again.
-pub async fn come_late(number: usize, client: Client, notebook: Arc<Notebook>, seed: u64) {
+/// Watches some keys (by `which`) from some revision on, again and again, for a
+/// while and until it was told what it came for. The last one stays.
+pub async fn come_late(which: usize, number: usize, client: Client, notebook: Arc<Notebook>, seed: u64) {
     let mut chance = Rng::with_seed(seed ^ (number as u64) << 52);
     while !notebook.stopped() {
         let from = (notebook.latest() - chance.i64(-5..BACK_MAX)).max(1);
-        let (key, range_end) = match chance.u8(0..3) {
+        let (key, range_end) = match which {
             0 => (Bytes::from_static(b"r/"), prefix_end(b"r/")),
             1 => (Bytes::from_static(b"l/"), prefix_end(b"l/")),
             _ => (Bytes::from(format!("r/{}", chance.u8(0..10))), Bytes::new()),
@@ -95,11 +115,15 @@ pub async fn come_late(number: usize, client: Client, notebook: Arc<Notebook>, s
             ..WatchCreateRequest::default()
         };
         let watch = notebook.watches(told(number, &create));
-        let mut watcher = client.watch(create);
-        let until = tokio::time::Instant::now() + Duration::from_millis(chance.u64(STAYS_MS));
-        while let Ok(Ok(Some(response))) = tokio::time::timeout_at(until, watcher.next()).await {
-            notebook.told(watch, response);
-        }
+        // What is known now it must have been told before it leaves, and the revision that it begins with.
+        let (owed, stays) = (notebook.latest().max(from), Duration::from_millis(chance.u64(STAYS_MS)));
+        let enough = async {
+            notebook.pause(stays).await;
+            // When the load ends, those that are there stay until all is over.
+            if notebook.stopped() { i64::MAX } else { owed }
+        };
+        follow(&client, &create, &notebook, watch, enough).await;
+        notebook.leaves(watch);
         notebook.pause(PAUSE).await;
     }
 }
@@ -112,6 +136,7 @@ fn told(client: usize, create: &WatchCreateRequest) -> Told {
         previous: create.prev_kv,
         from: create.start_revision,
         again: false,
+        stays: true,
         responses: Vec::new(),
     }
 }
