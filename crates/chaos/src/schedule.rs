@@ -15,7 +15,8 @@ const FIRST: Duration = Duration::from_secs(2);
 const GAP_MAX_MS: u64 = 3_000;
 /// A fault lasts at least and at most so long, in milliseconds.
 const LASTS_MS: std::ops::Range<u64> = 300..6_000;
-/// In runs of at least this length, one pause in eight is longer.
+/// In runs of at least this length, one pause in eight is longer, one at a time:
+/// of three members two that are away for long leave nothing to look at.
 const LONG_RUN: Duration = Duration::from_secs(240);
 const LONG_LASTS_MS: std::ops::Range<u64> = 10_000..60_000;
 /// No fault is to be under way so long before the load ends.
@@ -39,15 +40,18 @@ pub struct Planned {
 pub fn draw(seed: u64, length: Duration, means: &Means) -> Vec<Planned> {
     let mut chance = Rng::with_seed(seed);
     let possible: Vec<&'static Kind> = KINDS.iter().filter(|kind| can(kind.needs, means)).collect();
-    let (mut deck, mut plan, mut at) = (Vec::new(), Vec::new(), FIRST);
+    let (mut deck, mut plan, mut at, mut long_until) = (Vec::new(), Vec::new(), FIRST, FIRST);
     while at + CALM < length {
         if deck.is_empty() {
             deck.clone_from(&possible);
             chance.shuffle(&mut deck);
         }
         let Some(kind) = deck.pop() else { break };
-        let long = length >= LONG_RUN && kind.may_be_long && chance.u8(0..8) == 0;
+        let long = length >= LONG_RUN && kind.may_be_long && at >= long_until && chance.u8(0..8) == 0;
         let lasts = Duration::from_millis(chance.u64(if long { LONG_LASTS_MS } else { LASTS_MS }));
+        if long {
+            long_until = at + lasts;
+        }
         let left = (length - CALM).saturating_sub(at);
         plan.push(Planned { at, kind, lasts: lasts.min(left), seed: chance.u64(..) });
         at += Duration::from_millis(chance.u64(200..GAP_MAX_MS));
@@ -94,6 +98,21 @@ mod tests {
             assert!(names.len() >= KINDS.len().min(plan.len()), "seed {seed}: {names:?}");
             assert!(plan.iter().all(|planned| planned.at + planned.lasts + CALM <= length), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn of_long_pauses_one_is_under_way_at_a_time() {
+        let mut long = 0;
+        for seed in 0..50 {
+            let plan = draw(seed, Duration::from_secs(300), &all());
+            let mut until = Duration::ZERO;
+            for planned in plan.iter().filter(|planned| planned.lasts > Duration::from_secs(6)) {
+                assert!(planned.at >= until, "seed {seed}: {:?}", told(&plan));
+                until = planned.at + planned.lasts;
+                long += 1;
+            }
+        }
+        assert!(long > 100, "{long} long pauses in 50 runs");
     }
 
     #[test]
