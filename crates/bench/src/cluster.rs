@@ -25,12 +25,31 @@ const POLL: Duration = Duration::from_millis(50);
 /// How much of a failed member's log is shown.
 const LOG_TAIL_BYTES: usize = 2000;
 
+/// How often a member that was started again is asked whether it is there.
+const ASK_AGAIN: Duration = Duration::from_millis(1);
+
 /// One running member.
 struct Member {
     pid: u32,
     /// `host:port` for clients.
     endpoint: String,
     log: PathBuf,
+    program: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Member {
+    /// Starts a process for a member, and returns its id.
+    fn spawn(program: &Path, arguments: &[String], log: &Path) -> Result<u32> {
+        let output = File::options().create(true).append(true).open(log).context("making a log file")?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(output.try_clone().context("sharing a log file")?).stderr(output);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
+            command.env_remove(name);
+        }
+        started::spawn(&mut command)
+    }
 }
 
 /// Running members; ended and removed when dropped.
@@ -53,16 +72,10 @@ impl Cluster {
         for (index, client) in clients.iter().enumerate() {
             let arguments = arguments(index, *client, peers, directory, extra);
             let log = directory.join(format!("m{index}.log"));
-            let output = File::create(&log).context("making a log file")?;
-            let mut command = Command::new(program);
-            command.args(&arguments).stdin(Stdio::null());
-            command.stdout(output.try_clone().context("sharing a log file")?).stderr(output);
-            for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
-                command.env_remove(name);
-            }
-            let pid = started::spawn(&mut command)?;
+            let pid = Member::spawn(program, &arguments, &log)?;
             cluster.commands.push(format!("{} {}", program.display(), arguments.join(" ")));
-            cluster.members.push(Member { pid, endpoint: format!("127.0.0.1:{client}"), log });
+            let (endpoint, program) = (format!("127.0.0.1:{client}"), program.to_owned());
+            cluster.members.push(Member { pid, endpoint, log, program, arguments });
         }
         cluster.wait_until_ready()?;
         Ok(cluster)
@@ -81,6 +94,26 @@ impl Cluster {
                 return Err(error.context(format!("no ready cluster after {START_MAX:?}\n{}", self.log_tail(0))));
             }
             thread::sleep(POLL);
+        }
+    }
+
+    /// Kills a member, starts it again on its data, and asks `ask` of its
+    /// endpoint until it answers. How long that took from the start on, and the
+    /// answer.
+    pub fn restart<T>(&mut self, index: usize, ask: impl Fn(&str) -> Result<T>) -> Result<(Duration, T)> {
+        started::end(self.members[index].pid);
+        let began = Instant::now();
+        let member = &mut self.members[index];
+        member.pid = Member::spawn(&member.program, &member.arguments, &member.log)?;
+        loop {
+            match ask(&self.members[index].endpoint) {
+                Ok(answer) => return Ok((began.elapsed(), answer)),
+                Err(error) if began.elapsed() > START_MAX => {
+                    return Err(error.context(format!("no answer after {START_MAX:?}\n{}", self.log_tail(index))));
+                }
+                Err(_) => self.check_alive()?,
+            }
+            thread::sleep(ASK_AGAIN);
         }
     }
 

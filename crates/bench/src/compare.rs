@@ -1,7 +1,7 @@
 //! Ours against etcd: in turns, in one run, medians of the rounds.
 //!
 //! ```text
-//!   round 1:  ours ×3   etcd ×3   ours ×1   etcd ×1
+//!   round 1:  ours ×3   etcd ×3   ours ×1   etcd ×1   ours restarted   etcd restarted
 //!   round 2:  ours ×3   …
 //! ```
 //!
@@ -19,19 +19,15 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cluster::{self, Cluster};
-use crate::figure::{MEMORY, Measurement, ROWS, Row, Sample, Side, To, lines};
+use crate::figure::{MEMORY, Measurement, RESTART, ROWS, Row, Sample, Side, To, lines};
 use crate::keyspace::Keyspace;
 use crate::load::{self, Extent, Load, Outcome};
 use crate::machine::{self, Machine};
-use crate::report;
 use crate::request::Kind;
+use crate::{report, restart};
 
 /// A started cluster is left alone this long before it counts as idle.
 const SETTLE: Duration = Duration::from_secs(1);
-
-/// How the cluster is filled.
-const FILL_CONNECTIONS: usize = 10;
-const FILL_IN_FLIGHT: usize = 100;
 
 /// More of the machine than this, used by others, makes figures doubtful.
 const OTHER_CORES_MAX: f64 = 0.1;
@@ -76,7 +72,7 @@ impl Plan {
     /// When the plan cannot be carried out whatever the servers do.
     pub fn check(&self) -> Result<()> {
         for name in &self.only {
-            let known: Vec<&str> = ROWS.iter().map(|row| row.name).chain([MEMORY]).collect();
+            let known: Vec<&str> = ROWS.iter().map(|row| row.name).chain([MEMORY, RESTART]).collect();
             ensure!(known.contains(&name.as_str()), "there is no load {name:?}; there are {}", known.join(", "));
         }
         for program in [&self.ours, &self.etcd] {
@@ -104,6 +100,18 @@ pub fn run(plan: &Plan) -> Result<bool> {
                 if let Err(error) = one_cluster(plan, &keyspace, round, side, single, &mut findings) {
                     findings.problem(round, side, "cluster", &format!("{error:#}"));
                 }
+            }
+        }
+        for side in Side::BOTH.into_iter().filter(|_| plan.wants(RESTART)) {
+            match restart::measure(plan.program(side), &plan.place(round, side, RESTART), plan) {
+                Ok(measurement) => {
+                    let (first, resident) = (measurement.first_read_us / 1e3, &measurement.resident_after);
+                    println!(
+                        "round {round}  {side:<5?} {RESTART:<20} first read {first:.1} ms  resident {resident:?} bytes"
+                    );
+                    findings.sample(round, side, RESTART, measurement);
+                }
+                Err(error) => findings.problem(round, side, RESTART, &format!("{error:#}")),
             }
         }
     }
@@ -151,13 +159,9 @@ fn one_cluster(
     single: bool,
     findings: &mut Findings,
 ) -> Result<()> {
-    let program = match side {
-        Side::Ours => &plan.ours,
-        Side::Etcd => &plan.etcd,
-    };
     let members = if single { 1 } else { plan.members };
-    let directory = plan.directory.join(format!("bench-{}-{round}-{side:?}-{members}", std::process::id()));
-    let cluster = Cluster::start(program, members, &directory, &plan.extra)?;
+    let directory = plan.place(round, side, &members.to_string());
+    let cluster = Cluster::start(plan.program(side), members, &directory, &plan.extra)?;
     if round == 1 {
         findings.commands.push(cluster.commands[0].clone());
         if !single {
@@ -169,9 +173,7 @@ fn one_cluster(
     // The fill also gives every key its value, so ranges have something to find.
     let memory = !single && plan.wants(MEMORY);
     let requests = if memory { plan.fill } else { plan.keys as u64 };
-    let (kind, connections, in_flight) = (Kind::Put, FILL_CONNECTIONS, FILL_IN_FLIGHT);
-    let fill = Load { kind, connections, in_flight, extent: Extent::Requests(requests) };
-    let filled = measure(&cluster, keyspace, &fill, To::Leader).context("filling")?;
+    let filled = measure(&cluster, keyspace, &Load::fill(Kind::Put, requests), To::Leader).context("filling")?;
     ensure!(filled.failures.is_empty(), "filling failed: {:?}", filled.failures);
     if memory {
         let line = format!("resident {:?} -> {:?} bytes", filled.resident_before, filled.resident_after);
@@ -179,7 +181,13 @@ fn one_cluster(
         findings.sample(round, side, MEMORY, filled);
     }
 
-    for row in ROWS.iter().filter(|row| row.single == single && plan.wants(row.name)) {
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| row.single == single && plan.wants(row.name)).collect();
+    if rows.iter().any(|row| row.kind.needs() == Some(Kind::Grant)) {
+        let grants = Load::fill(Kind::Grant, plan.keys as u64);
+        let granted = measure(&cluster, keyspace, &grants, To::Leader).context("granting leases")?;
+        ensure!(granted.failures.is_empty(), "granting leases failed: {:?}", granted.failures);
+    }
+    for row in rows {
         match measure(&cluster, keyspace, &plan.load(row), row.to) {
             Ok(measurement) => {
                 let Measurement { rate, p50_us, p99_us, server_us_per_request, .. } = measurement;
@@ -201,6 +209,18 @@ fn one_cluster(
 }
 
 impl Plan {
+    fn program(&self, side: Side) -> &Path {
+        match side {
+            Side::Ours => &self.ours,
+            Side::Etcd => &self.etcd,
+        }
+    }
+
+    /// The directory of a cluster; `what` tells it from others of the round.
+    fn place(&self, round: usize, side: Side, what: &str) -> PathBuf {
+        self.directory.join(format!("bench-{}-{round}-{side:?}-{what}", std::process::id()))
+    }
+
     fn load(&self, row: &Row) -> Load {
         let warm_up = Duration::from_secs(1).min(self.measured / 4);
         let extent = Extent::Time { warm_up, measured: self.measured };

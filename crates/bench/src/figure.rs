@@ -44,18 +44,24 @@ pub struct Row {
 /// before all others, because it needs the same history on both sides.
 pub const MEMORY: &str = "memory";
 
+/// The name of the measurement of a start with data, on a cluster of its own.
+pub const RESTART: &str = "restart";
+
 const fn row(name: &'static str, kind: Kind, to: To, connections: usize, in_flight: usize) -> Row {
     Row { name, single: false, kind, to, connections, in_flight }
 }
 
 /// Every load, in the order in which they run.
-pub const ROWS: [Row; 7] = [
+pub const ROWS: [Row; 10] = [
     row("put-leader", Kind::Put, To::Leader, 10, 100),
     row("put-follower", Kind::Put, To::Follower, 10, 100),
     row("put-100", Kind::Put, To::Leader, 100, 1),
     row("put-one", Kind::Put, To::Leader, 1, 1),
     row("range", Kind::Range, To::Follower, 10, 100),
     row("serializable-range", Kind::SerializableRange, To::Follower, 10, 100),
+    row("watch", Kind::Watch, To::Leader, 10, 1),
+    row("watch-10", Kind::Watch, To::Leader, 10, 10),
+    row("keepalive", Kind::KeepAlive, To::Leader, 10, 100),
     Row { single: true, ..row("put-single", Kind::Put, To::Leader, 10, 100) },
 ];
 
@@ -76,6 +82,8 @@ pub struct Measurement {
     pub load_us_per_request: f64,
     /// Bytes each member wrote to disk per byte of keys and values that were put.
     pub written_per_byte: f64,
+    /// From the start of a process to its first answer.
+    pub first_read_us: f64,
     /// Cores that everything else on the machine kept busy meanwhile.
     pub other_cores: f64,
     /// Resident bytes of each member, before (for memory: idle) and after.
@@ -134,7 +142,7 @@ pub struct Figure {
 
 /// Every figure, in the order of the table.
 #[rustfmt::skip]
-pub const FIGURES: [Figure; 15] = {
+pub const FIGURES: [Figure; 22] = {
     use {Goal::*, Unit::*};
     const fn figure(
         name: &'static str, load: &'static str, unit: Unit, goal: Option<Goal>, read: fn(&Measurement) -> f64,
@@ -151,12 +159,19 @@ pub const FIGURES: [Figure; 15] = {
         figure("put, single member, c10 m100", "put-single", PerSecond, Some(AtLeast(2.0)), |m| m.rate),
         figure("linearizable range, c10 m100", "range", PerSecond, Some(AtLeast(1.5)), |m| m.rate),
         figure("serializable range, c10 m100", "serializable-range", PerSecond, Some(AtLeast(1.5)), |m| m.rate),
+        figure("watch events, 10 x 100, one put", "watch", PerSecond, Some(AtLeast(2.0)), |m| m.rate),
+        figure("p99 from a put to its events", "watch", Milliseconds, None, |m| m.p99_us / 1e3),
+        figure("watch events, 10 x 100, ten puts", "watch-10", PerSecond, Some(AtLeast(2.0)), |m| m.rate),
+        figure("lease keepalive, c10 m100", "keepalive", PerSecond, Some(AtLeast(1.0)), |m| m.rate),
+        figure("restart to first read", RESTART, Milliseconds, Some(AtMost(0.5)), |m| m.first_read_us / 1e3),
+        figure("resident, restarted", RESTART, Megabytes, Some(AtMost(0.5)), |m| megabytes(&m.resident_after)),
         figure("resident, idle, per member", MEMORY, Megabytes, Some(AtMost(0.5)), |m| megabytes(&m.resident_before)),
         figure("resident, filled, per member", MEMORY, Megabytes, Some(AtMost(0.5)), |m| megabytes(&m.resident_after)),
         figure("written to disk per byte put", MEMORY, Times, Some(AtMost(0.5)), |m| m.written_per_byte),
         figure("servers' CPU per put", "put-leader", Microseconds, None, |m| m.server_us_per_request),
         figure("servers' CPU per single put", "put-single", Microseconds, None, |m| m.server_us_per_request),
         figure("servers' CPU per range", "range", Microseconds, None, |m| m.server_us_per_request),
+        figure("servers' CPU per watch event", "watch-10", Microseconds, None, |m| m.server_us_per_request),
     ]
 };
 
@@ -221,7 +236,11 @@ mod tests {
     #[test]
     fn every_figure_has_its_load() {
         for figure in FIGURES {
-            assert!(figure.load == MEMORY || ROWS.iter().any(|row| row.name == figure.load), "{}", figure.load);
+            assert!(
+                [MEMORY, RESTART].contains(&figure.load) || ROWS.iter().any(|row| row.name == figure.load),
+                "{}",
+                figure.load
+            );
         }
         for row in ROWS {
             assert!(FIGURES.iter().any(|figure| figure.load == row.name), "{}", row.name);

@@ -1,5 +1,5 @@
 //! gRPC's own frame around a message: one byte that says "not compressed", four
-//! of length. A load has one message per request and one per reply.
+//! of length. A request and its reply have one message each, a stream has many.
 
 use prost::Message;
 
@@ -12,6 +12,12 @@ pub fn frame(message: &impl Message, out: &mut Vec<u8>) {
     out.push(0);
     out.extend_from_slice(&length.to_be_bytes());
     message.encode(out).expect("a vector grows");
+}
+
+/// The first frame in these bytes with its prefix, when it is there to its end.
+pub fn first_frame(bytes: &[u8]) -> Option<&[u8]> {
+    let [_, length @ ..] = bytes.first_chunk::<PREFIX_BYTES>()?;
+    bytes.get(..PREFIX_BYTES + u32::from_be_bytes(*length) as usize)
 }
 
 /// The one message in the body of a reply.
@@ -45,6 +51,16 @@ mod tests {
         frame(&request, &mut body);
         assert_eq!(body, [0, 0, 0, 0, 6, 0x0a, 1, b'k', 0x12, 1, b'v']);
         assert_eq!(message::<PutRequest>(&body), Ok(request));
+    }
+
+    #[test]
+    fn the_first_frame_ends_where_it_says() {
+        let bytes = [0, 0, 0, 0, 2, b'a', b'b', 0, 0, 0, 0, 1];
+        assert_eq!(first_frame(&bytes), Some(&bytes[..7]));
+        for short in [&bytes[..0], &bytes[..4], &bytes[..6], &bytes[7..]] {
+            assert_eq!(first_frame(short), None);
+        }
+        assert_eq!(first_frame(&[0, 0xff, 0xff, 0xff, 0xff]), None);
     }
 
     #[test]

@@ -55,14 +55,20 @@ impl Keyspace {
         self.keys[number].clone()
     }
 
-    /// Its value.
+    /// Its value. Any number has one, whether it has a key or not.
     pub fn value(&self, number: usize) -> Bytes {
         [&(number as u64).to_be_bytes()[..], &self.filler].concat().into()
     }
 
     /// Whether this is the value of the key with this number.
     pub fn is_value(&self, number: usize, value: &[u8]) -> bool {
-        value.split_first_chunk() == Some((&(number as u64).to_be_bytes(), self.filler.as_slice()))
+        self.number_of(value) == Some(number)
+    }
+
+    /// The number this is the value of.
+    pub fn number_of(&self, value: &[u8]) -> Option<usize> {
+        let (stamp, filler) = value.split_first_chunk()?;
+        (filler == self.filler).then(|| u64::from_be_bytes(*stamp) as usize)
     }
 }
 
@@ -113,6 +119,8 @@ mod tests {
         assert!(!keyspace.is_value(4, &value));
         assert!(!keyspace.is_value(3, &value[..255]));
         assert!(!keyspace.is_value(3, b""));
+        assert_eq!(keyspace.number_of(&keyspace.value(1234)), Some(1234));
+        assert_eq!(keyspace.number_of(&value[..255]), None);
         assert!(Keyspace::new(1, 8).is_value(0, &[0; 8]));
     }
 

@@ -3,37 +3,32 @@
 //! Everything runs on one thread: with two cores shared by all, a second thread
 //! of the load would only take turns with the servers. Each connection keeps a
 //! fixed number of requests in flight and owns its counts; what they share is
-//! one [`Run`], of cells. The clock is read twice per batch of replies, not per
+//! one [`Run`], of cells. Requests of a kind that has a stream go on one stream
+//! per connection and are answered in their order. The clock is read twice per batch of replies, not per
 //! reply: a latency is from the write of its batch to the read of another.
 
+mod watch;
+mod wire;
+
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use bytes::BytesMut;
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 use tokio::time::{Instant, timeout};
 
 use crate::grpc;
 use crate::histogram::Histogram;
-use crate::http2::connection::Connection;
 use crate::keyspace::{Chance, Keyspace};
 use crate::request::Kind;
-
-/// How long a server may take to accept, to greet, or to send any reply at all.
-const PATIENCE: Duration = Duration::from_secs(15);
+use wire::{PATIENCE, Wire};
 
 /// How often somebody looks whether replies still come.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// Room for what one read of the socket brings.
-const READ_BYTES: usize = 64 << 10;
 
 /// Different words of failure that are kept apart; the rest are only counted.
 const FAILURES_MAX: usize = 20;
@@ -42,10 +37,19 @@ const FAILURES_MAX: usize = 20;
 #[derive(Clone, Debug)]
 pub struct Load {
     pub kind: Kind,
+    /// For watches: streams, each with [`watch::WATCHERS_PER_STREAM`] watchers.
     pub connections: usize,
-    /// Requests in flight on each connection.
+    /// Requests in flight on each connection; for watches, puts that not every
+    /// watcher has been told of.
     pub in_flight: usize,
     pub extent: Extent,
+}
+
+impl Load {
+    /// So many requests as fast as they go, over the keys in turn.
+    pub fn fill(kind: Kind, requests: u64) -> Self {
+        Self { kind, connections: 10, in_flight: 100, extent: Extent::Requests(requests) }
+    }
 }
 
 /// When a load ends.
@@ -55,6 +59,16 @@ pub enum Extent {
     Time { warm_up: Duration, measured: Duration },
     /// After so many requests, over the keys in turn.
     Requests(u64),
+}
+
+impl Extent {
+    /// From when on replies count, when requests end, and how many are sent at most.
+    fn from(self, now: Instant) -> (Instant, Option<Instant>, u64) {
+        match self {
+            Self::Time { warm_up, measured } => (now + warm_up, Some(now + warm_up + measured), u64::MAX),
+            Self::Requests(count) => (now, None, count),
+        }
+    }
 }
 
 /// What came of a load.
@@ -107,11 +121,16 @@ struct Tally {
     failures: BTreeMap<String, u64>,
 }
 
+/// The tag of a connection's stream, which stays in flight itself.
+const STREAM_TAG: u32 = u32::MAX;
+
 /// One connection: socket, protocol, counts.
 struct Line {
-    socket: TcpStream,
-    connection: Connection,
-    inbox: BytesMut,
+    wire: Wire,
+    /// The stream on which all requests go, if their kind has one.
+    stream: Option<u32>,
+    /// Tags of the requests on it, in their order.
+    asked: VecDeque<u32>,
     tickets: Vec<Ticket>,
     /// Tags that are not in flight.
     free: Vec<u32>,
@@ -129,16 +148,16 @@ struct Line {
 /// answering. Failed requests are no error here: they are in the outcome.
 pub fn run(endpoints: &[String], keyspace: &Rc<Keyspace>, load: &Load) -> Result<Outcome> {
     ensure!(!endpoints.is_empty() && load.connections > 0 && load.in_flight > 0, "a load of nothing");
+    if load.kind == Kind::Watch {
+        return watch::run(endpoints, keyspace, load);
+    }
     on_this_thread(async {
         let mut lines = Vec::new();
         for (index, endpoint) in endpoints.iter().cycle().take(load.connections).enumerate() {
-            lines.push(Line::open(endpoint, load.kind.path(), load.in_flight, index as u64).await?);
+            lines.push(Line::open(endpoint, load.kind, load.in_flight, index as u64).await?);
         }
         let now = Instant::now();
-        let (begin, end, left) = match load.extent {
-            Extent::Time { warm_up, measured } => (now + warm_up, Some(now + warm_up + measured), u64::MAX),
-            Extent::Requests(count) => (now, None, count),
-        };
+        let (begin, end, left) = load.extent.from(now);
         let (left, highest, last) = (Cell::new(left), Cell::new(0), Cell::new(now));
         let run = Rc::new(Run { kind: load.kind, keyspace: Rc::clone(keyspace), begin, end, left, highest, last });
         let tasks: Vec<_> =
@@ -170,15 +189,15 @@ pub fn run(endpoints: &[String], keyspace: &Rc<Keyspace>, load: &Load) -> Result
 /// When the server cannot be reached, does not answer, or answers with an error.
 pub fn call<M: Message + Default>(endpoint: &str, path: &str, request: &impl Message) -> Result<M> {
     on_this_thread(async {
-        let mut line = Line::open(endpoint, path, 1, 0).await?;
-        grpc::frame(request, &mut line.body);
-        line.connection.request(0, &line.body);
+        let mut wire = Wire::open(endpoint, path).await?;
+        let mut body = Vec::new();
+        grpc::frame(request, &mut body);
+        wire.connection.request(0, &body);
         let mut reply = None;
         while reply.is_none() {
-            line.flush()?;
-            let keep = |_, body: Result<&[u8], String>| reply = Some(body.and_then(grpc::message));
-            timeout(PATIENCE, line.read()).await.context("no answer")??;
-            line.connection.receive(&mut line.inbox, keep)?;
+            wire.flush()?;
+            timeout(PATIENCE, wire.read()).await.context("no answer")??;
+            wire.receive(|_, body| reply = Some(body.and_then(grpc::message)))?;
         }
         reply.expect("the loop ends with one").map_err(|words| anyhow!("{path}: {words}"))
     })
@@ -190,41 +209,37 @@ fn on_this_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 impl Line {
-    async fn open(endpoint: &str, path: &str, in_flight: usize, seed: u64) -> Result<Self> {
-        let socket = timeout(PATIENCE, TcpStream::connect(endpoint)).await.context("no answer")?;
-        let socket = socket.with_context(|| format!("connecting to {endpoint}"))?;
-        socket.set_nodelay(true).context("turning off Nagle's algorithm")?;
+    async fn open(endpoint: &str, kind: Kind, in_flight: usize, seed: u64) -> Result<Self> {
+        let mut wire = Wire::open(endpoint, kind.path()).await?;
+        let stream = kind.has_stream().then(|| wire.connection.open(STREAM_TAG));
         let now = Instant::now();
-        let mut line = Self {
-            socket,
-            connection: Connection::new(endpoint, path),
-            inbox: BytesMut::with_capacity(READ_BYTES),
+        Ok(Self {
+            wire,
+            stream,
+            asked: VecDeque::with_capacity(in_flight),
             tickets: vec![Ticket { number: 0, floor: 0, sent: now }; in_flight],
             free: (0..in_flight as u32).rev().collect(),
             next: None,
             body: Vec::new(),
             chance: Chance::new(seed),
             tally: Tally { latencies: Histogram::new(), answered: 0, failures: BTreeMap::new() },
-        };
-        let greeting = std::mem::take(&mut line.connection.outbox);
-        line.socket.write_all(&greeting).await.context("greeting the server")?;
-        while !line.connection.is_ready() {
-            timeout(PATIENCE, line.read()).await.with_context(|| format!("{endpoint} did not greet"))??;
-            line.connection.receive(&mut line.inbox, |_, _| panic!("a reply to nothing"))?;
-        }
-        Ok(line)
+        })
     }
 
     async fn drive(mut self, run: Rc<Run>) -> Result<Tally> {
         loop {
             self.send(&run)?;
-            self.flush()?;
-            if self.connection.in_flight() == 0 && self.next.is_none() {
+            self.wire.flush()?;
+            if self.is_idle() && self.next.is_none() {
                 return Ok(self.tally);
             }
-            self.read().await?;
+            self.wire.read().await?;
             self.take_replies(&run)?;
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.free.len() == self.tickets.len()
     }
 
     /// Fills the outbox up to the number of requests in flight.
@@ -233,14 +248,25 @@ impl Line {
         while let Some(&tag) = self.free.last() {
             let Some(number) = self.next.take().or_else(|| run.next_key(now, &mut self.chance)) else { break };
             run.kind.encode(&run.keyspace, number, &mut self.body);
-            if !self.connection.has_room(self.body.len())? {
-                ensure!(self.connection.in_flight() > 0, "the server allows no request at all");
+            let connection = &mut self.wire.connection;
+            let has_room = match self.stream {
+                Some(stream) => connection.has_room_on(stream, self.body.len())?,
+                None => connection.has_room(self.body.len())?,
+            };
+            if !has_room {
+                ensure!(!self.is_idle(), "the server allows no request at all");
                 self.next = Some(number);
                 break;
             }
             self.free.pop();
             self.tickets[tag as usize] = Ticket { number, floor: run.highest.get(), sent: now };
-            self.connection.request(tag, &self.body);
+            match self.stream {
+                Some(stream) => {
+                    connection.send(stream, &self.body);
+                    self.asked.push_back(tag);
+                }
+                None => connection.request(tag, &self.body),
+            }
         }
         Ok(())
     }
@@ -249,7 +275,19 @@ impl Line {
         let now = Instant::now();
         let counts = now >= run.begin && run.end.is_none_or(|end| now < end);
         let (tickets, free, tally) = (&self.tickets, &mut self.free, &mut self.tally);
-        self.connection.receive(&mut self.inbox, |tag, reply| {
+        let (asked, mut ended) = (&mut self.asked, None);
+        self.wire.receive(|tag, reply| {
+            let tag = match (tag, &reply) {
+                (STREAM_TAG, Err(words)) => {
+                    ended = Some(words.clone());
+                    return;
+                }
+                (STREAM_TAG, Ok(_)) => match asked.pop_front() {
+                    Some(tag) => tag,
+                    None => return tally.fail("an answer to nothing".to_owned()),
+                },
+                (tag, _) => tag,
+            };
             let ticket = tickets[tag as usize];
             free.push(tag);
             run.last.set(now);
@@ -264,42 +302,8 @@ impl Line {
                 }
                 Err(words) => tally.fail(words),
             }
-        })
-    }
-
-    /// Writes as much of the outbox as the socket takes.
-    fn flush(&mut self) -> Result<()> {
-        let mut written = 0;
-        let outbox = &mut self.connection.outbox;
-        while written < outbox.len() {
-            match self.socket.try_write(&outbox[written..]) {
-                Ok(bytes) => written += bytes,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error).context("writing to the server"),
-            }
-        }
-        outbox.drain(..written);
-        Ok(())
-    }
-
-    /// Waits for bytes and reads them. Comes back without any when the socket
-    /// takes more of what is left in the outbox.
-    async fn read(&mut self) -> Result<()> {
-        self.inbox.reserve(READ_BYTES);
-        let read = if self.connection.outbox.is_empty() {
-            // Knows that a short read was the last: one system call per batch.
-            self.socket.read_buf(&mut self.inbox).await
-        } else {
-            let either = Interest::READABLE | Interest::WRITABLE;
-            self.socket.ready(either).await.context("waiting for the server")?;
-            self.socket.try_read_buf(&mut self.inbox)
-        };
-        match read {
-            Ok(0) => Err(anyhow!("the server closed the connection")),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error).context("reading from the server"),
-        }
+        })?;
+        ended.map_or(Ok(()), |words| Err(anyhow!("a stream ended under the load: {words}")))
     }
 }
 

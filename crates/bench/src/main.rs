@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!   main ──▶ compare ──▶ cluster ──▶ started        processes
+//!     │         │  ├───▶ restart
 //!     │         │  └───▶ figure ───▶ report         numbers
 //!     └──▶ load ◀┘
 //!           └──▶ request, keyspace, grpc, http2     bytes
 //! ```
 //!
-//! `bench load` sends one kind of request to a server that is already there;
+//! `bench load` sends one kind of load to a server that is already there;
 //! `bench compare` starts clusters of two programs in turns and compares. Every
 //! reply is decoded and doubted. It must never be the bottleneck it measures,
 //! so it speaks HTTP/2 by itself, on one thread, as cheaply as it can.
@@ -23,6 +24,7 @@ mod load;
 mod machine;
 mod report;
 mod request;
+mod restart;
 mod started;
 
 use std::path::PathBuf;
@@ -101,7 +103,7 @@ fn command() -> Command {
                     Arg::new("no-fill")
                         .long("no-fill")
                         .action(ArgAction::SetTrue)
-                        .help("Do not write the keys before reading them"),
+                        .help("Do not write the keys before reading them, or grant leases before renewing them"),
                 )
                 .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON")),
         )
@@ -113,7 +115,11 @@ fn command() -> Command {
                 .arg(count("members", "3", "Members of each cluster"))
                 .arg(count("rounds", "5", "How often each takes its turn"))
                 .args([seconds, keys, value_bytes])
-                .arg(count("fill", "100000", "Puts before memory is measured"))
+                .arg(count(
+                    "fill",
+                    "100000",
+                    "Puts before memory is measured, and keys before a member is started again",
+                ))
                 .arg(option("only", "NAME", "Only this load (may be repeated)").action(ArgAction::Append))
                 .arg(
                     option("with", "FLAG", "A further flag for every member of both (may be repeated)")
@@ -148,9 +154,8 @@ fn run_load(matches: &ArgMatches) -> Result<bool> {
     let kind = Kind::named(&get::<String>(matches, "kind")).expect("clap knows the kinds");
     let keyspace = Rc::new(Keyspace::new(number(matches, "keys"), number(matches, "value-bytes")));
     let (connections, in_flight) = (number(matches, "connections"), number(matches, "in-flight"));
-    if kind != Kind::Put && !matches.get_flag("no-fill") {
-        let extent = Extent::Requests(keyspace.len() as u64);
-        let fill = Load { kind: Kind::Put, connections: 10, in_flight: 100, extent };
+    if let Some(kind) = kind.needs().filter(|_| !matches.get_flag("no-fill")) {
+        let fill = Load::fill(kind, keyspace.len() as u64);
         let outcome = load::run(&endpoints[..1], &keyspace, &fill).context("filling")?;
         ensure!(outcome.failures.is_empty(), "filling failed: {:?}", outcome.failures);
     }

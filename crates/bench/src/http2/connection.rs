@@ -1,16 +1,19 @@
 //! One connection of the load: requests become bytes, bytes become replies.
 //!
 //! ```text
-//!            request(tag, body)                receive(bytes)
+//!       request(tag, body)
+//!       open(tag), send(stream, body)          receive(bytes)
 //!                   │                                │
 //!                   ▼                                ▼
 //!   outbox ◀── HEADERS + DATA        frames ──▶ streams ──▶ on_reply(tag, body)
 //! ```
 //!
 //! The caller moves `outbox` to the socket and the socket's bytes to
-//! [`Connection::receive`]. A tag comes back exactly once. Anything the server
-//! does against the RFC, and a GOAWAY, is an error of the whole connection: a
-//! measurement over a half-working connection is worth nothing.
+//! [`Connection::receive`]. The tag of a request comes back exactly once, that
+//! of an open stream with every message and, as a failure, when the server ends
+//! it. Anything the server does against the RFC, and a GOAWAY, is an error of
+//! the whole connection: a measurement over a half-working connection is worth
+//! nothing.
 
 use std::collections::VecDeque;
 
@@ -19,6 +22,7 @@ use bytes::{Buf, BytesMut};
 
 use super::frame::{HEAD_BYTES, Head, PAYLOAD_MAX, flag, kind, setting};
 use super::hpack::{Decoder, RequestBlocks, TABLE_SIZE};
+use crate::grpc;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -34,14 +38,26 @@ const REPLY_WINDOW: u32 = 4 << 20;
 /// The connection's window is opened again after this much has come in.
 const REFILL_BYTES: u32 = 1 << 29;
 
-/// One request that waits for its reply.
+/// And that of a stream which stays open, after this much.
+const STREAM_REFILL_BYTES: u32 = REPLY_WINDOW / 4;
+
+/// One request that waits for its reply, or a stream that stays open.
 #[derive(Default)]
 struct Stream {
     tag: u32,
+    open: Option<Open>,
     body: Vec<u8>,
     http_status: Vec<u8>,
     grpc_status: Vec<u8>,
     grpc_message: Vec<u8>,
+}
+
+/// What a stream knows on which both sides go on sending.
+struct Open {
+    /// Bytes the server takes on it just now.
+    window: i64,
+    /// Bytes that have come since its window was last opened.
+    received: u32,
 }
 
 /// What the server allows us.
@@ -54,7 +70,8 @@ struct Allowed {
     table_size: usize,
 }
 
-/// A reply: the body of a request that went well, or what went wrong.
+/// A reply: the body of a request that went well, a message on an open stream
+/// in its gRPC frame, or what went wrong.
 pub type Reply<'a> = Result<&'a [u8], String>;
 
 /// The client's side of one connection with one path.
@@ -89,7 +106,7 @@ impl Connection {
             outbox.extend_from_slice(&name.to_be_bytes());
             outbox.extend_from_slice(&value.to_be_bytes());
         }
-        write_window_update(&mut outbox, (WINDOW_MAX - WINDOW) as u32);
+        write_window_update(&mut outbox, 0, (WINDOW_MAX - WINDOW) as u32);
         Self {
             authority: authority.to_owned(),
             path: path.to_owned(),
@@ -112,7 +129,7 @@ impl Connection {
         self.blocks.is_some()
     }
 
-    /// Requests without a reply.
+    /// Requests without a reply, and streams that are open.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -128,24 +145,65 @@ impl Connection {
         Ok(bytes <= self.allowed.window && self.in_flight < self.allowed.streams)
     }
 
+    /// Whether the server would take this much body on an open stream just now.
+    ///
+    /// # Errors
+    /// When it never will.
+    pub fn has_room_on(&self, stream: u32, body_bytes: usize) -> Result<bool> {
+        ensure!(body_bytes <= PAYLOAD_MAX, "a message of {body_bytes} bytes does not fit one frame");
+        let found = self.streams.get(self.place(stream)).and_then(Option::as_ref);
+        let open = found.and_then(|found| found.open.as_ref()).context("the stream is not open")?;
+        Ok(body_bytes as i64 <= self.allowed.window.min(open.window))
+    }
+
     /// Puts a request into the outbox. Its reply will carry `tag`.
     pub fn request(&mut self, tag: u32, body: &[u8]) {
+        let stream = self.begin(tag, None);
+        self.data(stream, flag::END_STREAM, body);
+    }
+
+    /// Opens a stream for any number of messages both ways, and returns its
+    /// number. Every message from the server will carry `tag`.
+    pub fn open(&mut self, tag: u32) -> u32 {
+        self.begin(tag, Some(Open { window: self.allowed.stream_window, received: 0 }))
+    }
+
+    /// Puts a message on an open stream into the outbox.
+    pub fn send(&mut self, stream: u32, body: &[u8]) {
+        let place = self.place(stream);
+        let found = self.streams[place].as_mut().and_then(|found| found.open.as_mut());
+        let open = found.expect("the caller asks for room first");
+        open.window -= body.len() as i64;
+        assert!(open.window >= 0, "the caller asks for room first");
+        self.data(stream, 0, body);
+    }
+
+    fn begin(&mut self, tag: u32, open: Option<Open>) -> u32 {
         let blocks = self.blocks.as_ref().expect("the server's settings come first");
         let stream = self.next_stream;
         assert!(stream < 1 << 31, "a connection has two thousand million streams and no more");
         let block = if stream == 1 { &blocks.first } else { &blocks.later };
         Head { length: block.len(), kind: kind::HEADERS, flags: flag::END_HEADERS, stream }.write(&mut self.outbox);
         self.outbox.extend_from_slice(block);
-        Head { length: body.len(), kind: kind::DATA, flags: flag::END_STREAM, stream }.write(&mut self.outbox);
-        self.outbox.extend_from_slice(body);
 
         self.next_stream += 2;
-        self.allowed.window -= body.len() as i64;
-        assert!(self.allowed.window >= 0, "the caller asks for room first");
         self.in_flight += 1;
         let mut waiting = self.spare.pop().unwrap_or_default();
-        waiting.tag = tag;
+        (waiting.tag, waiting.open) = (tag, open);
         self.streams.push_back(Some(waiting));
+        stream
+    }
+
+    fn data(&mut self, stream: u32, flags: u8, body: &[u8]) {
+        Head { length: body.len(), kind: kind::DATA, flags, stream }.write(&mut self.outbox);
+        self.outbox.extend_from_slice(body);
+        self.allowed.window -= body.len() as i64;
+        assert!(self.allowed.window >= 0, "the caller asks for room first");
+    }
+
+    /// Where a stream of this number would stand.
+    fn place(&self, stream: u32) -> usize {
+        stream.wrapping_sub(self.oldest) as usize / 2
     }
 
     /// Takes every whole frame from the front of `inbox`.
@@ -173,10 +231,14 @@ impl Connection {
             kind::DATA => {
                 self.received += head.length as u32;
                 if self.received >= REFILL_BYTES {
-                    write_window_update(&mut self.outbox, std::mem::take(&mut self.received));
+                    write_window_update(&mut self.outbox, 0, std::mem::take(&mut self.received));
                 }
                 let body = without_padding(head, payload)?;
-                self.stream(head.stream)?.body.extend_from_slice(body);
+                let stream = self.stream(head.stream)?;
+                stream.body.extend_from_slice(body);
+                if let Some(bytes) = stream.take_messages(head.length as u32, on_reply)? {
+                    write_window_update(&mut self.outbox, head.stream, bytes);
+                }
                 if head.has(flag::END_STREAM) {
                     self.finish(head.stream, on_reply);
                 }
@@ -224,10 +286,16 @@ impl Connection {
             kind::WINDOW_UPDATE => {
                 let grown = i64::from(number(payload).context("a short WINDOW_UPDATE")? & 0x7fff_ffff);
                 // A request is one frame within the first window of its stream,
-                // so more room on a stream changes nothing.
-                if head.stream == 0 {
-                    self.allowed.window += grown;
-                    ensure!(self.allowed.window <= WINDOW_MAX, "a window larger than can be");
+                // so more room changes something only on streams that stay open.
+                let window = match head.stream {
+                    0 => Some(&mut self.allowed.window),
+                    number => {
+                        self.stream(number).ok().and_then(|found| found.open.as_mut()).map(|open| &mut open.window)
+                    }
+                };
+                if let Some(window) = window {
+                    *window += grown;
+                    ensure!(*window <= WINDOW_MAX, "a window larger than can be");
                 }
             }
             _ => {} // Acknowledgements, priorities, and whatever comes to be.
@@ -242,7 +310,13 @@ impl Connection {
             match u16::from_be_bytes([*a, *b]) {
                 setting::HEADER_TABLE_SIZE => self.allowed.table_size = value as usize,
                 setting::MAX_CONCURRENT_STREAMS => self.allowed.streams = value as usize,
-                setting::INITIAL_WINDOW_SIZE => self.allowed.stream_window = i64::from(value),
+                setting::INITIAL_WINDOW_SIZE => {
+                    // Open streams follow, below zero if need be (section 6.9.2).
+                    let grown = i64::from(value) - self.allowed.stream_window;
+                    self.allowed.stream_window = i64::from(value);
+                    let open = self.streams.iter_mut().flatten().filter_map(|stream| stream.open.as_mut());
+                    open.for_each(|open| open.window += grown);
+                }
                 _ => {}
             }
         }
@@ -257,7 +331,7 @@ impl Connection {
         // so it is read in any case.
         let mut nobody = None;
         ensure!(head.stream % 2 == 1, "headers on stream {}, which is not ours", head.stream);
-        let index = head.stream.wrapping_sub(self.oldest) as usize / 2;
+        let index = self.place(head.stream);
         let mut stream = self.streams.get_mut(index).unwrap_or(&mut nobody).as_mut();
         let read = self.decoder.read(block, |name, value| {
             let Some(stream) = &mut stream else { return };
@@ -279,13 +353,13 @@ impl Connection {
     }
 
     fn stream(&mut self, number: u32) -> Result<&mut Stream> {
-        let index = number.wrapping_sub(self.oldest) as usize / 2;
+        let index = self.place(number);
         let stream = self.streams.get_mut(index).filter(|_| number % 2 == 1).and_then(Option::as_mut);
         stream.with_context(|| format!("a frame on stream {number}, where nothing waits"))
     }
 
     fn finish(&mut self, number: u32, on_reply: &mut impl FnMut(u32, Reply<'_>)) {
-        let index = ((number - self.oldest) / 2) as usize;
+        let index = self.place(number);
         let mut stream = self.streams[index].take().expect("only a waiting stream ends");
         self.in_flight -= 1;
         while let Some(None) = self.streams.front() {
@@ -301,9 +375,25 @@ impl Connection {
 }
 
 impl Stream {
+    /// Hands on every whole message of an open stream, which has just got a
+    /// frame of this many bytes. Returns by how much to open its window, if at all.
+    fn take_messages(&mut self, frame_bytes: u32, on_reply: &mut impl FnMut(u32, Reply<'_>)) -> Result<Option<u32>> {
+        let Some(open) = &mut self.open else { return Ok(None) };
+        let mut at = 0;
+        while let Some(message) = grpc::first_frame(&self.body[at..]) {
+            on_reply(self.tag, Ok(message));
+            at += message.len();
+        }
+        self.body.drain(..at);
+        ensure!(self.body.len() <= REPLY_WINDOW as usize, "a message on a stream without end");
+        open.received += frame_bytes;
+        Ok((open.received >= STREAM_REFILL_BYTES).then(|| std::mem::take(&mut open.received)))
+    }
+
     fn outcome(&self) -> Reply<'_> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match self.grpc_status.as_slice() {
+            b"0" if self.open.is_some() => Err("the server ended the stream".to_owned()),
             b"0" => Ok(&self.body),
             b"" if self.http_status == b"200" || self.http_status.is_empty() => {
                 Err(format!("no grpc-status {}", text(&self.grpc_message)))
@@ -329,131 +419,10 @@ fn number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.first_chunk()?))
 }
 
-fn write_window_update(out: &mut Vec<u8>, bytes: u32) {
-    Head { length: 4, kind: kind::WINDOW_UPDATE, flags: 0, stream: 0 }.write(out);
+fn write_window_update(out: &mut Vec<u8>, stream: u32, bytes: u32) {
+    Head { length: 4, kind: kind::WINDOW_UPDATE, flags: 0, stream }.write(out);
     out.extend_from_slice(&bytes.to_be_bytes());
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        Head { length: payload.len(), kind, flags, stream }.write(&mut bytes);
-        bytes.extend_from_slice(payload);
-        bytes
-    }
-
-    fn ready() -> Connection {
-        let mut connection = Connection::new("a", "/p");
-        let settings = frame(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 2]);
-        assert!(!connection.is_ready());
-        assert!(deliver(&mut connection, &settings).unwrap().is_empty());
-        assert!(connection.is_ready());
-        connection.outbox.clear();
-        connection
-    }
-
-    /// The tag of a reply, and the reply.
-    type Taken = (u32, Result<Vec<u8>, String>);
-
-    fn deliver(connection: &mut Connection, bytes: &[u8]) -> Result<Vec<Taken>> {
-        let mut replies = Vec::new();
-        let mut inbox = BytesMut::from(bytes);
-        connection.receive(&mut inbox, |tag, reply| replies.push((tag, reply.map(<[u8]>::to_vec))))?;
-        assert!(inbox.is_empty(), "whole frames are taken");
-        Ok(replies)
-    }
-
-    /// `:status 200`, then `grpc-status` with this value.
-    fn reply(stream: u32, body: &[u8], status: u8) -> Vec<u8> {
-        let trailers = [&[0x00, 11][..], b"grpc-status", &[1, status]].concat();
-        [
-            frame(kind::HEADERS, flag::END_HEADERS, stream, &[0x88]),
-            frame(kind::DATA, 0, stream, body),
-            frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, &trailers),
-        ]
-        .concat()
-    }
-
-    #[test]
-    fn replies_come_back_under_their_tag_in_any_order() {
-        let mut connection = ready();
-        connection.request(7, b"one");
-        connection.request(8, b"two");
-        assert!(!connection.has_room(1).unwrap(), "the server allows two streams");
-        let bytes = [reply(3, b"second", b'0'), reply(1, b"first", b'5')].concat();
-        let replies = deliver(&mut connection, &bytes).unwrap();
-        assert_eq!(replies, [(8, Ok(b"second".to_vec())), (7, Err("grpc-status 5 ".to_owned()))]);
-        assert_eq!(connection.in_flight(), 0);
-        assert_eq!(connection.oldest, 5);
-        assert!(connection.has_room(1).unwrap());
-    }
-
-    #[test]
-    fn a_frame_may_come_in_pieces() {
-        let mut connection = ready();
-        connection.request(1, b"x");
-        let (mut inbox, mut replies) = (BytesMut::new(), Vec::new());
-        for byte in reply(1, b"body", b'0') {
-            inbox.extend_from_slice(&[byte]);
-            connection.receive(&mut inbox, |tag, reply| replies.push((tag, reply.unwrap().to_vec()))).unwrap();
-        }
-        assert_eq!(replies, [(1, b"body".to_vec())]);
-    }
-
-    #[test]
-    fn padding_priority_and_continuation_are_understood() {
-        let mut connection = ready();
-        connection.request(1, b"x");
-        let bytes = [
-            frame(kind::HEADERS, flag::PADDED | flag::PRIORITY, 1, &[2, 0, 0, 0, 0, 0, 0x88, 0, 0]),
-            frame(kind::CONTINUATION, flag::END_HEADERS, 1, &[]),
-            frame(kind::DATA, flag::PADDED, 1, &[1, b'y', 0]),
-            reply(1, b"z", b'0'),
-        ]
-        .concat();
-        assert_eq!(deliver(&mut connection, &bytes).unwrap(), [(1, Ok(b"yz".to_vec()))]);
-    }
-
-    #[test]
-    fn the_window_is_respected_and_grows() {
-        let mut connection = ready();
-        connection.allowed.window = 10;
-        connection.request(1, b"12345678");
-        assert!(connection.has_room(2).unwrap());
-        assert!(!connection.has_room(3).unwrap());
-        deliver(&mut connection, &frame(kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])).unwrap();
-        assert!(connection.has_room(3).unwrap());
-        assert!(connection.has_room(PAYLOAD_MAX + 1).is_err());
-    }
-
-    #[test]
-    fn pings_are_answered_and_resets_reported() {
-        let mut connection = ready();
-        connection.request(4, b"x");
-        connection.outbox.clear();
-        deliver(&mut connection, &frame(kind::PING, 0, 0, b"12345678")).unwrap();
-        assert_eq!(connection.outbox, frame(kind::PING, flag::ACK, 0, b"12345678"));
-        let replies = deliver(&mut connection, &frame(kind::RST_STREAM, 0, 1, &[0, 0, 0, 8])).unwrap();
-        assert_eq!(replies, [(4, Err("no grpc-status stream reset by the server, code 8".to_owned()))]);
-    }
-
-    #[test]
-    fn a_broken_server_is_an_error() {
-        for bytes in [
-            frame(kind::GOAWAY, 0, 0, &[0; 8]),
-            frame(kind::DATA, 0, 9, b"x"),
-            frame(kind::HEADERS, flag::END_HEADERS, 1, &[0x80]),
-            frame(kind::HEADERS, flag::END_HEADERS, 9, &[0x88]),
-            frame(kind::DATA, flag::PADDED, 1, &[9]),
-            frame(kind::SETTINGS, 0, 0, &[1]),
-            frame(kind::CONTINUATION, 0, 1, &[]),
-        ] {
-            let mut connection = ready();
-            connection.request(1, b"x");
-            assert!(deliver(&mut connection, &bytes).is_err(), "{bytes:x?}");
-        }
-    }
-}
+mod tests;

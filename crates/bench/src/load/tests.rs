@@ -1,111 +1,11 @@
-//! The load against a server that knows the RFC from elsewhere: crate `h2`.
+//! The load against a server that is not ours.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+mod server;
 
-use h2::server;
-use http::{HeaderMap, HeaderValue, Response};
-use proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse, ResponseHeader};
-use proto::mvccpb::KeyValue;
-use tokio::net::TcpListener;
+use proto::etcdserverpb::{PutRequest, PutResponse};
 
 use super::*;
-
-/// How the server answers what it should not.
-#[derive(Clone, Copy, PartialEq)]
-enum Manner {
-    Right,
-    /// The same revision for every put.
-    StuckRevision,
-    /// Every request is refused with a status in the first and only headers.
-    Refuses,
-    /// The connection is closed after some replies.
-    Closes,
-}
-
-/// Just enough of etcd: puts and ranges of one key.
-struct Server {
-    manner: Manner,
-    revision: AtomicI64,
-    stored: Mutex<BTreeMap<Vec<u8>, KeyValue>>,
-}
-
-impl Server {
-    fn answer(&self, path: &str, body: &[u8]) -> Vec<u8> {
-        let mut out = Vec::new();
-        if path == Kind::Put.path() {
-            let request: PutRequest = grpc::message(body).unwrap();
-            let revision = match self.manner {
-                Manner::StuckRevision => 1,
-                _ => self.revision.fetch_add(1, Ordering::Relaxed) + 1,
-            };
-            let PutRequest { key, value, .. } = request;
-            let kv = KeyValue { key: key.clone(), value, mod_revision: revision, version: 1, ..Default::default() };
-            self.stored.lock().unwrap().insert(key.to_vec(), kv);
-            let header = Some(ResponseHeader { revision, ..Default::default() });
-            grpc::frame(&PutResponse { header, ..Default::default() }, &mut out);
-        } else {
-            let request: RangeRequest = grpc::message(body).unwrap();
-            let kvs: Vec<KeyValue> = self.stored.lock().unwrap().get(&request.key[..]).cloned().into_iter().collect();
-            let revision = self.revision.load(Ordering::Relaxed);
-            let header = Some(ResponseHeader { revision, ..Default::default() });
-            grpc::frame(&RangeResponse { header, count: kvs.len() as i64, kvs, ..Default::default() }, &mut out);
-        }
-        out
-    }
-
-    async fn serve(self: Arc<Self>, socket: TcpStream) {
-        // Few streams make the load wait for room.
-        let mut builder = server::Builder::new();
-        let mut connection = builder.max_concurrent_streams(8).handshake::<_, bytes::Bytes>(socket).await.unwrap();
-        let mut served = 0;
-        while let Some(Ok((request, mut respond))) = connection.accept().await {
-            served += 1;
-            if self.manner == Manner::Closes && served > 20 {
-                return;
-            }
-            let server = Arc::clone(&self);
-            tokio::spawn(async move {
-                let path = request.uri().path().to_owned();
-                assert_eq!(request.headers()["content-type"], "application/grpc");
-                assert_eq!(request.headers()["te"], "trailers");
-                let (mut stream, mut body) = (request.into_body(), Vec::new());
-                while let Some(Ok(chunk)) = stream.data().await {
-                    stream.flow_control().release_capacity(chunk.len()).unwrap();
-                    body.extend_from_slice(&chunk);
-                }
-                let response = Response::builder().header("content-type", "application/grpc");
-                if server.manner == Manner::Refuses {
-                    let response = response.header("grpc-status", "8").header("grpc-message", "too many");
-                    respond.send_response(response.body(()).unwrap(), true).unwrap();
-                    return;
-                }
-                // A header that is always new drives others out of the dynamic table.
-                let response = response.header("x-served", served.to_string()).body(()).unwrap();
-                let mut send = respond.send_response(response, false).unwrap();
-                send.send_data(server.answer(&path, &body).into(), false).unwrap();
-                let mut trailers = HeaderMap::new();
-                trailers.insert("grpc-status", HeaderValue::from_static("0"));
-                trailers.insert("grpc-message", HeaderValue::from_static(""));
-                send.send_trailers(trailers).unwrap();
-            });
-        }
-    }
-}
-
-/// Runs `test` with the address of a server, on another thread than the server's.
-fn with_server<T>(manner: Manner, test: impl FnOnce(&[String]) -> T) -> T {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let server = Arc::new(Server { manner, revision: AtomicI64::new(1), stored: Mutex::default() });
-    runtime.spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            tokio::spawn(Arc::clone(&server).serve(socket));
-        }
-    });
-    test(&[address])
-}
+use server::{Manner, with_server};
 
 fn load(kind: Kind, requests: u64) -> Load {
     Load { kind, connections: 3, in_flight: 20, extent: Extent::Requests(requests) }
@@ -168,5 +68,80 @@ fn a_single_call() {
         let put = PutRequest { key: "k".into(), value: "v".into(), ..Default::default() };
         let reply: PutResponse = call(&endpoints[0], Kind::Put.path(), &put).unwrap();
         assert_eq!(reply.header.unwrap().revision, 2);
+    });
+}
+
+#[test]
+fn leases_are_renewed_on_streams() {
+    with_server(Manner::Right, |endpoints| {
+        let keyspace = Rc::new(Keyspace::new(50, 256));
+        let granted = run(endpoints, &keyspace, &Load::fill(Kind::Grant, 50)).unwrap();
+        assert_eq!((granted.answered, granted.failures), (50, BTreeMap::new()));
+        // More bytes than the first window of a stream.
+        let outcome = run(endpoints, &keyspace, &load(Kind::KeepAlive, 20_000)).unwrap();
+        assert_eq!((outcome.answered, outcome.failures), (20_000, BTreeMap::new()));
+        assert_eq!(outcome.latencies.count(), 20_000);
+    });
+}
+
+#[test]
+fn a_renewal_that_is_not_what_was_granted_is_a_failure() {
+    let keyspace = Rc::new(Keyspace::new(50, 256));
+    with_server(Manner::ShortLease, |endpoints| {
+        run(endpoints, &keyspace, &Load::fill(Kind::Grant, 50)).unwrap();
+        let outcome = run(endpoints, &keyspace, &load(Kind::KeepAlive, 200)).unwrap();
+        assert_eq!((outcome.answered, outcome.failures.values().sum::<u64>()), (0, 200));
+        let words = outcome.failures.keys().next().unwrap();
+        assert!(words.contains("seconds instead of"), "{words}");
+    });
+    with_server(Manner::EndsStream, |endpoints| {
+        run(endpoints, &keyspace, &Load::fill(Kind::Grant, 50)).unwrap();
+        let error = run(endpoints, &keyspace, &load(Kind::KeepAlive, 200)).err().unwrap().to_string();
+        assert!(error.contains("the server ended the stream"), "{error}");
+    });
+}
+
+fn watch(manner: Manner, in_flight: usize) -> Result<Outcome> {
+    let keyspace = Rc::new(Keyspace::new(50, 256));
+    let load = Load { connections: 2, in_flight, ..load(Kind::Watch, 30) };
+    with_server(manner, |endpoints| {
+        run(endpoints, &keyspace, &Load::fill(Kind::Put, 70)).unwrap();
+        run(endpoints, &keyspace, &load)
+    })
+}
+
+#[test]
+fn every_watcher_is_told_of_every_put() {
+    for in_flight in [1, 8] {
+        let outcome = watch(Manner::Right, in_flight).unwrap();
+        assert_eq!((outcome.answered, outcome.failures), (2 * 100 * 30, BTreeMap::new()));
+        assert_eq!(outcome.latencies.count(), 2 * 100 * 30);
+    }
+}
+
+#[test]
+fn one_wrong_event_ends_the_load() {
+    for (manner, words) in [
+        (Manner::MissesEvents, "where 10 is next"),
+        (Manner::TellsTwice, "told of version 10 where 11 is next"),
+        (Manner::KeepsQuiet, "told of version 11 where 10 is next"),
+        (Manner::EndsStream, "the server ended the stream"),
+        (Manner::StuckRevision, "which was there before it"),
+    ] {
+        let error = watch(manner, 8).err().unwrap().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_timed_watch_ends_by_itself() {
+    with_server(Manner::Right, |endpoints| {
+        let keyspace = Rc::new(Keyspace::new(50, 256));
+        let time = Duration::from_millis(100);
+        let extent = Extent::Time { warm_up: time, measured: time };
+        let outcome = run(endpoints, &keyspace, &Load { extent, ..load(Kind::Watch, 0) }).unwrap();
+        assert!((outcome.seconds - 0.1).abs() < 1e-9);
+        assert!(outcome.latencies.count() < outcome.answered);
+        assert_eq!(outcome.answered % 300, 0, "everybody was told of the same");
     });
 }
