@@ -19,8 +19,8 @@ use tonic_prost::ProstCodec;
 
 use crate::API_VERSION;
 use crate::config::{Config, Credentials};
-use crate::endpoints::Endpoints;
-use crate::error::{Error, Result, Status};
+use crate::endpoints::{Endpoints, Target};
+use crate::error::{Error, Result, Status, Trouble, reason_unreachable};
 
 /// Most repetitions of a call that was sent, and most rounds over unreachable
 /// endpoints when the call has no deadline.
@@ -99,10 +99,20 @@ impl Client {
             None => token.await?,
             Some(timeout) => match tokio::time::timeout(timeout, token).await {
                 Ok(token) => token?,
-                Err(_) => return Err(Error::Deadline { cause: None }),
+                Err(_) => return Err(self.out_of_time()),
             },
         };
         Ok(())
+    }
+
+    /// What a caller says who has lost patience with a stream.
+    pub fn out_of_time(&self) -> Error {
+        Error::Deadline { troubles: self.troubles() }
+    }
+
+    /// The endpoints whose last try did not end well, and why.
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.shared.endpoints.troubles()
     }
 
     /// The endpoints as given.
@@ -122,28 +132,31 @@ impl Client {
     {
         self.check_size(&message)?;
         let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
-        let mut unreachable = None;
-        let tries = self.tries(path, repeat, message, deadline, &mut unreachable);
+        let mut asked = None;
+        let tries = self.tries(path, repeat, message, deadline, &mut asked);
         let result = match deadline {
             None => tries.await,
             Some(at) => match timeout_at(at, tries).await {
                 Ok(result) => result,
-                Err(_) => Err(Error::Deadline { cause: None }),
+                Err(_) => Err(Error::deadline()),
             },
         };
         match result {
-            Err(Error::Deadline { cause: None }) => Err(Error::Deadline { cause: unreachable }),
+            Err(Error::Deadline { .. }) => {
+                asked.inspect(|target| target.silent());
+                Err(self.out_of_time())
+            }
             result => result,
         }
     }
 
-    async fn tries<M, R>(
-        &self,
+    async fn tries<'a, M, R>(
+        &'a self,
         path: &'static str,
         repeat: Repeat,
         message: M,
         deadline: Option<Instant>,
-        unreachable: &mut Option<String>,
+        asked: &mut Option<&'a Target>,
     ) -> Result<R>
     where
         M: Message + Clone + 'static,
@@ -154,6 +167,7 @@ impl Client {
         let mut renewed = false;
         loop {
             let target = endpoints.turn();
+            *asked = Some(target);
             let token = self.token().await?;
             let mut request = self.request(message.clone(), token.as_ref());
             if let Some(at) = deadline {
@@ -166,7 +180,10 @@ impl Client {
                     let codec = ProstCodec::<M, R>::default();
                     let path = http_path(path);
                     match grpc.unary(request, path, codec).await {
-                        Ok(response) => return Ok(response.into_inner()),
+                        Ok(response) => {
+                            target.answered();
+                            return Ok(response.into_inner());
+                        }
                         Err(status) => status,
                     }
                 }
@@ -174,10 +191,9 @@ impl Client {
 
             tries += 1;
             let never_sent = reason_unreachable(&status);
-            let error = Error::from_transport(&status, deadline);
-            if let Some(reason) = never_sent {
+            let error = target.failed(&status, deadline);
+            if never_sent.is_some() {
                 endpoints.pass_over(target);
-                *unreachable = Some(reason);
                 if deadline.is_none() && tries >= TRIES_MAX * endpoints.len() {
                     return Err(error);
                 }
@@ -274,24 +290,6 @@ pub(crate) fn http_path(path: &'static str) -> tonic::codegen::http::uri::PathAn
     tonic::codegen::http::uri::PathAndQuery::from_static(path)
 }
 
-/// Why no connection could be made, when that is why the call failed: such a
-/// call surely never left.
-pub(crate) fn reason_unreachable(status: &tonic::Status) -> Option<String> {
-    let mut source = std::error::Error::source(status);
-    while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            // The innermost error is the one that names the reason.
-            let mut inner = error;
-            while let Some(next) = inner.source() {
-                inner = next;
-            }
-            return Some(inner.to_string());
-        }
-        source = error.source();
-    }
-    None
-}
-
 fn refused_by_learner(error: &Error) -> bool {
     error.says("etcdserver: rpc not supported for learner")
         && matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition))
@@ -329,21 +327,40 @@ mod tests {
         assert!(error.to_string().ends_with("trying to send message larger than max (12 vs. 8)"));
     }
 
-    #[tokio::test]
-    async fn nobody_listening_is_a_deadline_with_its_cause() {
-        // Bound and closed again, so that the port is free.
+    /// A port at which nobody listens: bound and closed again.
+    fn nobody() -> String {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        drop(listener);
-        let mut config = Config::to([address]);
-        config.timeout = Some(Duration::from_millis(100));
-        let client = Client::new(config).unwrap();
-        let put = proto::etcdserverpb::PutRequest::default();
-        let error = client.put(put).await.unwrap_err();
+        listener.local_addr().unwrap().to_string()
+    }
+
+    fn hurried(endpoints: [String; 2]) -> Client {
+        let mut config = Config::to(endpoints);
+        config.timeout = Some(Duration::from_millis(300));
+        Client::new(config).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_deadline_names_every_endpoint_that_did_not_answer() {
+        let (nobody, mute) = (nobody(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let mute = mute.local_addr().map(|address| (address.to_string(), mute)).unwrap();
+        let client = hurried([nobody.clone(), mute.0.clone()]);
+        let error = client.put(proto::etcdserverpb::PutRequest::default()).await.unwrap_err();
         assert_eq!(error.to_string(), "context deadline exceeded");
-        let Error::Deadline { cause: Some(cause) } = error else {
-            panic!("no cause: {error:?}");
-        };
-        assert!(cause.contains("refused"), "{cause}");
+        let Error::Deadline { troubles } = error else { panic!("another error: {error:?}") };
+        let [first, second] = troubles.as_slice() else { panic!("not two: {troubles:?}") };
+        assert_eq!((&first.endpoint, &second.endpoint), (&nobody, &mute.0));
+        assert!(first.reason.contains("refused"), "{first:?}");
+        assert_eq!(second.reason, "no answer in time");
+    }
+
+    #[tokio::test]
+    async fn a_login_tries_as_long_as_it_may() {
+        let nobody = nobody();
+        let mut config = Config::to([nobody.clone()]);
+        config.credentials = Some(Credentials::User { name: "root".into(), password: "x".into() });
+        config.timeout = Some(Duration::from_millis(300));
+        let error = Client::new(config).unwrap().log_in().await.unwrap_err();
+        let Error::Deadline { troubles } = error else { panic!("another error: {error:?}") };
+        assert_eq!(troubles[0].endpoint, nobody);
     }
 }

@@ -104,6 +104,8 @@ pub(crate) fn transport_address(endpoint: &str) -> Result<String> {
     // etcd's client looks at the host alone; a trailing slash is common.
     match host.split('/').next() {
         None | Some("") => Err(bad("it has no host")),
+        // What comes after the brackets of an IPv6 address, or all of it.
+        Some(host) if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) => Err(bad("it has no port")),
         Some(host) => Ok(format!("http://{host}")),
     }
 }
@@ -129,6 +131,8 @@ mod tests {
         assert_eq!(refusal(""), "bad endpoint \"\": it is empty");
         assert_eq!(refusal("ftp://h"), "bad endpoint \"ftp://h\": unknown scheme \"ftp\"");
         assert_eq!(refusal("http://"), "bad endpoint \"http://\": it has no host");
+        assert_eq!(refusal("127.0.0.1"), "bad endpoint \"127.0.0.1\": it has no port");
+        assert_eq!(refusal("http://[::1]/"), "bad endpoint \"http://[::1]/\": it has no port");
     }
 
     #[test]

@@ -5,14 +5,15 @@
 //! reached is passed over for a moment, unless all are in that state. Nothing
 //! here sends, waits or decides about repetition.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{Config, KEEP_ALIVE_TIME_MIN, transport_address};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Status, Trouble, reason_broken, reason_unreachable};
 
 /// How long an endpoint is passed over after an attempt to connect failed.
 const PASS_OVER: Duration = Duration::from_secs(1);
@@ -34,7 +35,15 @@ pub(crate) struct Endpoints {
 /// One endpoint with its connection.
 #[derive(Debug)]
 pub(crate) struct Target {
+    /// As given.
+    endpoint: String,
     channel: Channel,
+    /// What became of the last try, if it did not end well.
+    trouble: Mutex<Option<String>>,
+    /// Whether there is one; a call that goes well need not lock for it.
+    is_troubled: AtomicBool,
+    /// Whether it has ever answered.
+    has_answered: AtomicBool,
     /// Milliseconds after `born` until which this one is passed over.
     passed_over_until_ms: AtomicU64,
 }
@@ -49,7 +58,14 @@ impl Endpoints {
             return Err(Error::Config(message.to_owned()));
         }
         let target = |endpoint: &String| {
-            Ok(Target { channel: channel(config, endpoint)?, passed_over_until_ms: AtomicU64::new(0) })
+            Ok(Target {
+                endpoint: endpoint.clone(),
+                channel: channel(config, endpoint)?,
+                trouble: Mutex::new(None),
+                is_troubled: AtomicBool::new(false),
+                has_answered: AtomicBool::new(false),
+                passed_over_until_ms: AtomicU64::new(0),
+            })
         };
         Ok(Self {
             all: config.endpoints.iter().map(target).collect::<Result<_>>()?,
@@ -77,6 +93,15 @@ impl Endpoints {
             .unwrap_or(&self.all[first % count])
     }
 
+    /// The endpoints whose last try did not end well.
+    pub(crate) fn troubles(&self) -> Vec<Trouble> {
+        let trouble = |target: &Target| {
+            let reason = target.trouble().clone()?;
+            Some(Trouble { endpoint: target.endpoint.clone(), reason })
+        };
+        self.all.iter().filter_map(trouble).collect()
+    }
+
     /// The endpoint could not be reached.
     pub(crate) fn pass_over(&self, target: &Target) {
         let until = self.now_ms() + PASS_OVER.as_millis() as u64;
@@ -89,6 +114,42 @@ impl Endpoints {
 }
 
 impl Target {
+    /// A try was answered.
+    pub(crate) fn answered(&self) {
+        self.has_answered.store(true, Ordering::Relaxed);
+        if self.is_troubled.swap(false, Ordering::Relaxed) {
+            *self.trouble() = None;
+        }
+    }
+
+    /// A try failed. Where the transport speaks of its connection, the error
+    /// names the endpoint and the reason, which its own message leaves out.
+    pub(crate) fn failed(&self, status: &tonic::Status, deadline: Option<Instant>) -> Error {
+        let error = Error::from_transport(status, deadline);
+        let Error::Status(Status { code, .. }) = error else { return error };
+        let Some(mut reason) = reason_broken(status) else {
+            self.answered();
+            return error;
+        };
+        if reason_unreachable(status).is_none() && !self.has_answered.load(Ordering::Relaxed) {
+            reason.push_str("; is it etcd, and without TLS?");
+        }
+        let message = format!("connection error: {}: {reason}", self.endpoint);
+        self.is_troubled.store(true, Ordering::Relaxed);
+        *self.trouble() = Some(reason);
+        Error::Status(Status { code, message })
+    }
+
+    /// A try took too long. What is known of an earlier one says more.
+    pub(crate) fn silent(&self) {
+        self.is_troubled.store(true, Ordering::Relaxed);
+        self.trouble().get_or_insert_with(|| "no answer in time".to_owned());
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A handle on the connection; cheap.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()

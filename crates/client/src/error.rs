@@ -22,12 +22,21 @@ pub enum Error {
     /// The call's time was over.
     #[error("context deadline exceeded")]
     Deadline {
-        /// Why the last attempt to connect failed, when there was one.
-        cause: Option<String>,
+        /// The endpoints that were tried in vain.
+        troubles: Vec<Trouble>,
     },
     /// A member, or the transport in its place, said no.
     #[error("{0}")]
     Status(Status),
+}
+
+/// An endpoint that did not do what it is there for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The endpoint as given.
+    pub endpoint: String,
+    /// What became of the last try.
+    pub reason: String,
 }
 
 /// A gRPC code with a message.
@@ -76,6 +85,11 @@ impl Error {
         matches!(self, Error::Status(status) if status.message == message)
     }
 
+    /// The call's time was over, and nothing is known of why.
+    pub(crate) fn deadline() -> Self {
+        Error::Deadline { troubles: Vec::new() }
+    }
+
     /// From the transport's status. A call that ended at its deadline is a
     /// [`Error::Deadline`] whoever noticed first, the member or this side.
     pub(crate) fn from_transport(status: &tonic::Status, deadline: Option<Instant>) -> Self {
@@ -83,9 +97,41 @@ impl Error {
         // A member that saw the end of a proposal's time says so with the code Unknown.
         let told = status.message() == "context deadline exceeded";
         if over && (told || matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)) {
-            return Error::Deadline { cause: None };
+            return Error::deadline();
         }
         Error::Status(Status { code: right_code(status), message: status.message().to_owned() })
+    }
+}
+
+/// Why no connection could be made, when that is why the call failed: such a
+/// call surely never left.
+pub(crate) fn reason_unreachable(status: &tonic::Status) -> Option<String> {
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return Some(innermost(error));
+        }
+        source = error.source();
+    }
+    None
+}
+
+/// What is wrong with the connection, when the status was made on this side.
+pub(crate) fn reason_broken(status: &tonic::Status) -> Option<String> {
+    Some(innermost(std::error::Error::source(status)?))
+}
+
+/// The innermost error is the one that names the reason.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    let words = inner.to_string();
+    match words.as_str() {
+        // The time limit of connecting calls itself so.
+        "deadline has elapsed" => "no connection within the dial timeout".to_owned(),
+        _ => words,
     }
 }
 
@@ -209,7 +255,7 @@ mod tests {
             tonic::Status::cancelled("Timeout expired"),
         ] {
             let error = Error::from_transport(&status, over);
-            assert_eq!(error, Error::Deadline { cause: None });
+            assert_eq!(error, Error::deadline());
         }
         let early = Error::from_transport(&tonic::Status::cancelled("context canceled"), None);
         assert_eq!(early.code(), Some(Code::Cancelled));

@@ -59,7 +59,7 @@ mod watch;
 
 pub use call::Client;
 pub use config::{Config, Credentials, KEEP_ALIVE_TIME_MIN};
-pub use error::{Code, Error, Result, Status};
+pub use error::{Code, Error, Result, Status, Trouble};
 pub use keep_alive::KeepAlive;
 pub use kv::RangeStream;
 pub use watch::{WatchStream, Watcher};

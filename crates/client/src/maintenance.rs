@@ -27,7 +27,11 @@ impl Client {
 
     /// The raised alarms of all members.
     pub async fn alarm_list(&self) -> Result<AlarmResponse> {
-        let request = AlarmRequest { action: AlarmAction::Get.into(), ..AlarmRequest::default() };
+        self.alarm(AlarmRequest { action: AlarmAction::Get.into(), ..AlarmRequest::default() }).await
+    }
+
+    /// Lists, raises or clears alarms. Twice is the same as once.
+    pub async fn alarm(&self, request: AlarmRequest) -> Result<AlarmResponse> {
         self.unary(path::ALARM, Repeat::Safe, request).await
     }
 

@@ -12,9 +12,9 @@ use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
 use crate::Client;
-use crate::call::{TRIES_MAX, http_path, pause, reason_unreachable};
+use crate::call::{TRIES_MAX, http_path, pause};
 use crate::endpoints::{Endpoints, Target};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reason_unreachable};
 
 /// Requests that may wait on a stream for the transport to take them.
 const REQUESTS_WAITING_MAX: usize = 16;
@@ -63,6 +63,7 @@ impl Client {
             match opened {
                 Err(status) => search.failed(&status).await?,
                 Ok(response) => {
+                    search.target.answered();
                     return Ok(Bidi { requests, responses: response.into_inner() });
                 }
             }
@@ -87,7 +88,10 @@ impl Client {
             };
             match opened {
                 Err(status) => search.failed(&status).await?,
-                Ok(response) => return Ok(response.into_inner()),
+                Ok(response) => {
+                    search.target.answered();
+                    return Ok(response.into_inner());
+                }
             }
         }
     }
@@ -116,8 +120,9 @@ impl<'a> Search<'a> {
     async fn failed(&mut self, status: &tonic::Status) -> Result<()> {
         self.tries += 1;
         let count = self.endpoints.len();
+        let error = self.target.failed(status, None);
         if reason_unreachable(status).is_none() || self.tries >= TRIES_MAX * count {
-            return Err(Error::from_transport(status, None));
+            return Err(error);
         }
         self.endpoints.pass_over(self.target);
         if self.tries.is_multiple_of(count) {

@@ -15,6 +15,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use store::roster::{self, Member};
 
+mod ignored;
+
 /// Bytes of newest records that Store keeps in memory.
 const RESIDENT_BYTES: usize = 8 << 20;
 /// A segment of the revision log.
@@ -42,6 +44,8 @@ pub struct Booted {
 pub struct Plan {
     identity: Identity,
     start: Start,
+    /// Whether the directory held this member already.
+    is_known: bool,
 }
 
 /// Finds out who this member is, from its directory, its flags and the other
@@ -57,7 +61,7 @@ pub async fn plan(config: &Config) -> Result<Plan, String> {
     match stored_identity(config)? {
         Some(identity) => {
             refuse_other_cluster(config, identity).await?;
-            Ok(Plan { identity, start: begun(config, identity) })
+            Ok(Plan { identity, start: begun(config, identity), is_known: true })
         }
         None => match config.initial_cluster_state {
             ClusterState::New => plan_new(config).await,
@@ -86,6 +90,11 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
     .map_err(|fault| format!("data directory {shown}: {fault}"))?;
     if opened.identity != plan.identity {
         return Err(format!("data directory {shown} was taken by another member while this one started"));
+    }
+    if plan.is_known {
+        let view = opened.store.view();
+        let members: Vec<&Member> = view.roster().members().collect();
+        ignored::notes(config, &members).iter().for_each(crate::logging::emit);
     }
     Ok(Booted { lock, disk, opened, settings })
 }
@@ -206,7 +215,7 @@ async fn plan_new(config: &Config) -> Result<Plan, String> {
     let others = members.values().filter(|member| member.id != me.id);
     try_join_all(others.map(|member| refuse_bootstrapped(member, identity))).await?;
     let changes = members.values().map(first_change).collect();
-    Ok(Plan { identity, start: Start::New(changes) })
+    Ok(Plan { identity, start: Start::New(changes), is_known: false })
 }
 
 /// The entry that adds a first member, as etcd writes it.
@@ -283,7 +292,8 @@ fn join_among(config: &Config, cluster: &InitialCluster, asked: &Asked) -> Resul
             wanted.join(",")
         )
     })?;
-    Ok(Plan { identity: Identity { member_id: me.id, cluster_id: asked.cluster_id }, start: Start::Join })
+    let identity = Identity { member_id: me.id, cluster_id: asked.cluster_id };
+    Ok(Plan { identity, start: Start::Join, is_known: false })
 }
 
 /// What a member says of its cluster.

@@ -3,6 +3,8 @@
 //! `main.rs` is the program. Everything here serves it, its tests and its
 //! measurements; nothing here decides what is true of a key.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod ask;
 pub mod boot;
 pub mod clock;
@@ -14,6 +16,7 @@ pub mod flags;
 pub mod grpc;
 pub(crate) mod handle;
 pub mod http;
+pub(crate) mod lacking;
 pub(crate) mod line;
 pub mod listen;
 pub mod logging;

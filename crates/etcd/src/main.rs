@@ -1,5 +1,7 @@
 //! The program `etcd`.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 use etcd::flags::{self, Action};
 use etcd::{logging, playground, serve};
 use std::io::Write;
@@ -24,7 +26,7 @@ fn main() {
             std::process::exit(serve::main(&config));
         }
         Ok(Action::Help { usage, flags }) => {
-            // A reader that has had enough is no failure.
+            // Without a reader there is nobody to tell.
             let _ = std::io::stderr().write_all(usage.as_bytes());
             print(&flags);
         }
@@ -36,8 +38,10 @@ fn main() {
     }
 }
 
-/// Writes to stdout, as long as somebody reads it.
+/// Writes to stdout. When nobody reads it, the process ends without a word, as a shell shows etcd's own end by SIGPIPE.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(128 + 13);
+    }
 }

@@ -5,7 +5,7 @@ use crate::config::{Config, Url};
 use crate::edge::Edge;
 use crate::handle::{Handle, Settings};
 use crate::run::{self, Birth, Running};
-use crate::{clock, cluster, listen};
+use crate::{clock, cluster, lacking, listen, logging};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub fn main(config: &Config) -> i32 {
 
 fn fail(reason: &str) -> i32 {
     tracing::error!(error = reason, "failed to start etcd");
-    eprintln!("etcd: {reason}");
+    logging::plain(&format!("etcd: {reason}"));
     1
 }
 
@@ -99,6 +99,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     }
     runtime.spawn(cluster::follow_roster(handle.clone(), running.roster_changes.clone()));
     runtime.spawn(cluster::keep_version(handle.clone()));
+    runtime.spawn(lacking::tell(handle.clone()));
     if alone && config.initial_election_tick_advance {
         running.campaign();
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 
+use client::Trouble;
+
 /// etcdctl's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -19,6 +21,8 @@ pub enum Exit {
     Io,
     /// Arguments that cannot be understood.
     BadArguments,
+    /// Nobody reads what is written: as the end by SIGPIPE is shown by a shell.
+    NobodyReads,
     /// The code of the program that was run.
     Program(u8),
 }
@@ -34,6 +38,7 @@ impl Exit {
             Exit::Interrupted => 5,
             Exit::Io => 6,
             Exit::BadArguments => 128,
+            Exit::NobodyReads => 128 + 13,
             Exit::Program(code) => code,
         }
     }
@@ -46,8 +51,8 @@ pub struct Failure {
     pub exit: Exit,
     /// Printed after `Error: `; None when all was said before.
     pub text: Option<String>,
-    /// Why no connection could be made, for the log.
-    pub cause: Option<String>,
+    /// The endpoints that were tried in vain, for the log.
+    pub troubles: Vec<Trouble>,
 }
 
 /// A result of a command.
@@ -56,7 +61,7 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// Ends with this code after printing `Error: text`.
     pub fn new(exit: Exit, text: impl Display) -> Self {
-        Self { exit, text: Some(text.to_string()), cause: None }
+        Self { exit, text: Some(text.to_string()), troubles: Vec::new() }
     }
 
     /// Arguments that cannot be understood.
@@ -66,12 +71,18 @@ impl Failure {
 
     /// Ends with this code; all was said already.
     pub fn silent(exit: Exit) -> Self {
-        Self { exit, text: None, cause: None }
+        Self { exit, text: None, troubles: Vec::new() }
     }
 
     /// With another exit code.
     pub fn exiting(mut self, exit: Exit) -> Self {
         self.exit = exit;
+        self
+    }
+
+    /// With the endpoints that the error tells of.
+    pub fn with_troubles(mut self, error: &client::Error) -> Self {
+        self.troubles = troubles(error).to_vec();
         self
     }
 
@@ -82,14 +93,17 @@ impl Failure {
     }
 }
 
+/// The endpoints that were tried in vain.
+pub fn troubles(error: &client::Error) -> &[Trouble] {
+    match error {
+        client::Error::Deadline { troubles } => troubles,
+        _ => &[],
+    }
+}
+
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
-        let text = Some(error.to_string());
-        let cause = match error {
-            client::Error::Deadline { cause } => cause,
-            _ => None,
-        };
-        Self { exit: Exit::Error, text, cause }
+        Failure::new(Exit::Error, &error).with_troubles(&error)
     }
 }
 

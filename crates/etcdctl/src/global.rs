@@ -13,6 +13,7 @@ use crate::fail::{Exit, Failure, Result};
 use crate::flag::{Flag, Kind};
 use crate::go;
 use crate::log;
+use crate::out;
 use crate::print::{Format, Style};
 
 const ENDPOINTS: Flag = Flag::new("endpoints", Kind::Texts, "127.0.0.1:2379", "gRPC endpoints");
@@ -87,6 +88,11 @@ pub const GLOBAL: &[Flag] = &[
     DISCOVERY_SRV_NAME,
 ];
 
+/// Least time between two looks at what does not answer.
+const TROUBLES_PAUSE_MIN: Duration = Duration::from_secs(1);
+/// A command with a time limit has ended by then, and has named them itself.
+const TROUBLES_GRACE: Duration = Duration::from_millis(500);
+
 const PREFIX: &str = "ETCDCTL_";
 /// Read by `watch` itself.
 const WATCH_VARIABLES: [&str; 2] = ["ETCDCTL_WATCH_KEY", "ETCDCTL_WATCH_RANGE_END"];
@@ -153,6 +159,7 @@ impl Session {
         let client = Client::new(config).map_err(bad_connection)?;
         let hurried = client.clone().with_timeout(Some(connect_timeout));
         hurried.log_in().await.map_err(bad_connection)?;
+        tokio::spawn(tell_troubles(client.clone(), command_timeout));
         Ok(Self { client, style, command_timeout, environment })
     }
 
@@ -167,6 +174,21 @@ impl Session {
         let environment = &self.environment;
         let values = Values { matches, environment };
         values.is_on(flag)
+    }
+}
+
+/// Names the endpoints that do not answer, as long as the command runs: a command without a time limit would wait for them
+/// without a word. Each is named once, and again when it has answered meanwhile.
+async fn tell_troubles(client: Client, command_timeout: Duration) {
+    let pause = command_timeout.max(TROUBLES_PAUSE_MIN) + TROUBLES_GRACE;
+    let mut told: Vec<String> = Vec::new();
+    loop {
+        tokio::time::sleep(pause).await;
+        let mut news = client.troubles();
+        let present: Vec<String> = news.iter().map(|trouble| trouble.endpoint.clone()).collect();
+        news.retain(|trouble| !told.contains(&trouble.endpoint));
+        log::troubles(&news);
+        told = present;
     }
 }
 
@@ -243,7 +265,7 @@ impl Values<'_> {
         }
         lines.sort();
         for line in lines {
-            eprintln!("{line}");
+            out::complain(format_args!("{line}"));
         }
         Ok(())
     }
@@ -271,7 +293,7 @@ fn environment(matches: &ArgMatches, shared: &[Flag]) -> Result<BTreeMap<&'stati
                 let message = "conflicting environment variable is shadowed by corresponding \
                                command-line flag (either unset environment variable or disable \
                                flag))";
-                log::line("fatal", message, "environment-variable", &name);
+                log::line("fatal", message, &[("environment-variable", &name)]);
                 return Err(Failure::silent(Exit::Error));
             }
             Some(flag) if !value.is_empty() => {
@@ -281,7 +303,7 @@ fn environment(matches: &ArgMatches, shared: &[Flag]) -> Result<BTreeMap<&'stati
             _ => {
                 let message = "unrecognized environment variable";
                 let both = format!("{name}={value}");
-                log::line("warn", message, "environment-variable", &both);
+                log::line("warn", message, &[("environment-variable", &both)]);
             }
         }
     }
@@ -310,15 +332,13 @@ fn credentials(values: &Values<'_>) -> Result<Option<Credentials>> {
 
 /// A line from standard input, not shown while it is typed.
 fn ask_password() -> Result<String> {
-    use std::io::Write;
-    print!("Password: ");
-    std::io::stdout().flush()?;
+    out::write(b"Password: ")?;
     let silent = std::io::stdin().is_terminal() && stty("-echo");
     let mut line = String::new();
     let read = std::io::stdin().read_line(&mut line);
     if silent {
         stty("echo");
-        println!();
+        out::line("")?;
     }
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())

@@ -1,20 +1,25 @@
 //! Warnings on stderr, one JSON object a line, as etcd's tools write them.
 
-use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Writes one line: level, time in seconds, message, one more field.
-pub fn line(level: &str, message: &str, field: &str, value: &str) {
+use client::Trouble;
+
+use crate::out;
+
+/// Names each endpoint that was tried in vain, and says why.
+pub fn troubles(all: &[Trouble]) {
+    for Trouble { endpoint, reason } in all {
+        line("warn", "an endpoint did not answer", &[("target", endpoint), ("error", reason)]);
+    }
+}
+
+/// Writes one line: level, time in seconds, message, more fields.
+pub fn line(level: &str, message: &str, fields: &[(&str, &str)]) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = since.map_or(0.0, |since| since.as_secs_f64());
-    // Without a reader the exit code has to do.
-    let _ = writeln!(
-        std::io::stderr(),
-        "{{\"level\":{},\"ts\":{seconds},\"msg\":{},{}:{}}}",
-        string(level),
-        string(message),
-        string(field),
-        string(value)
+    let fields: String = fields.iter().map(|(name, value)| format!(",{}:{}", string(name), string(value))).collect();
+    out::complain(
+        format_args!("{{\"level\":{},\"ts\":{seconds},\"msg\":{}{fields}}}", string(level), string(message),),
     );
 }
 

@@ -8,6 +8,8 @@
 //!
 //! Commands of etcdctl that do not work yet have a name here and say so.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod cmd;
 mod fail;
@@ -16,11 +18,11 @@ mod global;
 mod go;
 mod help;
 mod log;
+mod out;
 mod print;
 mod verb;
 
 use std::ffi::OsString;
-use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use cli::Parsed;
@@ -31,11 +33,9 @@ fn main() -> ExitCode {
     match run(&line) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if let Some(cause) = &failure.cause {
-                log::line("warn", "no connection could be made", "error", cause);
-            }
+            log::troubles(&failure.troubles);
             if let Some(text) = &failure.text {
-                say(format_args!("Error: {text}\n"));
+                out::complain(format_args!("Error: {text}"));
             }
             ExitCode::from(failure.exit.code())
         }
@@ -44,23 +44,20 @@ fn main() -> ExitCode {
 
 fn run(line: &[OsString]) -> Result<()> {
     match cli::parse(line) {
-        Parsed::Help(path) => {
-            let mut out = std::io::stdout().lock();
-            match out.write_all(help::help(&path).as_bytes()).and_then(|()| out.flush()) {
-                // A reader that has had enough is no failure.
-                Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-                _ => Ok(()),
-            }
-        }
+        Parsed::Help(path) => out::write(help::help(&path).as_bytes()),
         Parsed::UnknownTopic(words) => {
             let quote = |word: &Vec<u8>| format!("`{}`", String::from_utf8_lossy(word));
             let words: Vec<String> = words.iter().map(quote).collect();
-            say(format_args!("Unknown help topic [{}]\n{}", words.join(" "), help::usage(&[])));
+            out::complain(format_args!(
+                "Unknown help topic [{}]\n{}",
+                words.join(" "),
+                help::usage(&[]).trim_end_matches('\n')
+            ));
             Ok(())
         }
         Parsed::UnknownCommand(word) => Err(Failure::new(Exit::Error, help::unknown_command(&word))),
         Parsed::Misused(path, text) => {
-            say(format_args!("Error: {text}\n{}\n", help::usage(&path)));
+            out::complain(format_args!("Error: {text}\n{}", help::usage(&path)));
             Err(Failure::silent(Exit::Error))
         }
         Parsed::Run(path, matches) => {
@@ -71,9 +68,4 @@ fn run(line: &[OsString]) -> Result<()> {
             result
         }
     }
-}
-
-/// Writes to stderr; without a reader the exit code has to do.
-fn say(text: std::fmt::Arguments<'_>) {
-    let _ = std::io::stderr().write_fmt(text);
 }

@@ -184,6 +184,6 @@ mod tests {
         assert!(matches!(says(Code::NotFound, "etcdserver: requested lease not found"), Outcome::Refused(_)));
         assert!(matches!(says(Code::Unavailable, "etcdserver: request timed out"), Outcome::Unknown(_)));
         assert!(matches!(says(Code::Unavailable, "etcdserver: leader changed"), Outcome::Unknown(_)));
-        assert!(matches!(failed(&Error::Deadline { cause: None }), Outcome::Unknown(_)));
+        assert!(matches!(failed(&Error::Deadline { troubles: Vec::new() }), Outcome::Unknown(_)));
     }
 }

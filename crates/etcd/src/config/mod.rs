@@ -18,6 +18,8 @@ pub use url::Url;
 use crate::flags::{Value, Values};
 use crate::logging::{self, Level, Note};
 
+/// Flags that say which cluster a new member belongs to. With data they are not asked.
+pub const FOR_FIRST_START: [&str; 2] = ["initial-cluster", "initial-cluster-token"];
 /// The name a member has when none is given.
 pub const DEFAULT_NAME: &str = "default";
 /// The quota of the store when `--quota-backend-bytes` is 0.
@@ -63,6 +65,8 @@ pub struct Config {
     pub initial_cluster_state: ClusterState,
     /// Goes into the ids of a new cluster and its members.
     pub initial_cluster_token: String,
+    /// Which flags that only count at a first start were given.
+    pub given_for_first_start: Vec<&'static str>,
     /// Time between a leader's heartbeats: one tick.
     pub heartbeat_interval: Duration,
     /// Silence after which a follower asks for votes. At least five ticks.
@@ -116,6 +120,7 @@ impl Config {
                 other => return Err(format!("unexpected clusterState {other:?}")),
             },
             initial_cluster_token: text(values, "initial-cluster-token"),
+            given_for_first_start: FOR_FIRST_START.into_iter().filter(|name| values.is_given(name)).collect(),
             heartbeat_interval: Duration::from_millis(uint(values, "heartbeat-interval")),
             election_timeout: Duration::from_millis(uint(values, "election-timeout")),
             snapshot_count: uint(values, "snapshot-count"),

@@ -149,6 +149,11 @@ pub fn emit(note: &Note) {
     write(settings, &record.line(settings.format, SystemTime::now()));
 }
 
+/// Writes a line for people on stderr, if anybody reads it.
+pub fn plain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}
+
 fn write(settings: Settings, line: &str) {
     // A log that cannot be written has nobody to tell.
     let _ = match settings.output {

@@ -216,6 +216,11 @@ impl Peers {
         self.inner.remotes.load().members.get(&id)?.active_since()
     }
 
+    /// Why a member does not answer, as far as that is known.
+    pub fn trouble(&self, id: u64) -> Option<String> {
+        self.inner.remotes.load().members.get(&id)?.trouble()
+    }
+
     /// What was counted, by member. For metrics.
     pub fn for_each_counters(&self, mut see: impl FnMut(u64, &Counters)) {
         for (id, remote) in &self.inner.remotes.load().members {

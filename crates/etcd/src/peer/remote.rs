@@ -69,6 +69,8 @@ struct Urls {
 #[derive(Default)]
 struct Active {
     since: Option<Instant>,
+    /// Why the last try failed, while it does not answer.
+    trouble: Option<String>,
 }
 
 /// How a message left.
@@ -198,14 +200,15 @@ impl Remote {
     pub fn activate(&self) {
         let mut active = lock(&self.active);
         if active.since.is_none() {
-            active.since = Some(Instant::now());
+            *active = Active { since: Some(Instant::now()), trouble: None };
             tracing::info!("peer-id" = %hex(self.id), "peer became active");
         }
     }
 
     /// It did not answer, or broke off. Said once, when it is news.
     pub fn deactivate(&self, action: &str, reason: &str) {
-        let was_active = lock(&self.active).since.take().is_some();
+        let failed = Active { since: None, trouble: Some(reason.to_owned()) };
+        let was_active = std::mem::replace(&mut *lock(&self.active), failed).since.is_some();
         let id = hex(self.id);
         if was_active {
             tracing::warn!("peer-id" = %id, action, error = reason, "peer became inactive (message send to peer failed)");
@@ -216,6 +219,11 @@ impl Remote {
 
     pub fn active_since(&self) -> Option<Instant> {
         lock(&self.active).since
+    }
+
+    /// Why it does not answer, as far as that is known.
+    pub fn trouble(&self) -> Option<String> {
+        lock(&self.active).trouble.clone()
     }
 
     pub fn adopt(&self, task: AbortHandle) {

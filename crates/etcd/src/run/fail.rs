@@ -98,7 +98,7 @@ impl Fatal {
     /// the recovery.
     pub fn stop(&self, fault: &Fault) {
         tracing::error!(error = %fault, "this member cannot go on and stops");
-        eprintln!("etcd: {fault}");
+        crate::logging::plain(&format!("etcd: {fault}"));
         std::process::exit(2);
     }
 }

@@ -14,6 +14,7 @@ mod corruption;
 mod damage;
 #[cfg(feature = "real-etcd")]
 mod fenced;
+mod first_quorum;
 mod full_disk;
 mod leader_loss;
 #[cfg(feature = "real-etcd")]

@@ -7,6 +7,7 @@ use crate::fail::{Exit, Failure, Result};
 use crate::flag::Flag;
 use crate::global::Session;
 use crate::go::number::parse_int;
+use crate::out;
 use crate::verb::{Verb, arguments};
 
 const PHYSICAL: Flag = Flag::switch("physical", "'true' to wait for compaction to physically remove all old revisions");
@@ -26,6 +27,5 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     let session = Session::open(matches).await?;
     let request = CompactionRequest { revision, physical: PHYSICAL.is_on(matches) };
     session.timed().compact(request).await?;
-    println!("compacted revision {revision}");
-    Ok(())
+    out::line(&format!("compacted revision {revision}"))
 }

@@ -5,6 +5,7 @@ use clap_complete::Shell;
 
 use crate::cli;
 use crate::fail::{Exit, Failure, Result};
+use crate::out;
 use crate::verb::{Verb, arguments};
 
 /// The command.
@@ -30,6 +31,7 @@ pub fn run(matches: &ArgMatches) -> Result<()> {
         }
     };
     let mut command = cli::command();
-    clap_complete::generate(shell, &mut command, "etcdctl", &mut std::io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "etcdctl", &mut script);
+    out::write(&script)
 }

@@ -10,6 +10,7 @@ use crate::fail::{Failure, Result};
 use crate::flag::Flag;
 use crate::global::Session;
 use crate::go::quote;
+use crate::out;
 use crate::print::Answer;
 use crate::verb::{Verb, arguments};
 
@@ -32,10 +33,10 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     let request = request(matches)?;
     if needs_second_thoughts(matches, &request) {
         let (from, to) = (quote(&request.key), quote(&request.range_end));
-        eprintln!(
+        out::complain(format_args!(
             "Warning: Keys between {from} and {to} will be deleted. Please interrupt the command \
              within next 2 seconds to cancel. You can provide `--range` flag to avoid the delay."
-        );
+        ));
         tokio::time::sleep(SECOND_THOUGHTS).await;
     }
     let session = Session::open(matches).await?;

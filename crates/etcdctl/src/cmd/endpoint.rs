@@ -9,10 +9,12 @@ use clap::ArgMatches;
 use client::Client;
 use proto::etcdserverpb::{AlarmType, MemberListRequest, RangeRequest};
 
-use crate::fail::{Exit, Failure, Result};
+use crate::fail::{Exit, Failure, Result, troubles};
 use crate::flag::Flag;
 use crate::global::Session;
 use crate::go;
+use crate::log;
+use crate::out;
 use crate::print::{Answer, Health};
 use crate::verb::Verb;
 
@@ -78,7 +80,10 @@ async fn check(endpoint: String, client: client::Result<Client>) -> Health {
     let begun = Instant::now();
     let read = client.range(RangeRequest { key: "health".into(), ..RangeRequest::default() });
     let error = match read.await {
-        Err(error) if !error.says("etcdserver: permission denied") => error.to_string(),
+        Err(error) if !error.says("etcdserver: permission denied") => {
+            log::troubles(troubles(&error));
+            error.to_string()
+        }
         _ => String::new(),
     };
     let took = go::Duration::from(begun.elapsed()).to_string();
@@ -118,7 +123,8 @@ pub async fn status(matches: &ArgMatches) -> Result<()> {
         match asked.await {
             Ok(response) => all.push((endpoint, response)),
             Err(error) => {
-                eprintln!("Failed to get the status of endpoint {endpoint} ({error})");
+                log::troubles(troubles(&error));
+                out::complain(format_args!("Failed to get the status of endpoint {endpoint} ({error})"));
                 failed = true;
             }
         }
@@ -141,13 +147,14 @@ pub async fn hash_kv(matches: &ArgMatches) -> Result<()> {
         match asked.await {
             Ok(response) => all.push((endpoint, response)),
             Err(error) => {
-                eprintln!("Failed to get the hash of endpoint {endpoint} ({error})");
-                failed = Some(error);
+                log::troubles(troubles(&error));
+                out::complain(format_args!("Failed to get the hash of endpoint {endpoint} ({error})"));
+                failed = Some(Failure::new(Exit::Error, error));
             }
         }
     }
     session.style.show(&Answer::HashKv(all))?;
-    failed.map_or(Ok(()), |error| Err(Failure::from(error)))
+    failed.map_or(Ok(()), Err)
 }
 
 /// The endpoints given, or those of all members.
@@ -159,7 +166,7 @@ async fn endpoints(session: &Session, matches: &ArgMatches) -> Result<Vec<String
     let listed = session.timed().member_list(request).await;
     let listed = listed.map_err(|error| {
         let what = "failed to fetch endpoints from etcd cluster member list";
-        Failure::new(Exit::Error, format!("{what}: {error}"))
+        Failure::new(Exit::Error, format!("{what}: {error}")).with_troubles(&error)
     })?;
     let urls = listed.members.into_iter().flat_map(|member| member.client_urls);
     Ok(urls.collect())

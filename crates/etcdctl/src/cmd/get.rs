@@ -58,7 +58,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     let response = if STREAM.is_on(matches) {
         let read = async { session.client.range_stream(request).await?.collect().await };
         let read = tokio::time::timeout(session.command_timeout, read).await;
-        read.unwrap_or(Err(client::Error::Deadline { cause: None }))?
+        read.unwrap_or_else(|_| Err(session.client.out_of_time()))?
     } else {
         session.timed().range(request).await?
     };

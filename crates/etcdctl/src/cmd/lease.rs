@@ -7,6 +7,7 @@ use crate::fail::{Exit, Failure, Result};
 use crate::flag::Flag;
 use crate::global::Session;
 use crate::go::number::parse_int;
+use crate::out;
 use crate::print::{Answer, Format};
 use crate::verb::{Verb, arguments};
 
@@ -79,7 +80,7 @@ pub async fn keep_alive(matches: &ArgMatches) -> Result<()> {
         session.style.show(&Answer::KeepAlive(renewal))?;
     }
     if session.style.format == Format::Simple {
-        println!("lease {id:016x} expired or revoked.");
+        out::line(&format!("lease {id:016x} expired or revoked."))?;
     }
     Ok(())
 }

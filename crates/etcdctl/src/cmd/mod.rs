@@ -50,6 +50,7 @@ pub async fn run(path: &[&'static Verb], matches: &ArgMatches) -> Result<()> {
         ["endpoint", "health"] => endpoint::health(matches).await,
         ["endpoint", "status"] => endpoint::status(matches).await,
         ["endpoint", "hashkv"] => endpoint::hash_kv(matches).await,
+        ["alarm", "disarm"] => alarm::disarm(matches).await,
         ["alarm", "list"] => alarm::list(matches).await,
         ["move-leader"] => move_leader::run(matches).await,
         ["lock"] => lock::run(matches).await,

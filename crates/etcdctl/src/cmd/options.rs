@@ -4,6 +4,7 @@ use crate::fail::Result;
 use crate::flag::Flag;
 use crate::global::GLOBAL;
 use crate::help;
+use crate::out;
 use crate::verb::Verb;
 
 /// The command.
@@ -14,6 +15,5 @@ pub fn run() -> Result<()> {
     let flags: Vec<(Flag, &str)> = GLOBAL.iter().map(|flag| (*flag, flag.help)).collect();
     let mut text = "The following options can be passed to any command:\n\n".to_owned();
     help::flags(&mut text, flags);
-    print!("{text}");
-    Ok(())
+    out::write(text.as_bytes())
 }

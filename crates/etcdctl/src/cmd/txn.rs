@@ -19,6 +19,7 @@ use crate::go::number::parse_int;
 use crate::go::quote;
 use crate::go::quote::unquote_prefix;
 use crate::go::words;
+use crate::out;
 use crate::print::Answer;
 use crate::verb::{Verb, arguments};
 
@@ -35,16 +36,14 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     }
     let session = Session::open(matches).await?;
     let prompt = |text| {
-        if INTERACTIVE.is_on(matches) {
-            println!("{text}");
-        }
+        if INTERACTIVE.is_on(matches) { out::line(text) } else { Ok(()) }
     };
     let mut input = std::io::stdin().lock();
-    prompt("compares:");
+    prompt("compares:")?;
     let compare = paragraph(&mut input, compare)?;
-    prompt("success requests (get, put, del):");
+    prompt("success requests (get, put, del):")?;
     let success = paragraph(&mut input, operation)?;
-    prompt("failure requests (get, put, del):");
+    prompt("failure requests (get, put, del):")?;
     let failure = paragraph(&mut input, operation)?;
     let request = TxnRequest { compare, success, failure };
     // As long as it takes: the user was asked to think, so may the cluster.

@@ -1,6 +1,7 @@
 //! `version`: which etcdctl this behaves as.
 
 use crate::fail::Result;
+use crate::out;
 use crate::verb::Verb;
 
 /// The command.
@@ -11,7 +12,5 @@ const VERSION: &str = "3.7.1";
 
 /// Runs it. The environment is of no interest.
 pub fn run() -> Result<()> {
-    println!("etcdctl version: {VERSION}");
-    println!("API version: {}", client::API_VERSION);
-    Ok(())
+    out::write(format!("etcdctl version: {VERSION}\nAPI version: {}\n", client::API_VERSION).as_bytes())
 }

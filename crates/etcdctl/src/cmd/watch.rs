@@ -21,6 +21,7 @@ use crate::fail::{Exit, Failure, Result};
 use crate::flag::Flag;
 use crate::global::Session;
 use crate::go::{quote, words};
+use crate::out;
 use crate::print::{Answer, Style};
 use crate::verb::{Rest, Verb, arguments, program};
 
@@ -150,12 +151,12 @@ fn watcher(session: &Session, create: WatchCreateRequest) -> Watcher {
 /// Shows one response, and runs the program for each of its events.
 async fn show(style: &Style, response: WatchResponse, program: &[Vec<u8>]) -> Result<()> {
     if let (true, Some(error)) = (response.canceled, Watcher::cancellation(&response)) {
-        eprintln!("watch was canceled ({error})");
+        out::complain(format_args!("watch was canceled ({error})"));
     }
     let revision = response.header.as_ref().map_or(0, |header| header.revision);
     let is_progress = response.events.is_empty() && !response.canceled && revision != 0;
     if is_progress {
-        println!("progress notify: {revision}");
+        out::line(&format!("progress notify: {revision}"))?;
     }
     let commands = match program {
         [] => Vec::new(),
@@ -178,7 +179,7 @@ async fn show(style: &Style, response: WatchResponse, program: &[Vec<u8>]) -> Re
             }
         };
         let words: Vec<String> = program.iter().map(|word| quote(word)).collect();
-        eprintln!("command [{}] error ({why})", words.join(" "));
+        out::complain(format_args!("command [{}] error ({why})", words.join(" ")));
         return Err(Failure::silent(Exit::Error));
     }
     Ok(())
@@ -222,15 +223,15 @@ async fn interactive(session: &Session, ends: &[Vec<u8>]) -> Result<()> {
             return Err(Failure::new(Exit::InvalidInput, "invalid syntax"));
         };
         match words.first().map(Vec::as_slice) {
-            None => eprintln!("Invalid command: {shown} (watch and progress supported)"),
+            None => out::complain(format_args!("Invalid command: {shown} (watch and progress supported)")),
             Some(b"progress") => drop(ask_progress.send(())),
             Some(b"watch") if words.len() < 2 && ends.is_empty() => {
-                eprintln!("Invalid command {shown} (command type or key is not provided)");
+                out::complain(format_args!("Invalid command {shown} (command type or key is not provided)"));
             }
             Some(b"watch") => {
                 let job = parse_line(&words[1..], ends)?;
                 match job.create {
-                    Err(error) => eprintln!("Invalid command {shown} ({error})"),
+                    Err(error) => out::complain(format_args!("Invalid command {shown} ({error})")),
                     Ok(create) => {
                         let watcher = watcher(session, create);
                         let (style, requests) = (session.style, ask_progress.subscribe());
@@ -244,7 +245,7 @@ async fn interactive(session: &Session, ends: &[Vec<u8>]) -> Result<()> {
                     }
                 }
             }
-            Some(_) => eprintln!("Invalid command {shown} (only support watch)"),
+            Some(_) => out::complain(format_args!("Invalid command {shown} (only support watch)")),
         }
     }
 }

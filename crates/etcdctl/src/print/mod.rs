@@ -13,8 +13,6 @@ mod rows;
 mod simple;
 mod table;
 
-use std::io::Write;
-
 use proto::etcdserverpb::{
     AlarmResponse, DeleteRangeResponse, HashKvResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
     LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, MemberListResponse, MoveLeaderResponse,
@@ -22,6 +20,7 @@ use proto::etcdserverpb::{
 };
 
 use crate::fail::{Exit, Failure, Result};
+use crate::out;
 
 /// What a command has learned.
 #[derive(Clone, Debug)]
@@ -119,7 +118,7 @@ impl Style {
         let bytes = match self.format {
             Format::Simple => {
                 for line in simple::complaints(answer) {
-                    eprintln!("{line}");
+                    out::complain(format_args!("{line}"));
                 }
                 simple::bytes(answer, self)
             }
@@ -128,9 +127,7 @@ impl Style {
             Format::Protobuf => protobuf::bytes(answer)?,
             Format::Table => table::text(answer)?.into_bytes(),
         };
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(&bytes)?;
-        Ok(stdout.flush()?)
+        out::write(&bytes)
     }
 }
 

@@ -16,4 +16,5 @@ mod leases;
 mod locks;
 mod members;
 mod misuse;
+mod troubles;
 mod watches;

@@ -54,6 +54,8 @@ fn refusals_in_the_same_words() {
         "watch a --",
         "watch a b --prefix",
         "alarm list -w table",
+        "alarm list x",
+        "alarm disarm x",
         "lease list -w table",
         "endpoint status -w protobuf",
         "get a --command-timeout=0.1ns",

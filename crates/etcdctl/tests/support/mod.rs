@@ -221,6 +221,15 @@ fn without_log(stderr: &[u8]) -> String {
     said.join("\n")
 }
 
+/// What an etcdctl logs on standard error until its end, a line each.
+pub fn logged(binary: &PathBuf, endpoint: &str, arguments: &[&str]) -> Vec<String> {
+    let mut child = command(binary, endpoint, arguments).stdin(Stdio::null()).spawn().expect("etcdctl starts");
+    let said = in_time(&whole(child.stderr.take()), &arguments.join(" "), &mut child);
+    exit(&mut child);
+    let lines = String::from_utf8_lossy(&said);
+    lines.lines().filter(|line| line.starts_with("{\"level\"")).map(str::to_owned).collect()
+}
+
 /// Each line that comes out of a pipe.
 fn lines(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
     let pipe = BufReader::new(pipe.expect("it is piped"));

@@ -1,0 +1,112 @@
+//! Flags that describe another cluster than the data directory holds: as with etcd, the directory counts. Here it is said.
+
+use crate::config::{Config, InitialCluster, Url};
+use crate::logging::{Level, Note};
+use store::roster::{self, Member};
+
+/// What to say to who started a member that has data, of the flags given and the members that it knows.
+///
+/// A token is not stored, but it went into the ids of a cluster's first members. Where all of those have been replaced,
+/// the right token looks as strange as a wrong one; it is ignored all the same.
+pub fn notes(config: &Config, members: &[&Member]) -> Vec<Note> {
+    // A crash can come between the first entries and what they do.
+    if members.is_empty() {
+        return Vec::new();
+    }
+    let is_given = |flag: &str| config.given_for_first_start.contains(&flag);
+    let mut notes = Vec::new();
+    let token = config.initial_cluster_token.as_str();
+    if is_given("initial-cluster-token") && !members.iter().any(|member| is_made_with(token, member)) {
+        let note = note(Level::Warn, config, "initial-cluster-token", token);
+        notes.push(note.with("reason", "no member of this cluster has an id made with it"));
+    }
+    // It grows old as members come and go, so this is worth less.
+    if is_given("initial-cluster") && !is_same(&config.initial_cluster, members) {
+        let present: Vec<String> = members.iter().flat_map(|member| pairs(member)).collect();
+        let note = note(Level::Info, config, "initial-cluster", &config.initial_cluster);
+        notes.push(note.with("reason", "the cluster has other members").with("members", present.join(",")));
+    }
+    notes
+}
+
+fn note(level: Level, config: &Config, flag: &str, value: &str) -> Note {
+    Note::new(level, "flag is ignored: the data directory holds a member already")
+        .with("flag", flag)
+        .with("value", value)
+        .with("data-dir", config.data_dir.display().to_string())
+}
+
+fn is_made_with(token: &str, member: &Member) -> bool {
+    roster::identity::member_id(&sorted(member), token, None) == member.id
+}
+
+fn sorted(member: &Member) -> Vec<String> {
+    let mut urls = member.peer_urls.clone();
+    urls.sort();
+    urls
+}
+
+fn pairs(member: &Member) -> Vec<String> {
+    sorted(member).iter().map(|url| format!("{}={url}", member.name)).collect()
+}
+
+/// Whether the flag names these members. One that has not started yet has no name.
+fn is_same(flag: &str, members: &[&Member]) -> bool {
+    let Ok(InitialCluster { members: named }) = InitialCluster::parse(flag) else { return false };
+    let has = |member: &&Member| {
+        let urls = |urls: &Vec<Url>| urls.iter().map(Url::to_string).collect::<Vec<_>>();
+        let mut alike = named.iter().filter(|(_, listed)| urls(listed) == sorted(member));
+        alike.any(|(name, _)| member.name.is_empty() || *name == member.name)
+    };
+    named.len() == members.len() && members.iter().all(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::{self, Action};
+
+    fn config(line: &str) -> Config {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match flags::parse(&arguments, &[]) {
+            Ok(Action::Run(config, _)) => *config,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn member(name: &str, port: u16, token: &str) -> Member {
+        let peer_urls = vec![format!("http://127.0.0.1:{port}")];
+        let id = roster::identity::member_id(&peer_urls, token, None);
+        Member { id, name: name.to_owned(), peer_urls, client_urls: Vec::new(), is_learner: false }
+    }
+
+    fn ignored(line: &str, members: &[Member]) -> Vec<String> {
+        let members: Vec<&Member> = members.iter().collect();
+        let flag = |note: Note| note.fields[0].1.as_str().map(str::to_owned);
+        notes(&config(line), &members).into_iter().filter_map(flag).collect()
+    }
+
+    const BOTH: &str = "--initial-cluster m1=http://127.0.0.1:1,m2=http://127.0.0.1:2";
+
+    #[test]
+    fn flags_that_describe_the_cluster_are_not_worth_a_word() {
+        let members = [member("m1", 1, "t"), member("m2", 2, "t")];
+        assert!(ignored(&format!("--initial-cluster-token t {BOTH}"), &members).is_empty());
+        assert!(ignored("--name m1", &members).is_empty(), "not given, not ignored");
+        // One has been added since, by its time, and has not started.
+        let added = Member { id: 7, name: String::new(), ..member("", 3, "t") };
+        let with = format!("--initial-cluster-token t {BOTH},m3=http://127.0.0.1:3");
+        assert!(ignored(&with, &[members[0].clone(), members[1].clone(), added]).is_empty());
+        assert!(ignored(&format!("--initial-cluster-token u {BOTH}"), &[]).is_empty(), "nothing is known yet");
+    }
+
+    #[test]
+    fn flags_that_describe_another_cluster_are_named() {
+        let members = [member("m1", 1, "t"), member("m2", 2, "t")];
+        assert_eq!(ignored("--initial-cluster-token u", &members), ["initial-cluster-token"]);
+        assert_eq!(ignored(BOTH, &members[..1]), ["initial-cluster"]);
+        assert_eq!(ignored("--initial-cluster garbage", &members), ["initial-cluster"]);
+        let renamed = [member("other", 1, "t"), member("m2", 2, "t")];
+        assert_eq!(ignored(BOTH, &renamed), ["initial-cluster"]);
+    }
+}

@@ -1,0 +1,112 @@
+//! What a member says, and answers, before its cluster has ever had a majority.
+
+use crate::harness::{self, Cluster, Member, PATIENCE, Ports};
+use std::time::Duration;
+
+const LACKING: &str = "nobody leads: too few members answer for a quorum";
+
+/// The records of a member's log with these words.
+fn records(member: &Member, words: &str) -> Vec<serde_json::Value> {
+    let said = member.said();
+    let records = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    records.filter(|record| record["msg"] == words).collect()
+}
+
+async fn get(port: u16, path: &str) -> etcd::ask::Answer {
+    let authority = format!("127.0.0.1:{port}");
+    harness::until("the port answers", async || etcd::ask::get(&authority, path, PATIENCE).await.ok()).await
+}
+
+#[tokio::test]
+async fn the_log_names_who_is_missing_and_why_until_there_is_a_leader() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::plan("first-quorum", 3, &[]);
+    cluster.members[0].start();
+    let first = &cluster.members[0];
+    let record = harness::until("it says who is missing", async || records(first, LACKING).pop()).await;
+    assert_eq!((&record["voters"], &record["needed"], &record["answer"]), (&3.into(), &2.into(), &1.into()));
+    let lacking: Vec<&str> =
+        record["lacking"].as_array().expect("a list").iter().filter_map(|one| one.as_str()).collect();
+    for (number, name) in [(1, "m2"), (2, "m3")] {
+        let url = cluster.members[number].peer_url();
+        let told = lacking
+            .iter()
+            .any(|one| one.starts_with(&format!("{name}: ")) && one.contains(&url) && one.contains("refused"));
+        assert!(told, "{name}: {lacking:?}");
+    }
+
+    cluster.members[1].start();
+    cluster.leader().await;
+    let lines = records(&cluster.members[0], LACKING).len();
+    // With these timeouts a line every three seconds would be more than that within the patience of a test.
+    assert!(lines <= 4, "a flood: {lines} lines");
+}
+
+#[tokio::test]
+async fn probes_are_answered_at_once_on_the_metrics_port() {
+    let _turn = harness::together().await;
+    let ports = Ports::reserve();
+    let port = ports.port(0);
+    let url = format!("http://127.0.0.1:{port}");
+    let mut cluster = Cluster::plan("first-quorum-probes", 3, &[]);
+    cluster.members[0].flags(&["--listen-metrics-urls", &url]);
+    cluster.members[0].start();
+    let health = get(port, "/health").await;
+    assert_eq!(health.status.as_u16(), 503);
+    assert_eq!(&health.body[..], b"{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}\n");
+    assert_eq!(get(port, "/livez").await.status.as_u16(), 200);
+    assert_eq!(get(port, "/metrics").await.status.as_u16(), 200);
+    // The other members ask this one about itself, and are answered too.
+    assert_eq!(get(cluster.members[0].peer_port, "/version").await.status.as_u16(), 200);
+    // Clients wait, as etcd's do, for a member that can serve them.
+    let client = format!("127.0.0.1:{}", cluster.members[0].client_port);
+    let early = etcd::ask::get(&client, "/health", Duration::from_millis(300)).await;
+    assert_eq!(early.expect_err("nobody is served yet"), "no answer within 300 ms");
+
+    cluster.start_all();
+    cluster.leader().await;
+    assert_eq!(get(port, "/readyz").await.status.as_u16(), 200);
+    assert_eq!(get(cluster.members[0].client_port, "/health").await.status.as_u16(), 200);
+}
+
+/// etcd says the same before its first quorum, and as little on its clients' port.
+#[cfg(feature = "real-etcd")]
+#[tokio::test]
+async fn the_real_etcd_answers_the_same_probes() {
+    let _turn = harness::together().await;
+    let ports = Ports::reserve();
+    let port = ports.port(0);
+    let url = format!("http://127.0.0.1:{port}");
+    let mut cluster = Cluster::plan_of("first-quorum-real", vec![harness::real_program(); 3], &[]);
+    cluster.members[0].flags(&["--listen-metrics-urls", &url]);
+    cluster.members[0].start();
+    let health = get(port, "/health").await;
+    assert_eq!(health.status.as_u16(), 503);
+    assert_eq!(&health.body[..], b"{\"health\":\"false\",\"reason\":\"RAFT NO LEADER\"}\n");
+    let client = format!("127.0.0.1:{}", cluster.members[0].client_port);
+    let early = etcd::ask::get(&client, "/health", Duration::from_millis(300)).await;
+    assert_eq!(early.expect_err("nobody is served yet"), "no answer within 300 ms");
+}
+
+#[tokio::test]
+async fn flags_of_another_cluster_are_ignored_aloud_once_there_is_data() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::start("first-flags", 1, &[]).await;
+    let ignored = |member: &Member| -> Vec<String> {
+        let records = records(member, "flag is ignored: the data directory holds a member already");
+        records.iter().map(|record| record["flag"].as_str().expect("it names the flag").to_owned()).collect()
+    };
+    let id = cluster.id(0).await;
+    cluster.members[0].kill();
+    cluster.members[0].start();
+    cluster.leader().await;
+    assert!(ignored(&cluster.members[0]).is_empty(), "the same flags again");
+
+    cluster.members[0].kill();
+    let also = format!("{},m2=http://127.0.0.1:1", cluster.members[0].pair());
+    cluster.members[0].flags(&["--initial-cluster-token", "another", "--initial-cluster", &also]);
+    cluster.members[0].start();
+    cluster.leader().await;
+    assert_eq!(ignored(&cluster.members[0]), ["initial-cluster-token", "initial-cluster"]);
+    assert_eq!(cluster.id(0).await, id, "it is the member that it was");
+}
