@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use store::{AlarmKind, Header, Refusal, Reply};
+use store::{Alarm, AlarmKind, Header, Refusal, Reply};
 use tokio::sync::watch;
 
 /// A moment of this member's store.
@@ -99,7 +99,8 @@ pub struct Parts {
     pub stopping: Arc<AtomicBool>,
     /// When a leader was last elected, as this member saw it.
     pub leader_elected: Arc<Mutex<Option<Instant>>>,
-    pub alarm_raised: AtomicBool,
+    /// Held by who raises the alarm that space is used up.
+    pub raising_alarm: tokio::sync::Mutex<()>,
     /// What long answers may hold.
     pub answers: Budget,
 }
@@ -318,17 +319,18 @@ impl Handle {
             return Err(Refusal::NoSpace.into());
         }
         let Some(quota) = self.0.settings.quota_bytes else { return Ok(()) };
-        if self.0.view.load().size_in_use_bytes() + cost < quota {
-            self.0.alarm_raised.store(false, Ordering::Relaxed);
+        let view = self.0.view.load_full();
+        if view.size_in_use_bytes() + cost < quota {
             return Ok(());
         }
-        if !self.0.alarm_raised.swap(true, Ordering::Relaxed) {
+        // Disarmed while there is still no room, it is raised again. One who raises it is enough.
+        let alarm = Alarm { member: self.0.settings.member_id, kind: AlarmKind::NO_SPACE };
+        let is_raised = view.alarms().iter().any(|raised| raised == alarm);
+        if !is_raised && let Ok(_raising) = self.0.raising_alarm.try_lock() {
             let alarm = AlarmRequest { action: 1, member_id: self.0.settings.member_id, alarm: 1 };
             let raise = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
             // The client is refused whether or not the alarm gets through.
-            if self.wait_for(self.prepare(raise)?).await.is_err() {
-                self.0.alarm_raised.store(false, Ordering::Relaxed);
-            }
+            let _ = self.wait_for(self.prepare(raise)?).await;
         }
         Err(Refusal::NoSpace.into())
     }

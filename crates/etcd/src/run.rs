@@ -207,7 +207,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         fatal,
         stopping: stopping.clone(),
         leader_elected,
-        alarm_raised: AtomicBool::new(false),
+        raising_alarm: tokio::sync::Mutex::default(),
         answers: crate::rpc::Budget::default(),
     });
     assert!(handle_cell.set(handle.clone()).is_ok(), "the handle is set once");

@@ -429,7 +429,8 @@ impl Core {
             self.proposals.refuse_all(TurnedBack::TooMany);
             return;
         }
-        if self.raft.leader_id() == 0 {
+        // Soon somebody leads, and that is who is to have them.
+        if self.raft.leader_id() == 0 || self.raft.is_transferring() {
             self.proposals.hold(limits::HELD_PROPOSALS_MAX, limits::HELD_PROPOSAL_BYTES_MAX);
             return;
         }
@@ -437,8 +438,7 @@ impl Core {
         // In messages of a size that a peer takes.
         while self.proposals.take_some(leads, self.config.raft.message_bytes_max, &mut self.batch) {
             if self.raft.propose(std::mem::take(&mut self.batch)).is_err() {
-                // A transfer is under way or too much is uncommitted. The
-                // waiters time out as etcd's do when raft drops a proposal.
+                // Too much is uncommitted.
                 outputs.turned_back.append(&mut self.proposals.dropped());
                 self.proposals.refuse_all(TurnedBack::TooMany);
                 return;
@@ -529,6 +529,14 @@ fn defer_commits(deferred: &mut Option<raft::Append>, appends: &mut Vec<raft::Ap
             out.push(append);
         }
     }
+}
+
+/// Whether this version can carry out what another member wants to have in the log.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn understood(entry: &raft::Entry) -> Result<(), String> {
+    store::understood(&store_entry(entry.clone()))
 }
 
 fn store_entry(entry: raft::Entry) -> store::Entry {

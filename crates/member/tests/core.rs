@@ -181,6 +181,37 @@ fn what_is_meant_for_a_term_is_never_forwarded_and_never_held() {
 }
 
 #[test]
+fn what_comes_while_leadership_is_handed_over_waits_for_the_next_leader() {
+    let mut office = Office::led(3);
+    // Nobody hears of the transfer yet.
+    office.at(1).step(Input::Transfer(2));
+    office.at(1).propose(1);
+    assert_eq!(office.at(1).turned_back, []);
+    assert_eq!(office.at(1).core.status().held, 1);
+    office.deliver();
+    office.ticks(3);
+    assert_eq!(office.at(2).role(), Role::Leader);
+    for desk in office.desks.values() {
+        assert_eq!(desk.words(), ["proposal 1"]);
+    }
+}
+
+#[test]
+fn what_waited_for_a_transfer_that_came_to_nothing_is_proposed() {
+    let mut office = Office::led(3);
+    office.isolate(2);
+    office.at(1).step(Input::Transfer(2));
+    office.deliver();
+    office.at(1).propose(1);
+    office.deliver();
+    assert_eq!(office.at(1).core.status().held, 1);
+    office.ticks(25);
+    assert_eq!(office.at(1).role(), Role::Leader);
+    assert_eq!(office.at(1).words(), ["proposal 1"]);
+    assert_eq!(office.at(1).turned_back, []);
+}
+
+#[test]
 fn a_deposed_leaders_revocations_are_dropped() {
     let mut office = Office::led(3);
     let term = office.at(1).term();
@@ -497,7 +528,11 @@ fn a_malformed_message_harms_nobody() {
     use MessageKind::{AppResp, HeartbeatResp, Hup, Prop, ReadIndexResp, Snap, Unreachable, VoteResp};
     for kind in [AppResp, HeartbeatResp, Hup, Prop, ReadIndexResp, Snap, Unreachable, VoteResp] {
         let mut message = raft::Message::new(kind, 2);
-        message.from = if kind == Snap { 1 } else { 99 };
+        message.from = match kind {
+            Snap => 1,
+            Prop => 3,
+            _ => 99,
+        };
         message.term = office.at(1).term();
         message.index = u64::MAX / 2;
         office.at(2).step(Input::Message(message.clone()));

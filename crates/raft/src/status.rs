@@ -118,6 +118,11 @@ impl Raft {
         self.leader()
     }
 
+    /// Whether this member leads and is handing that over; until then it takes no proposals.
+    pub fn is_transferring(&self) -> bool {
+        matches!(&self.state, State::Leader(leader) if leader.transferee != NO_MEMBER)
+    }
+
     /// What this member is.
     pub fn role(&self) -> Role {
         self.state.role()

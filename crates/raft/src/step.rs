@@ -20,7 +20,7 @@ const NUMBER_MAX: u64 = 1 << 62;
 pub enum Refused {
     /// The kind is only used inside a member.
     LocalOnly,
-    /// An answer from someone who is not in the configuration.
+    /// An answer, a proposal or a read from someone who is not in the configuration.
     UnknownPeer,
     /// Addressed to someone else, or from nobody or from this member itself.
     BadAddress,
@@ -36,7 +36,9 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Refused::LocalOnly => f.write_str("a message of this kind never comes from a peer"),
-            Refused::UnknownPeer => f.write_str("an answer from a member that is not in the configuration"),
+            Refused::UnknownPeer => {
+                f.write_str("an answer, a proposal or a read from a member that is not in the configuration")
+            }
             Refused::BadAddress => f.write_str("the message's sender or receiver is wrong"),
             Refused::Malformed => f.write_str("the message contradicts itself"),
             Refused::Contradiction(what) => write!(f, "the message cannot be true: {what}"),
@@ -118,7 +120,9 @@ impl Raft {
         if message.from == self.config.id && !handed_on {
             return Err(Refused::BadAddress);
         }
-        if message.kind.is_response() && !self.voters.contains(message.from) {
+        // Who answers, and who asks for something to be decided or read, is one of us. Who leads may be new to this one.
+        let of_members_only = message.kind.is_response() || matches!(message.kind, Prop | ReadIndex);
+        if of_members_only && !self.voters.contains(message.from) {
             return Err(Refused::UnknownPeer);
         }
         if message.term > NUMBER_MAX || message.index > NUMBER_MAX {

@@ -279,6 +279,8 @@ fn messages_that_contradict_themselves_are_refused() {
         (message(StorageAppendResp, 2, 1, 2), Refused::LocalOnly),
         (message(AppResp, 9, 1, 2), Refused::UnknownPeer),
         (message(VoteResp, 9, 1, 20), Refused::UnknownPeer),
+        (Message { entries: vec![entry(0, 0, "a")], ..message(Prop, 9, 1, 0) }, Refused::UnknownPeer),
+        (Message { entries: vec![entry(0, 0, "r")], ..message(ReadIndex, 9, 1, 0) }, Refused::UnknownPeer),
         (message(Heartbeat, 2, 3, 2), Refused::BadAddress),
         (message(Heartbeat, 1, 1, 2), Refused::BadAddress),
         (message(Heartbeat, 0, 1, 2), Refused::BadAddress),

@@ -80,6 +80,22 @@ pub(crate) fn apply<D: Disk>(
     Ok(applied)
 }
 
+/// Whether this version can read what an entry asks for. One that is committed and cannot be read ends every member,
+/// so it is looked at before it gets into the log.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn understood(entry: &Entry) -> Result<(), String> {
+    match entry.kind {
+        EntryKind::Normal if entry.data.is_empty() => Ok(()),
+        EntryKind::Normal => command::decode(&entry.data).map(|_| ()),
+        EntryKind::ConfChange => roster::Command::decode(&entry.data).map(|_| ()).map_err(|error| error.to_string()),
+        EntryKind::ConfChangeV2 => {
+            roster::Command::decode_v2(&entry.data).map(|_| ()).map_err(|error| error.to_string())
+        }
+    }
+}
+
 /// What carrying out an entry works on.
 struct Work<'a, F> {
     settings: &'a Settings,

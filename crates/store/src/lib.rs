@@ -54,6 +54,7 @@ mod view;
 mod write;
 
 pub use alarm::{Alarm, AlarmKind, Alarms};
+pub use apply::understood;
 pub use event::{Applied, AppliedEvents, ClusterChange, Event, EventKind, Events, LeaseChange, RosterChange};
 pub use fault::Fault;
 pub use history::History;

@@ -96,8 +96,12 @@ impl Config {
         let pairs = |urls: &[Url]| show(urls).iter().map(|url| format!("{name}={url}")).collect::<Vec<_>>().join(",");
         let missing: Vec<Url> = listed.iter().filter(|url| !advertised.contains(url)).cloned().collect();
         if !missing.is_empty() {
+            let twice = match listed.len() {
+                0 | 1 => String::new(),
+                urls => format!("; {name} stands there {urls} times: is one of them another member?"),
+            };
             return Err(format!(
-                "--initial-cluster has {} but missing from --initial-advertise-peer-urls={} ({difference})",
+                "--initial-cluster has {} but missing from --initial-advertise-peer-urls={} ({difference}{twice})",
                 pairs(&missing),
                 show(advertised).join(",")
             ));

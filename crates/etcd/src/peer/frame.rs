@@ -405,7 +405,7 @@ impl Decoder {
             return self.wait(State::Entries { left, size, counted, message });
         };
         message.commit = commit;
-        wire::check_append(&message)?;
+        wire::check(&message)?;
         Ok(Some(Received::Message(*message)))
     }
 }

@@ -127,7 +127,14 @@ struct Remotes {
     /// Members of the roster.
     members: BTreeMap<u64, Arc<Remote>>,
     /// Senders that are in no roster we know: we lag behind, or they are new. Only the pipeline goes to them.
-    strangers: BTreeMap<u64, Arc<Remote>>,
+    /// The first is the one that was met first.
+    strangers: Vec<Arc<Remote>>,
+}
+
+impl Remotes {
+    fn get(&self, id: u64) -> Option<&Arc<Remote>> {
+        self.members.get(&id).or_else(|| self.strangers.iter().find(|stranger| stranger.id == id))
+    }
 }
 
 impl Peers {
@@ -160,9 +167,7 @@ impl Peers {
             if id == self.inner.identity.member_id {
                 continue;
             }
-            if let Some(stranger) = after.strangers.remove(&id) {
-                stranger.stop();
-            }
+            after.strangers.extract_if(.., |stranger| stranger.id == id).for_each(|stranger| stranger.stop());
             let remote = match before.members.get(&id) {
                 Some(known) => {
                     known.set_urls(urls);
@@ -194,8 +199,11 @@ impl Peers {
     fn queue(&self, remotes: &Remotes, messages: &mut Vec<Message>) {
         for message in messages.drain(..) {
             let to = message.to;
-            let Some(remote) = remotes.members.get(&to).or_else(|| remotes.strangers.get(&to)) else {
+            let Some(remote) = remotes.get(to) else {
                 tracing::debug!(to = %hex(to), kind = ?message.kind, "ignored message send request; unknown remote peer target");
+                if message.kind == MessageKind::Snap {
+                    self.inner.local.snapshot_sent(to, false);
+                }
                 continue;
             };
             if message.kind == MessageKind::Snap {
@@ -252,7 +260,7 @@ impl Peers {
     pub fn stop(&self) {
         let _changing = remote::lock(&self.inner.changing);
         let before = self.inner.remotes.swap(Arc::default());
-        before.members.values().chain(before.strangers.values()).for_each(|remote| remote.stop());
+        before.members.values().chain(&before.strangers).for_each(|remote| remote.stop());
     }
 
     /// Starts the tasks of a link.
@@ -272,17 +280,21 @@ impl Peers {
     fn meet(&self, id: u64, urls: Vec<String>) {
         let inner = &self.inner;
         let remotes = inner.remotes.load();
-        let known = |remotes: &Remotes| remotes.members.contains_key(&id) || remotes.strangers.contains_key(&id);
-        if id == inner.identity.member_id || urls.is_empty() || known(&remotes) || inner.local.is_removed(id) {
+        if id == inner.identity.member_id || urls.is_empty() || remotes.get(id).is_some() || inner.local.is_removed(id)
+        {
             return;
         }
         let _changing = remote::lock(&inner.changing);
         let mut after = Remotes::clone(&inner.remotes.load());
-        if known(&after) || after.strangers.len() >= STRANGERS_MAX {
+        if after.get(id).is_some() {
             return;
         }
+        // Whoever is let go is met again with the next word from there.
+        if after.strangers.len() >= STRANGERS_MAX {
+            after.strangers.remove(0).stop();
+        }
         tracing::info!("remote-peer-id" = %hex(id), "remote-peer-urls" = ?urls, "added new remote peer");
-        after.strangers.insert(id, self.begin(id, urls, false));
+        after.strangers.push(self.begin(id, urls, false));
         inner.remotes.store(Arc::new(after));
     }
 }
@@ -342,7 +354,13 @@ impl Inner {
         if message.to != self.identity.member_id {
             return Err(Rejected::Mismatch);
         }
-        Ok(())
+        // What another member appends is decided; what it only proposes can still be kept out of the log.
+        match message.kind {
+            MessageKind::Prop => {
+                message.entries.iter().try_for_each(|entry| member::core::understood(entry).map_err(Rejected::Proposal))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// As [`Peers::discard_snapshot`].
@@ -359,7 +377,7 @@ impl Inner {
 }
 
 /// Why a received message does not reach raft.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Rejected {
     #[error("cannot process a snapshot without its body")]
     Bare,
@@ -369,6 +387,8 @@ enum Rejected {
     Mismatch,
     #[error("error processing raft message")]
     Local,
+    #[error("refused a proposal that this version cannot carry out, so that it does not get into the log: {0}")]
+    Proposal(String),
 }
 
 /// An id as members write it to each other: lower case, no leading zeros.
@@ -379,7 +399,7 @@ pub(crate) fn hex(id: u64) -> String {
 impl Drop for Inner {
     fn drop(&mut self) {
         let remotes = self.remotes.load();
-        remotes.members.values().chain(remotes.strangers.values()).for_each(|remote| remote.stop());
+        remotes.members.values().chain(&remotes.strangers).for_each(|remote| remote.stop());
     }
 }
 

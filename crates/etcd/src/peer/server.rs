@@ -167,6 +167,7 @@ fn delivered(from: u64, outcome: Result<(), Rejected>) -> Answer {
         Err(rejected) => {
             tracing::warn!("remote-peer-id" = %hex(from), error = %rejected, "failed to process Raft message");
             match rejected {
+                Rejected::Proposal(_) => text(StatusCode::BAD_REQUEST, &rejected.to_string()),
                 Rejected::Local | Rejected::Bare => text(StatusCode::INTERNAL_SERVER_ERROR, &rejected.to_string()),
                 Rejected::Removed | Rejected::Mismatch => {
                     let message = serde_json::json!({ "message": rejected.to_string() });

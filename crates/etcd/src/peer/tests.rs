@@ -339,8 +339,10 @@ async fn a_full_queue_drops_and_reports() {
     one.peers.set_remotes(vec![(3, vec![format!("http://{gone}")])]);
     one.send(message(MessageKind::Heartbeat, 1, 3, 0));
     one.expect(Event::Unreachable(3)).await;
-    // To a stranger: nothing happens.
+    // To a stranger: nothing happens, but raft must not wait for the end of a snapshot that never sets out.
     one.send(message(MessageKind::Heartbeat, 1, 99, 0));
+    one.send(message(MessageKind::Snap, 1, 99, 0));
+    one.expect(Event::SnapshotSent(99, false)).await;
 }
 
 #[tokio::test]
@@ -511,8 +513,18 @@ async fn strangers_get_etcds_answers() {
     for (line, headers, status, body) in cases {
         assert_eq!(ask(&two, line, headers, "").await, (status, body.to_owned()), "{line}");
     }
-    assert!(two.peers.inner.remotes.load().strangers.contains_key(&0x77), "it can be answered now");
-    assert!(!two.peers.inner.remotes.load().strangers.contains_key(&1));
+    let knows = |id| two.peers.inner.remotes.load().strangers.iter().any(|stranger| stranger.id == id);
+    assert!(knows(0x77), "it can be answered now");
+    assert!(!knows(1));
+    // Names that somebody makes up keep nobody out.
+    for id in 0x1000..0x1000 + STRANGERS_MAX {
+        let line = format!("GET /raft/stream/message/{id:x}");
+        assert_eq!(ask(&two, &line, &stranger, "").await.0, 404);
+    }
+    assert_eq!(two.peers.inner.remotes.load().strangers.len(), STRANGERS_MAX);
+    assert!(!knows(0x77), "the first goes");
+    assert_eq!(ask(&two, "GET /raft/stream/message/77", &stranger, "").await.0, 404);
+    assert!(knows(0x77), "and is met again");
 }
 
 #[tokio::test]

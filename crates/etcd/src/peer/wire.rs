@@ -12,6 +12,9 @@ use raft::{ConfState, Entry, EntryKind, Message, MessageKind, Snapshot, Snapshot
 /// one must not keep a whole read buffer with it.
 const COPIED_BYTES_MAX: usize = 2048;
 
+/// How long the context of a message may be, and the entry that is a read's. Members of etcd and ours use 8 to 16 bytes.
+const CONTEXT_BYTES_MAX: usize = 1024;
+
 /// Why received bytes are no message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -40,6 +43,16 @@ pub enum WireError {
         expected: u64,
         /// The index found.
         found: u64,
+    },
+    /// A message of a kind whose messages are all small, and this one is not: it may not take the room of what is counted.
+    #[error("{what} of {bytes} bytes, where at most {most} belong")]
+    Bulky {
+        /// Which part of which message.
+        what: String,
+        /// Its length.
+        bytes: usize,
+        /// The most that is taken.
+        most: usize,
     },
 }
 
@@ -112,15 +125,35 @@ pub(super) fn decode(bytes: Bytes) -> Result<Message, WireError> {
         reject_hint: wire.reject_hint,
         context: wire.context,
     };
-    check_append(&message)?;
+    check(&message)?;
     Ok(message)
 }
 
-/// An append's entries follow its index.
-pub(super) fn check_append(message: &Message) -> Result<(), WireError> {
-    if message.kind != MessageKind::App {
-        return Ok(());
+/// Whether a message has the form its kind has.
+pub(super) fn check(message: &Message) -> Result<(), WireError> {
+    check_size(message)?;
+    if message.kind == MessageKind::App { check_append(message) } else { Ok(()) }
+}
+
+/// Only appends and proposals carry what is large, and how much of these waits is counted. Reads carry the number of a
+/// request, which comes back in heartbeats, and votes a word.
+fn check_size(message: &Message) -> Result<(), WireError> {
+    let bulky = |what, bytes, most| match bytes <= most {
+        true => Ok(()),
+        false => Err(WireError::Bulky { what: format!("{what} of {:?}", message.kind), bytes, most }),
+    };
+    bulky("a context", message.context.len(), CONTEXT_BYTES_MAX)?;
+    // An entry is more than its data.
+    let bytes = message.entries.iter().map(|entry| 1 + entry.data.len()).sum();
+    match message.kind {
+        MessageKind::App | MessageKind::Prop => Ok(()),
+        MessageKind::ReadIndex | MessageKind::ReadIndexResp => bulky("an entry", bytes, CONTEXT_BYTES_MAX),
+        _ => bulky("entries", bytes, 0),
     }
+}
+
+/// An append's entries follow its index.
+fn check_append(message: &Message) -> Result<(), WireError> {
     let mut expected = message.index;
     for entry in &message.entries {
         expected = expected.wrapping_add(1);
@@ -160,5 +193,38 @@ fn snapshot_from_wire(snapshot: raftpb::Snapshot) -> Snapshot {
             },
         },
         data: snapshot.data,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(bytes: usize) -> Entry {
+        Entry { kind: EntryKind::Normal, term: 1, index: 1, data: vec![7; bytes].into() }
+    }
+
+    #[test]
+    fn only_appends_and_proposals_are_large() {
+        let taken = |kind: MessageKind, context: usize, entries: Vec<Entry>| {
+            let message = Message { context: vec![7; context].into(), entries, ..Message::new(kind, 2) };
+            decode(encode(&message)).map(|_| ())
+        };
+        for kind in [MessageKind::App, MessageKind::Prop] {
+            assert_eq!(taken(kind, 0, vec![entry(1 << 20)]), Ok(()), "{kind:?}");
+        }
+        for kind in [MessageKind::ReadIndex, MessageKind::ReadIndexResp] {
+            assert_eq!(taken(kind, 0, vec![entry(16)]), Ok(()), "{kind:?}");
+            assert!(taken(kind, 0, vec![entry(1024)]).is_err(), "{kind:?}");
+            assert!(taken(kind, 0, vec![entry(0); 1025]).is_err(), "{kind:?}");
+        }
+        for kind in [MessageKind::Heartbeat, MessageKind::HeartbeatResp, MessageKind::Vote, MessageKind::App] {
+            assert_eq!(taken(kind, 1024, Vec::new()), Ok(()), "{kind:?}");
+            let words = taken(kind, 1025, Vec::new()).expect_err("too long").to_string();
+            assert_eq!(words, format!("a context of {kind:?} of 1025 bytes, where at most 1024 belong"));
+        }
+        for kind in [MessageKind::Heartbeat, MessageKind::Vote, MessageKind::AppResp] {
+            assert!(taken(kind, 0, vec![entry(0)]).is_err(), "{kind:?}");
+        }
     }
 }

@@ -14,8 +14,15 @@ struct Playground {
     child: Option<Child>,
 }
 
+/// Hangups end it, whoever started the tests (`nohup` ignores them, and who is started inherits that).
 fn command(directory: &Path, base_port: u16, flags: &[&str]) -> Command {
-    let mut command = Command::new(harness::our_program());
+    command_with("--default-signal=HUP", directory, base_port, flags)
+}
+
+/// As one would be started by who treats hangups so; `env` becomes the program, under the same process id.
+fn command_with(hangups: &str, directory: &Path, base_port: u16, flags: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.arg(hangups).arg(harness::our_program());
     command.args(["playground", "--base-port", &base_port.to_string(), "--data-dir"]);
     command.arg(directory.join("data")).args(flags).stdin(Stdio::null());
     command
@@ -23,8 +30,11 @@ fn command(directory: &Path, base_port: u16, flags: &[&str]) -> Command {
 
 impl Playground {
     fn start(directory: &Path, ports: &Ports, flags: &[&str]) -> Playground {
+        Playground::run(command(directory, ports.port(0), flags), directory)
+    }
+
+    fn run(mut command: Command, directory: &Path) -> Playground {
         let file = |name| File::create(directory.join(name)).expect("the directory can be written");
-        let mut command = command(directory, ports.port(0), flags);
         command.stdout(file("out")).stderr(file("err"));
         let child = Some(command.spawn().expect("the program starts"));
         Playground { directory: directory.to_owned(), child }
@@ -154,6 +164,14 @@ async fn the_playground_leaves_no_member_behind() {
         assert_eq!(ended.code(), code, "{signal:?}");
         harness::until("no member runs", async || running(&directory).is_empty().then_some(())).await;
     }
+    // Started with `nohup` it outlives its terminal: it still watches over its members.
+    let nohup = command_with("--ignore-signal=HUP", &directory, ports.port(0), &[]);
+    let mut playground = Playground::run(nohup, &directory);
+    playground.greets().await;
+    kill_process(Pid::from_child(playground.child.as_ref().expect("it runs")), Signal::HUP).expect("it is ours");
+    kill(&directory, 2);
+    playground.says("err", "2 of 3 members still up, 2 needed: the cluster goes on").await;
+    assert_eq!(playground.end(Signal::INT).expect("it stops").code(), Some(0));
     // Nobody reads what it says.
     let mut child = command(&directory, ports.port(0), &[]).stdout(Stdio::piped()).spawn().expect("the program starts");
     drop(child.stdout.take());

@@ -98,7 +98,8 @@ async fn a_name_twice() {
     let mut trial = Trial::new("refused-names");
     let cluster = [trial.pair("m1", 1), trial.pair("m1", 3)].join(",");
     trial.member.flags(&["--initial-cluster", &cluster]);
-    trial.expect(&["--initial-cluster", "missing from --initial-advertise-peer-urls"]).await;
+    let twice = "m1 stands there 2 times: is one of them another member?";
+    trial.expect(&["--initial-cluster", "missing from --initial-advertise-peer-urls", twice]).await;
 }
 
 #[tokio::test]

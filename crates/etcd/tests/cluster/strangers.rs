@@ -4,8 +4,8 @@
 use crate::harness::{self, Cluster, Member, PATIENCE};
 use crate::load::{self, Load};
 use prost::Message as _;
-use proto::etcdserverpb::ResponseHeader;
-use proto::raftpb::{Message, MessageType, Snapshot, SnapshotMetadata};
+use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RangeRequest, ResponseHeader};
+use proto::raftpb::{Entry, Message, MessageType, Snapshot, SnapshotMetadata};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -92,6 +92,63 @@ async fn snapshots_of_strangers_take_no_room() {
     let refused = first_line(begin_snapshot(member, &elsewhere, 0x57a2, 1 << 30).await).await;
     assert!(refused.starts_with("HTTP/1.1 403"), "for another member: {refused}");
     assert_eq!(snapshots(member), 0, "nothing of it was stored");
+}
+
+/// What is committed and cannot be carried out would end every member, at every start.
+#[tokio::test]
+async fn what_nobody_can_carry_out_never_gets_into_the_log() {
+    let _turn = harness::together().await;
+    let cluster = Cluster::start("strange-proposals", 3, &[]).await;
+    let headers: Vec<ResponseHeader> = futures_util::future::join_all(
+        cluster
+            .members
+            .iter()
+            .map(|member| async { member.status().await.and_then(|status| status.header).expect("it runs") }),
+    )
+    .await;
+    let put = InternalRaftRequest {
+        put: Some(PutRequest { key: "strange".into(), ..PutRequest::default() }),
+        ..InternalRaftRequest::default()
+    };
+    for (member, header) in cluster.members.iter().zip(&headers) {
+        let proposal = |from: u64, data: Vec<u8>| Message {
+            r#type: MessageType::MsgProp.into(),
+            to: header.member_id,
+            from,
+            entries: vec![Entry { data: data.into(), ..Entry::default() }],
+            ..Message::default()
+        };
+        let fellow = headers.iter().map(|other| other.member_id).find(|id| *id != header.member_id).expect("another");
+        for data in [b"\xff\xff".to_vec(), Vec::from(b"\x0a\x00"), vec![0xf2, 0x7f, 0x01, 0x00]] {
+            let answer = post(member, header.cluster_id, &proposal(fellow, data)).await;
+            assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        }
+        let answer = post(member, header.cluster_id, &proposal(0x57a2, put.encode_to_vec())).await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        member.client().put(PutRequest { key: "known".into(), ..PutRequest::default() }).await.expect("a put");
+    }
+    let strange = RangeRequest { key: "strange".into(), ..RangeRequest::default() };
+    assert_eq!(cluster.client().range(strange).await.expect("a range").kvs, [], "of nobody who is a member");
+    for member in &cluster.members {
+        assert_eq!(member.said().matches("starting an etcd server").count(), 1, "it was the same process all along");
+    }
+    // And not because it was not looked at: what a member hands on so is carried out.
+    let (member, header) = (&cluster.members[0], &headers[0]);
+    let message = Message {
+        r#type: MessageType::MsgProp.into(),
+        to: header.member_id,
+        from: headers[1].member_id,
+        entries: vec![Entry { data: put.encode_to_vec().into(), ..Entry::default() }],
+        ..Message::default()
+    };
+    let answer = post(member, header.cluster_id, &message).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    harness::until("it is written", async || {
+        let strange = RangeRequest { key: "strange".into(), ..RangeRequest::default() };
+        cluster.client().range(strange).await.ok().filter(|answer| answer.count == 1)
+    })
+    .await;
+    cluster.same_everywhere().await;
 }
 
 #[tokio::test]

@@ -57,6 +57,15 @@ async fn a_quota_is_kept() {
     assert_eq!(alarms.alarms, [AlarmMember { member_id: status.leader, alarm: 1 }]);
     assert_eq!(status.errors, [format!("memberID:{} alarm:NOSPACE", status.leader)]);
 
+    // Disarmed without any room made, it comes back with the next write.
+    let disarm = AlarmRequest { action: 2, member_id: status.leader, alarm: 1 };
+    let _: AlarmResponse = call(&mut client, path::ALARM, disarm).await;
+    let none: AlarmResponse = call(&mut client, path::ALARM, AlarmRequest::default()).await;
+    assert_eq!(none.alarms, []);
+    assert_eq!(refused(&mut client, path::PUT, put(0)).await, no_space);
+    let again: AlarmResponse = call(&mut client, path::ALARM, AlarmRequest::default()).await;
+    assert_eq!(again.alarms, alarms.alarms);
+
     // Small things are refused as well while the alarm is on, and reading and deleting are not.
     let small = PutRequest { key: "small".into(), ..Default::default() };
     assert_eq!(refused(&mut client, path::PUT, small.clone()).await, no_space);
@@ -72,7 +81,6 @@ async fn a_quota_is_kept() {
     let revision = deleted.header.unwrap().revision;
     let _: CompactionResponse = call(&mut client, path::COMPACT, CompactionRequest { revision, physical: true }).await;
     assert_eq!(refused(&mut client, path::PUT, small.clone()).await, no_space, "an alarm does not end by itself");
-    let disarm = AlarmRequest { action: 2, member_id: status.leader, alarm: 1 };
     let _: AlarmResponse = call(&mut client, path::ALARM, disarm).await;
     let _: PutResponse = call(&mut client, path::PUT, small).await;
 }
