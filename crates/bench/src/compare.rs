@@ -314,7 +314,8 @@ fn measurement(outcome: Outcome, spent: &Costs, took: f64) -> Measurement {
 /// A busy machine is no problem of the servers, but the reader must know.
 fn warn_of_others(samples: &[Sample]) {
     let others = Side::BOTH.map(|side| {
-        let own = samples.iter().filter(|sample| sample.side == side);
+        // Nothing of a restart is long enough to say what others did meanwhile.
+        let own = samples.iter().filter(|sample| sample.side == side && sample.load != RESTART);
         let cores: Vec<f64> = own.map(|sample| sample.measurement.other_cores).collect();
         cores.iter().sum::<f64>() / cores.len().max(1) as f64
     });
