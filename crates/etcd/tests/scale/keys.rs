@@ -5,6 +5,7 @@ use crate::harness::{self, Member};
 use crate::many;
 use crate::memory::{self, MIB};
 use crate::slow;
+use crate::whole;
 use client::Client;
 use proto::etcdserverpb::request_op::Request;
 use proto::etcdserverpb::response_op::Response;
@@ -94,6 +95,17 @@ async fn read_pages(client: &Client, keys: usize) {
         mean(&times[..tenth]),
         mean(&times[times.len() - tenth..])
     );
+}
+
+/// Everything in one answer, within the budget of all long answers.
+async fn read_whole(member: &Member, keys: usize) {
+    memory::forget_peak(member);
+    let before = memory::resident(member);
+    whole::read(member, &all(), keys, |number, kv| {
+        assert_eq!((&kv.key[..], &kv.value[..]), (key(number).as_bytes(), &value(number)[..]));
+    })
+    .await;
+    check_peak(member, before, &format!("a range of {keys} keys"));
 }
 
 async fn connections(member: &Member) -> Vec<RawClient> {
@@ -238,6 +250,7 @@ async fn many_keys_are_read_in_pages_and_at_once_within_the_budget() {
     fill(&client, keys).await;
     println!("{keys} keys were written after {:?}; resident: {} MiB", begun.elapsed(), memory::resident(member) / MIB);
     read_pages(&client, keys).await;
+    read_whole(member, keys).await;
     leave_ranges_unread(member, &client, keys).await;
     leave_txns_unread(member, &client, keys).await;
 }

@@ -19,3 +19,4 @@ mod leases;
 mod pressure;
 mod unread;
 mod watchers;
+mod whole;
