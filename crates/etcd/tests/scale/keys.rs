@@ -20,7 +20,7 @@ const ANSWER_KEYS: usize = 25_000;
 /// Such answers that are asked for and not read.
 const UNREAD: usize = 300;
 /// Txns that answer with as many.
-const TXNS: usize = 200;
+const TXNS: usize = 80;
 const CONNECTIONS: usize = 6;
 /// So many of the ranges have begun when memory is looked at; the budget has room for a few more.
 const BEGUN: usize = 240;
@@ -182,7 +182,7 @@ async fn leave_ranges_unread(member: &Member, client: &Client, keys: usize) {
     check_peak(member, before, "reading some of them");
 }
 
-/// 200 answers from txns that write, and from txns that do not.
+/// 80 answers, 560 MB together, from txns that write, and from txns that do not.
 async fn leave_txns_unread(member: &Member, client: &Client, keys: usize) {
     let txns = memory::number("TXNS", TXNS);
     let mut connections = connections(member).await;
