@@ -54,7 +54,8 @@ func watching(ctx context.Context, client *clientv3.Client) {
 	events := client.Watch(clientv3.WithRequireLeader(ctx), "first/w", clientv3.WithRev(first))
 	must(client.Put(ctx, "first/w", "1"))
 	for next := 0; next < 2; {
-		response := <-events
+		response, open := <-events
+		same(open, true, "that the watch goes on")
 		same(response.Err(), nil, "the failure")
 		for _, event := range response.Events {
 			same(string(event.Kv.Value), fmt.Sprint(next), "the event")

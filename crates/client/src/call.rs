@@ -20,7 +20,7 @@ use tonic_prost::ProstCodec;
 use crate::API_VERSION;
 use crate::config::{Config, Credentials};
 use crate::endpoints::{Endpoints, Target};
-use crate::error::{Error, Result, Status, Trouble, reason_unreachable};
+use crate::error::{Error, Result, Status, Trouble, reason_broken, reason_unreachable};
 
 /// Most repetitions of a call that was sent, and most rounds over unreachable
 /// endpoints when the call has no deadline.
@@ -37,6 +37,9 @@ pub(crate) enum Repeat {
     /// It changes keys.
     Never,
 }
+
+/// The endpoint whose answer a call waits for just now.
+pub(crate) type Asked<'a> = Option<&'a Target>;
 
 /// A handle on a cluster. Clones share connections and token.
 #[derive(Clone, Debug)]
@@ -94,20 +97,9 @@ impl Client {
     /// Fetches the token that calls will carry, so that a wrong password is seen
     /// before any of them. Does nothing without credentials.
     pub async fn log_in(&self) -> Result<()> {
-        let token = self.token();
-        match self.timeout {
-            None => token.await?,
-            Some(timeout) => match tokio::time::timeout(timeout, token).await {
-                Ok(token) => token?,
-                Err(_) => return Err(self.out_of_time()),
-            },
-        };
-        Ok(())
-    }
-
-    /// What a caller says who has lost patience with a stream.
-    pub fn out_of_time(&self) -> Error {
-        Error::Deadline { troubles: self.troubles() }
+        let mut asked = None;
+        let result = in_time(self.deadline(), self.token(&mut asked)).await;
+        self.name_the_silent(result.map(drop), asked)
     }
 
     /// The endpoints whose last try did not end well, and why.
@@ -124,6 +116,19 @@ impl Client {
         &self.shared.config
     }
 
+    /// When a call that begins now must have ended.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timeout.map(|timeout| Instant::now() + timeout)
+    }
+
+    /// The end of a call. One whose time was over says which endpoints are why;
+    /// `asked` is the one that still had to answer.
+    pub(crate) fn name_the_silent<T>(&self, result: Result<T>, asked: Asked<'_>) -> Result<T> {
+        let Err(Error::Deadline { .. }) = result else { return result };
+        asked.inspect(|target| target.silent());
+        Err(Error::Deadline { troubles: self.troubles() })
+    }
+
     /// One request, one response.
     pub(crate) async fn unary<M, R>(&self, path: &'static str, repeat: Repeat, message: M) -> Result<R>
     where
@@ -131,23 +136,10 @@ impl Client {
         R: Message + Default + 'static,
     {
         self.check_size(&message)?;
-        let deadline = self.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = self.deadline();
         let mut asked = None;
-        let tries = self.tries(path, repeat, message, deadline, &mut asked);
-        let result = match deadline {
-            None => tries.await,
-            Some(at) => match timeout_at(at, tries).await {
-                Ok(result) => result,
-                Err(_) => Err(Error::deadline()),
-            },
-        };
-        match result {
-            Err(Error::Deadline { .. }) => {
-                asked.inspect(|target| target.silent());
-                Err(self.out_of_time())
-            }
-            result => result,
-        }
+        let result = in_time(deadline, self.tries(path, repeat, message, deadline, &mut asked)).await;
+        self.name_the_silent(result, asked)
     }
 
     async fn tries<'a, M, R>(
@@ -156,7 +148,7 @@ impl Client {
         repeat: Repeat,
         message: M,
         deadline: Option<Instant>,
-        asked: &mut Option<&'a Target>,
+        asked: &mut Asked<'a>,
     ) -> Result<R>
     where
         M: Message + Clone + 'static,
@@ -166,14 +158,14 @@ impl Client {
         let mut tries = 0;
         let mut renewed = false;
         loop {
+            let token = self.token(asked).await?;
             let target = endpoints.turn();
-            *asked = Some(target);
-            let token = self.token().await?;
             let mut request = self.request(message.clone(), token.as_ref());
             if let Some(at) = deadline {
                 request.set_timeout(at.saturating_duration_since(Instant::now()));
             }
             let mut grpc = self.grpc(target.channel());
+            *asked = Some(target);
             let status = match grpc.ready().await {
                 Err(error) => tonic::Status::from_error(error.into()),
                 Ok(()) => {
@@ -189,6 +181,7 @@ impl Client {
                 }
             };
 
+            *asked = None;
             tries += 1;
             let never_sent = reason_unreachable(&status);
             let error = target.failed(&status, deadline);
@@ -207,6 +200,9 @@ impl Client {
                 let unavailable = error.code() == Some(Code::Unavailable);
                 if repeat == Repeat::Never || !unavailable || tries >= TRIES_MAX {
                     return Err(error);
+                }
+                if reason_broken(&status).is_none() {
+                    target.refused(status.message());
                 }
             }
             if tries.is_multiple_of(endpoints.len()) {
@@ -249,7 +245,7 @@ impl Client {
     }
 
     /// The token to send, fetched when there is none yet.
-    pub(crate) async fn token(&self) -> Result<Option<MetadataValue<Ascii>>> {
+    pub(crate) async fn token<'a>(&'a self, asked: &mut Asked<'a>) -> Result<Option<MetadataValue<Ascii>>> {
         let Some(credentials) = &self.shared.config.credentials else {
             return Ok(None);
         };
@@ -257,7 +253,7 @@ impl Client {
         if held.is_none() {
             let token = match credentials {
                 Credentials::Token(token) => Some(token.clone()),
-                Credentials::User { name, password } => self.authenticate(name, password).await?,
+                Credentials::User { name, password } => self.authenticate(name, password, asked).await?,
             };
             let printable = |token: String| {
                 let bad = |_| Error::Config("the auth token is not printable ASCII".to_owned());
@@ -290,7 +286,15 @@ pub(crate) fn http_path(path: &'static str) -> tonic::codegen::http::uri::PathAn
     tonic::codegen::http::uri::PathAndQuery::from_static(path)
 }
 
-fn refused_by_learner(error: &Error) -> bool {
+/// The result of the work, unless the deadline comes first.
+pub(crate) async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match deadline {
+        None => work.await,
+        Some(at) => timeout_at(at, work).await.unwrap_or_else(|_| Err(Error::deadline())),
+    }
+}
+
+pub(crate) fn refused_by_learner(error: &Error) -> bool {
     error.says("etcdserver: rpc not supported for learner")
         && matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition))
 }

@@ -39,7 +39,7 @@ pub(crate) struct Target {
     endpoint: String,
     channel: Channel,
     /// What became of the last try, if it did not end well.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Trouble>>,
     /// Whether there is one; a call that goes well need not lock for it.
     is_troubled: AtomicBool,
     /// Whether it has ever answered.
@@ -95,11 +95,7 @@ impl Endpoints {
 
     /// The endpoints whose last try did not end well.
     pub(crate) fn troubles(&self) -> Vec<Trouble> {
-        let trouble = |target: &Target| {
-            let reason = target.trouble().clone()?;
-            Some(Trouble { endpoint: target.endpoint.clone(), reason })
-        };
-        self.all.iter().filter_map(trouble).collect()
+        self.all.iter().filter_map(|target| target.trouble().clone()).collect()
     }
 
     /// The endpoint could not be reached.
@@ -126,8 +122,15 @@ impl Target {
     /// names the endpoint and the reason, which its own message leaves out.
     pub(crate) fn failed(&self, status: &tonic::Status, deadline: Option<Instant>) -> Error {
         let error = Error::from_transport(status, deadline);
-        let Error::Status(Status { code, .. }) = error else { return error };
-        let Some(mut reason) = reason_broken(status) else {
+        let broken = reason_broken(status);
+        let Error::Status(Status { code, .. }) = error else {
+            match broken {
+                Some(_) => self.silent(),
+                None => self.refused(status.message()),
+            }
+            return error;
+        };
+        let Some(mut reason) = broken else {
             self.answered();
             return error;
         };
@@ -135,18 +138,28 @@ impl Target {
             reason.push_str("; is it etcd, and without TLS?");
         }
         let message = format!("connection error: {}: {reason}", self.endpoint);
-        self.is_troubled.store(true, Ordering::Relaxed);
-        *self.trouble() = Some(reason);
+        *self.trouble() = Some(self.troubled(false, reason));
         Error::Status(Status { code, message })
+    }
+
+    /// A member answered, but cannot do it now. Kept until it can, for a caller
+    /// whose time is over by then.
+    pub(crate) fn refused(&self, message: &str) {
+        self.answered();
+        *self.trouble() = Some(self.troubled(true, message.to_owned()));
     }
 
     /// A try took too long. What is known of an earlier one says more.
     pub(crate) fn silent(&self) {
-        self.is_troubled.store(true, Ordering::Relaxed);
-        self.trouble().get_or_insert_with(|| "no answer in time".to_owned());
+        self.trouble().get_or_insert_with(|| self.troubled(false, "no answer in time".to_owned()));
     }
 
-    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+    fn troubled(&self, answered: bool, reason: String) -> Trouble {
+        self.is_troubled.store(true, Ordering::Relaxed);
+        Trouble { endpoint: self.endpoint.clone(), answered, reason }
+    }
+
+    fn trouble(&self) -> MutexGuard<'_, Option<Trouble>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -35,6 +35,8 @@ pub enum Error {
 pub struct Trouble {
     /// The endpoint as given.
     pub endpoint: String,
+    /// Whether a member answered: then the reason is what it said.
+    pub answered: bool,
     /// What became of the last try.
     pub reason: String,
 }

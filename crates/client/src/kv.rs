@@ -8,7 +8,7 @@ use proto::methods::path;
 use tonic::Streaming;
 
 use crate::Client;
-use crate::call::Repeat;
+use crate::call::{Asked, Repeat, in_time};
 use crate::error::{Error, Result};
 
 impl Client {
@@ -17,10 +17,27 @@ impl Client {
         self.unary(path::RANGE, Repeat::Safe, request).await
     }
 
-    /// Reads a range in pieces. Servers before 3.7 answer `Unimplemented`.
-    pub async fn range_stream(&self, request: RangeRequest) -> Result<RangeStream> {
-        let responses = self.server_stream(path::RANGE_STREAM, request).await?;
-        Ok(RangeStream { responses })
+    /// Reads a range in pieces and puts them together, all in the time of one
+    /// call. Servers before 3.7 answer `Unimplemented`.
+    pub async fn range_stream(&self, request: RangeRequest) -> Result<RangeResponse> {
+        let mut asked = None;
+        let result = in_time(self.deadline(), self.pieces(request, &mut asked)).await;
+        self.name_the_silent(result, asked)
+    }
+
+    /// The last piece is the one with header, `more` and `count`.
+    async fn pieces<'a>(&'a self, request: RangeRequest, asked: &mut Asked<'a>) -> Result<RangeResponse> {
+        let mut pieces: Streaming<RangeStreamResponse> = self.server_stream(path::RANGE_STREAM, request, asked).await?;
+        let mut whole = RangeResponse::default();
+        let broken = |status| Error::from_transport(&status, None);
+        while let Some(piece) = pieces.message().await.map_err(broken)? {
+            let piece = piece.range_response.unwrap_or_default();
+            whole.kvs.extend(piece.kvs);
+            whole.header = piece.header.or(whole.header);
+            whole.more |= piece.more;
+            whole.count = whole.count.max(piece.count);
+        }
+        Ok(whole)
     }
 
     /// Writes one key.
@@ -42,36 +59,6 @@ impl Client {
     /// Forgets history before a revision.
     pub async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse> {
         self.unary(path::COMPACT, Repeat::Never, request).await
-    }
-}
-
-/// The pieces of a range, in key order.
-#[derive(Debug)]
-pub struct RangeStream {
-    responses: Streaming<RangeStreamResponse>,
-}
-
-impl RangeStream {
-    /// The next piece; None after the last, which is the one with header, `more`
-    /// and `count`.
-    pub async fn next(&mut self) -> Result<Option<RangeResponse>> {
-        match self.responses.message().await {
-            Ok(None) => Ok(None),
-            Ok(Some(piece)) => Ok(Some(piece.range_response.unwrap_or_default())),
-            Err(status) => Err(Error::from_transport(&status, None)),
-        }
-    }
-
-    /// All pieces put together.
-    pub async fn collect(mut self) -> Result<RangeResponse> {
-        let mut whole = RangeResponse::default();
-        while let Some(piece) = self.next().await? {
-            whole.kvs.extend(piece.kvs);
-            whole.header = piece.header.or(whole.header);
-            whole.more |= piece.more;
-            whole.count = whole.count.max(piece.count);
-        }
-        Ok(whole)
     }
 }
 

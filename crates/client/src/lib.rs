@@ -61,7 +61,6 @@ pub use call::Client;
 pub use config::{Config, Credentials, KEEP_ALIVE_TIME_MIN};
 pub use error::{Code, Error, Result, Status, Trouble};
 pub use keep_alive::KeepAlive;
-pub use kv::RangeStream;
 pub use watch::{WatchStream, Watcher};
 
 /// The API version this client speaks, sent with every call for the server's

@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
 use crate::Client;
-use crate::call::{TRIES_MAX, http_path, pause};
+use crate::call::{Asked, TRIES_MAX, http_path, pause};
 use crate::endpoints::{Endpoints, Target};
 use crate::error::{Error, Result, reason_unreachable};
 
@@ -49,7 +49,7 @@ impl Client {
     {
         let mut search = Search::new(self.shared_endpoints());
         loop {
-            let token = self.token().await?;
+            let token = self.token(&mut None).await?;
             let (requests, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
             let queued = requests.try_send(first.clone());
             assert!(queued.is_ok(), "a new queue has room");
@@ -70,24 +70,34 @@ impl Client {
         }
     }
 
-    /// One request, many responses.
-    pub(crate) async fn server_stream<M, R>(&self, path: &'static str, message: M) -> Result<Streaming<R>>
+    /// One request, many responses. While they come, `asked` goes on naming who
+    /// has to send them.
+    pub(crate) async fn server_stream<'a, M, R>(
+        &'a self,
+        path: &'static str,
+        message: M,
+        asked: &mut Asked<'a>,
+    ) -> Result<Streaming<R>>
     where
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
         let mut search = Search::new(self.shared_endpoints());
         loop {
-            let token = self.token().await?;
+            let token = self.token(asked).await?;
             let request = self.request(message.clone(), token.as_ref());
             let codec = ProstCodec::<M, R>::default();
             let mut grpc = self.grpc(search.turn());
+            *asked = Some(search.target);
             let opened = match grpc.ready().await {
                 Err(error) => Err(tonic::Status::from_error(error.into())),
                 Ok(()) => grpc.server_streaming(request, http_path(path), codec).await,
             };
             match opened {
-                Err(status) => search.failed(&status).await?,
+                Err(status) => {
+                    *asked = None;
+                    search.failed(&status).await?;
+                }
                 Ok(response) => {
                     search.target.answered();
                     return Ok(response.into_inner());

@@ -6,9 +6,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use client::{Client, Code, Config, Credentials};
+use client::{Client, Code, Config, Credentials, Error, Trouble};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -90,6 +91,8 @@ fn client(endpoints: &[&str]) -> Client {
     Client::new(Config::to(endpoints.iter().copied())).unwrap()
 }
 
+/// The time of a call that will not go well.
+const HURRY: Duration = Duration::from_millis(300);
 const NO_LEADER: Answer = Err((Code::Unavailable, "etcdserver: no leader"));
 
 #[tokio::test]
@@ -103,6 +106,75 @@ async fn a_read_is_repeated_while_unavailable() {
     let response = client.range(RangeRequest::default()).await.unwrap();
     assert_eq!(response.count, 7);
     assert_eq!(server.asked(), 4);
+}
+
+fn trouble(endpoint: &str, answered: bool, reason: &str) -> Trouble {
+    Trouble { endpoint: endpoint.to_owned(), answered, reason: reason.to_owned() }
+}
+
+/// A client in a hurry, with a name and a password.
+fn user(endpoints: &[&str]) -> Client {
+    let mut config = Config::to(endpoints.iter().copied());
+    config.credentials = Some(Credentials::User { name: "root".into(), password: "secret".into() });
+    config.timeout = Some(HURRY);
+    Client::new(config).unwrap()
+}
+
+/// Takes connections and says nothing.
+async fn mute() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = listener.local_addr().unwrap().to_string();
+    (listener, endpoint)
+}
+
+/// Where nobody listens.
+async fn dead() -> String {
+    mute().await.1
+}
+
+#[tokio::test]
+async fn who_answered_is_not_said_to_have_been_silent() {
+    let server = Server::new(|_, _, _| NO_LEADER).await;
+    let client = client(&[&server.endpoint]).with_timeout(Some(HURRY));
+    let error = client.range(RangeRequest::default()).await.unwrap_err();
+    assert!(server.asked() > 1, "it was asked again");
+    assert_eq!(error, Error::Deadline { troubles: vec![trouble(&server.endpoint, true, "etcdserver: no leader")] });
+}
+
+#[tokio::test]
+async fn a_deadline_blames_who_was_asked_whatever_it_was_asked() {
+    let server = Server::new(|_, _, _| {
+        body(&AuthenticateResponse { token: "token".to_owned(), ..AuthenticateResponse::default() })
+    })
+    .await;
+    let (_mute, mute) = mute().await;
+    let blames_the_mute = Error::Deadline { troubles: vec![trouble(&mute, false, "no answer in time")] };
+    for endpoints in [[&*mute, &server.endpoint], [&server.endpoint, &mute]] {
+        let error = user(&endpoints).put(PutRequest::default()).await.unwrap_err();
+        assert_eq!(error, blames_the_mute, "{endpoints:?}");
+    }
+    assert_eq!(user(&[&mute]).log_in().await.unwrap_err(), blames_the_mute);
+    let in_pieces = client(&[&mute]).with_timeout(Some(HURRY)).range_stream(RangeRequest::default()).await;
+    assert_eq!(in_pieces.unwrap_err(), blames_the_mute);
+}
+
+#[tokio::test]
+async fn a_refused_login_ends_with_the_first_who_refuses() {
+    const WRONG: &str = "etcdserver: authentication failed, invalid user ID or password";
+    let server = Server::new(|_, _, _| Err((Code::InvalidArgument, WRONG))).await;
+    let error = user(&[&dead().await, &server.endpoint, &dead().await]).log_in().await.unwrap_err();
+    assert_eq!((error.to_string(), server.asked()), (WRONG.to_owned(), 1));
+}
+
+#[tokio::test]
+async fn a_login_that_one_member_cannot_serve_goes_to_the_others() {
+    let leaderless = Server::new(|_, _, _| NO_LEADER).await;
+    let server = Server::new(|_, _, _| body(&AuthenticateResponse::default())).await;
+    user(&[&leaderless.endpoint, &server.endpoint]).log_in().await.unwrap();
+    assert_eq!((leaderless.asked(), server.asked()), (1, 1));
+    // With nobody else there, its refusal is the answer.
+    let error = user(&[&leaderless.endpoint, &dead().await]).log_in().await.unwrap_err();
+    assert_eq!((error.to_string(), leaderless.asked()), ("etcdserver: no leader".to_owned(), 2));
 }
 
 #[tokio::test]
@@ -126,9 +198,7 @@ async fn a_read_that_is_refused_is_not_repeated() {
 
 #[tokio::test]
 async fn a_write_goes_past_an_endpoint_where_nobody_listens() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let dead = nobody.local_addr().unwrap().to_string();
-    drop(nobody);
+    let dead = dead().await;
     let server = Server::new(|_, _, _| body(&PutResponse::default())).await;
     let client = client(&[&dead, &server.endpoint]);
     for _ in 0..4 {

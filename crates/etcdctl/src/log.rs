@@ -8,8 +8,9 @@ use crate::out;
 
 /// Names each endpoint that was tried in vain, and says why.
 pub fn troubles(all: &[Trouble]) {
-    for Trouble { endpoint, reason } in all {
-        line("warn", "an endpoint did not answer", &[("target", endpoint), ("error", reason)]);
+    for Trouble { endpoint, answered, reason } in all {
+        let message = if *answered { "an endpoint could not do it" } else { "an endpoint did not answer" };
+        line("warn", message, &[("target", endpoint), ("error", reason)]);
     }
 }
 

@@ -1,11 +1,16 @@
 //! Endpoints that do not answer: whoever typed the command reads which, and why. What scripts look at, the last line and
 //! the exit code, is etcdctl's.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// How long a line of output may take.
+const LINE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a command said on standard error: its log, and the rest.
 struct Said {
@@ -81,6 +86,16 @@ fn every_endpoint_is_named_with_its_own_reason() {
 }
 
 #[test]
+fn each_command_names_the_endpoint_that_stays_mute() {
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let mute_at = mute.local_addr().expect("it is bound").to_string();
+    for line in ["get a", "get a --stream", "get a --user root:x"] {
+        let said = run(&mute_at, line);
+        assert_eq!(said.troubles(), [(&*mute_at, "no answer in time")], "{line}");
+    }
+}
+
+#[test]
 fn who_answers_otherwise_is_asked_about() {
     // As a server does that expects TLS: it hangs up at the first bytes.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -110,12 +125,17 @@ fn a_watch_that_reaches_nobody_says_so() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("etcdctl starts");
-    let mut stderr = std::io::BufReader::new(child.stderr.take().expect("it is piped"));
-    let mut line = String::new();
-    let read = std::io::BufRead::read_line(&mut stderr, &mut line);
+    let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+    let (tell, told) = mpsc::channel();
+    // Ends when the child does.
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        tell.send(stderr.read_line(&mut line).map(|_| line))
+    });
+    let line = told.recv_timeout(LINE_PATIENCE);
     drop(child.kill());
     drop(child.wait());
-    read.expect("a line comes, or the end");
+    let line = line.expect("a line comes in time").expect("it can be read");
     let line: Value = serde_json::from_str(&line).expect("a line of JSON");
     assert_eq!(line["target"].as_str(), Some(&*nobody));
 }

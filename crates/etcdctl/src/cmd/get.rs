@@ -56,9 +56,7 @@ pub async fn run(matches: &ArgMatches) -> Result<()> {
     let request = request(matches)?;
     let mut session = Session::open(matches).await?;
     let response = if STREAM.is_on(matches) {
-        let read = async { session.client.range_stream(request).await?.collect().await };
-        let read = tokio::time::timeout(session.command_timeout, read).await;
-        read.unwrap_or_else(|_| Err(session.client.out_of_time()))?
+        session.timed().range_stream(request).await?
     } else {
         session.timed().range(request).await?
     };
