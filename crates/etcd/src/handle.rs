@@ -151,6 +151,11 @@ impl Handle {
         self.0.status.clone()
     }
 
+    /// Whether this member leads, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.status().leader == self.0.settings.member_id
+    }
+
     /// Whether somebody leads, as far as this member knows.
     pub fn has_leader(&self) -> bool {
         self.status().leader != 0

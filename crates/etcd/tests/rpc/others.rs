@@ -49,6 +49,20 @@ async fn leases_live_and_end() {
     let kept: Vec<_> = kept.iter().map(|kept| (kept.id, kept.ttl)).collect();
     assert_eq!(kept, [(granted.id, 60), (12345, 0)]);
 
+    // Also many at once; what can be read is answered before what cannot.
+    let mut keeping = client.begin(path::LEASE_KEEP_ALIVE, &[]);
+    let id_of = |number: i64| if number % 3 == 0 { granted.id } else { 20_000 + number };
+    let asked: Vec<u8> = (0..100).flat_map(|number| ask(id_of(number)).to_vec()).collect();
+    keeping.send.send_data(Bytes::from([&asked[..], &frame(b"\xff")].concat()), true).unwrap();
+    let answer = keeping.answer().await;
+    assert_eq!(answer.grpc().0, "13", "{:?}", answer.grpc());
+    let kept = messages::<LeaseKeepAliveResponse>(&answer.body);
+    assert_eq!(kept.len(), 100);
+    for (number, kept) in kept.iter().enumerate() {
+        let id = id_of(number as i64);
+        assert_eq!((kept.id, kept.ttl), (id, if id == granted.id { 60 } else { 0 }));
+    }
+
     let all: LeaseLeasesResponse = call(&mut client, path::LEASE_LEASES, LeaseLeasesRequest {}).await;
     assert_eq!(all.leases.iter().map(|lease| lease.id).collect::<Vec<_>>(), [granted.id]);
     let revoke = LeaseRevokeRequest { id: granted.id };
