@@ -6,6 +6,7 @@
 //! interval. What goes to Store never exceeds min(commit, durable): nobody
 //! answers for what its own disk does not hold (etcd #14370).
 
+mod aside;
 mod proposals;
 mod reads;
 
@@ -200,6 +201,7 @@ pub struct Core {
     applied: Index,
     handed: Index,
     proposals: proposals::Held,
+    aside: aside::Aside,
     reads: reads::Reads,
     /// Sizes of entries that are handed on, to bound the tail in memory.
     tail: VecDeque<(Index, u64)>,
@@ -233,6 +235,7 @@ impl Core {
         Core {
             reads: reads::Reads::new(IdMaker::new(config.raft.id, config.birth), config.read_retry_ticks),
             proposals: proposals::Held::default(),
+            aside: aside::Aside::default(),
             conf_state,
             leader: 0,
             leader_changes: 0,
@@ -284,6 +287,9 @@ impl Core {
     /// What raft refuses is malformed, contradicts what is known or is not for
     /// us; a peer cannot make this member stop by sending it.
     fn hear(&mut self, message: Message) {
+        if message.kind == MessageKind::Prop && self.raft.is_transferring() {
+            return self.aside.put(message, self.ticks);
+        }
         let (from, kind) = (message.from, message.kind);
         let snapshot = message.snapshot.as_ref().map(|snapshot| snapshot.meta.index);
         let stepped = self.raft.step(message);
@@ -382,6 +388,7 @@ impl Core {
         self.raft.tick();
         self.hand_over_if_stuck();
         self.proposals.expire(self.ticks, self.config.hold_ticks);
+        self.aside.expire(self.ticks, self.config.hold_ticks);
         self.reads.tick(self.ticks, self.config.hold_ticks);
         self.ticked = true;
     }
@@ -422,6 +429,12 @@ impl Core {
 
     /// Proposes what waits, or says why not.
     fn propose_waiting(&mut self, outputs: &mut Outputs) {
+        while self.raft.leader_id() != 0
+            && !self.raft.is_transferring()
+            && let Some(message) = self.aside.next()
+        {
+            self.hear(message);
+        }
         if self.proposals.is_empty() {
             return;
         }

@@ -203,12 +203,37 @@ fn what_waited_for_a_transfer_that_came_to_nothing_is_proposed() {
     office.at(1).step(Input::Transfer(2));
     office.deliver();
     office.at(1).propose(1);
+    office.at(3).propose(2);
     office.deliver();
     assert_eq!(office.at(1).core.status().held, 1);
+    assert_eq!(office.at(1).words(), [""; 0]);
     office.ticks(25);
     assert_eq!(office.at(1).role(), Role::Leader);
-    assert_eq!(office.at(1).words(), ["proposal 1"]);
+    for id in [1, 3] {
+        let mut words = office.at(id).words();
+        words.sort_unstable();
+        assert_eq!(words, ["proposal 1", "proposal 2"]);
+    }
     assert_eq!(office.at(1).turned_back, []);
+}
+
+#[test]
+fn what_others_hand_on_while_leadership_is_handed_over_reaches_the_next_leader() {
+    let mut office = Office::led(3);
+    // The one that shall lead hears of it only when the proposal is with the one that led.
+    office.cut.push((1, 2));
+    office.at(1).step(Input::Transfer(2));
+    office.deliver();
+    office.at(3).propose(1);
+    office.deliver();
+    office.cut.clear();
+    office.isolate(1);
+    office.elect_another(1);
+    office.heal();
+    office.ticks(15);
+    for desk in office.desks.values() {
+        assert_eq!(desk.words(), ["proposal 1"]);
+    }
 }
 
 #[test]

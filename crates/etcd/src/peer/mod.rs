@@ -340,8 +340,21 @@ impl Inner {
         self.deliver_checked(message)
     }
 
-    fn deliver_checked(&self, message: Message) -> Result<(), Rejected> {
+    fn deliver_checked(&self, mut message: Message) -> Result<(), Rejected> {
         self.check(&message)?;
+        // What another member appends is decided; what it only proposes can still be kept out of the log. Others of the
+        // same message are of other clients.
+        if message.kind == MessageKind::Prop {
+            let mut refused = None;
+            let mut is_understood =
+                |entry: &_| member::core::understood(entry).map_err(|why| refused = Some(why)).is_ok();
+            message.entries.retain(&mut is_understood);
+            match refused.map(Rejected::Proposal) {
+                Some(refused) if message.entries.is_empty() => return Err(refused),
+                Some(refused) => tracing::warn!("remote-peer-id" = %hex(message.from), "{refused}"),
+                None => {}
+            }
+        }
         self.local.deliver(message);
         Ok(())
     }
@@ -354,13 +367,7 @@ impl Inner {
         if message.to != self.identity.member_id {
             return Err(Rejected::Mismatch);
         }
-        // What another member appends is decided; what it only proposes can still be kept out of the log.
-        match message.kind {
-            MessageKind::Prop => {
-                message.entries.iter().try_for_each(|entry| member::core::understood(entry).map_err(Rejected::Proposal))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// As [`Peers::discard_snapshot`].
