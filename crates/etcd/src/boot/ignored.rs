@@ -6,8 +6,9 @@ use store::roster::{self, Member};
 
 /// What to say to who started a member that has data, of the flags given and the members that it knows.
 ///
-/// A token is not stored, but it went into the ids of a cluster's first members. Where all of those have been replaced,
-/// the right token looks as strange as a wrong one; it is ignored all the same.
+/// A token is not stored, but it went into the ids of a cluster's first members, with their peer URLs of that time. Where
+/// each of those has been replaced or has other peer URLs since, the right token looks as strange as a wrong one; it is
+/// ignored all the same, and what is said is true of both.
 pub fn notes(config: &Config, members: &[&Member]) -> Vec<Note> {
     // A crash can come between the first entries and what they do.
     if members.is_empty() {
@@ -18,7 +19,7 @@ pub fn notes(config: &Config, members: &[&Member]) -> Vec<Note> {
     let token = config.initial_cluster_token.as_str();
     if is_given("initial-cluster-token") && !members.iter().any(|member| is_made_with(token, member)) {
         let note = note(Level::Warn, config, "initial-cluster-token", token);
-        notes.push(note.with("reason", "no member of this cluster has an id made with it"));
+        notes.push(note.with("reason", "no member has the id that it makes with that member's peer URLs of today"));
     }
     // It grows old as members come and go, so this is worth less.
     if is_given("initial-cluster") && !is_same(&config.initial_cluster, members) {
@@ -106,6 +107,10 @@ mod tests {
         assert_eq!(ignored("--initial-cluster-token u", &members), ["initial-cluster-token"]);
         assert_eq!(ignored(BOTH, &members[..1]), ["initial-cluster"]);
         assert_eq!(ignored("--initial-cluster garbage", &members), ["initial-cluster"]);
+        // The right one, but nobody has the peer URLs any more that went into its id.
+        let moved = |at: usize, port| Member { id: members[at].id, ..member("m", port, "t") };
+        assert_eq!(ignored("--initial-cluster-token t", &[moved(0, 3), moved(1, 4)]), ["initial-cluster-token"]);
+        assert!(ignored("--initial-cluster-token t", &[moved(0, 3), members[1].clone()]).is_empty());
         let renamed = [member("other", 1, "t"), member("m2", 2, "t")];
         assert_eq!(ignored(BOTH, &renamed), ["initial-cluster"]);
     }
