@@ -4,9 +4,15 @@
 //! all the addresses of a target that has several. The HTTP/2 library resets such a request. So the heads of a connection are
 //! read here before the library reads them, and an authority that is none becomes as many x: no shorter and no longer, so
 //! that the tables of fields on both sides go on alike (RFC 7541, section 4.1). A connection whose first request names a
-//! host is not looked at any more, and costs nothing.
+//! host, or none at all, is not looked at any more, and costs nothing.
 //!
-//! Nothing is judged here. What cannot be understood goes on as it is.
+//! Nothing is judged here. What cannot be understood goes on as it is, and so the library still resets
+//! - an authority that is none behind a first request that was in order: a proxy's connection with several clients on it,
+//! - one in a head that goes on in CONTINUATION,
+//! - one whose name is taken from the fields that both sides remember, not from those that everybody knows,
+//! - one in a head that fills a frame, or would when its texts are no longer squeezed.
+//!
+//! A client with one target says the same host from its first request on, and none is known that does one of these.
 
 use super::huffman;
 use bytes::{Buf, BytesMut};

@@ -1,4 +1,5 @@
-//! What clients name as the host of a request where it is none. etcd looks at it nowhere, and neither do we.
+//! What clients name as the host of a request where it is none. etcd looks at it nowhere. Ours looks at a connection's first
+//! request: what that has may be anything.
 
 use std::path::PathBuf;
 
@@ -75,6 +76,35 @@ async fn every_request_is_answered(title: &str, program: PathBuf) {
             assert_eq!((answer.header.is_some(), answer.count), (true, 1), "{authority:?}");
         }
     }
+}
+
+/// As a proxy does that carries several clients on one connection: which requests are answered.
+async fn behind_a_proper_host(title: &str, program: PathBuf) -> [bool; 3] {
+    let attacked = Attacked::start(title, program).await;
+    let mut connection = attacked.connect().await;
+    let begin = [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat();
+    connection.write_all(&begin).await.expect("it listens");
+    let mut all = [false; 3];
+    for (at, authority) in [AUTHORITIES[0], AUTHORITIES[1], AUTHORITIES[0]].into_iter().enumerate() {
+        let stream = 2 * at as u32 + 1;
+        connection.write_all(&range(stream, &remembered(authority))).await.expect("it listens");
+        all[at] = timeout(PATIENCE, answered(&mut connection, stream)).await.expect("an end in time").is_some();
+    }
+    all
+}
+
+/// A limit, not a wish. What is reset is the one request: those before and behind it on the connection are answered.
+#[tokio::test]
+async fn behind_a_proper_host_none_is_reset() {
+    let answered = behind_a_proper_host("absurd-authority-proxy", harness::our_program()).await;
+    assert_eq!(answered, [true, false, true]);
+}
+
+#[cfg(feature = "real-etcd")]
+#[tokio::test]
+async fn etcd_answers_behind_a_proper_host() {
+    let answered = behind_a_proper_host("absurd-authority-proxy-real", harness::real_program()).await;
+    assert_eq!(answered, [true; 3]);
 }
 
 #[tokio::test]
