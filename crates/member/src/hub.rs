@@ -119,8 +119,8 @@ struct Watcher {
     sent_since_notice: bool,
 }
 
-/// Where a watched range ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a watched range ends; greater when it is later.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum End {
     /// One key.
     Single,
@@ -134,8 +134,16 @@ impl End {
     fn covers(&self, from: &[u8], key: &[u8]) -> bool {
         match self {
             End::Single => key == from,
-            End::Before(end) => key >= from && key < &end[..],
-            End::Open => key >= from,
+            _ => key >= from && self.is_beyond(key),
+        }
+    }
+
+    /// Whether a range that starts at or before `key` and ends here holds it.
+    fn is_beyond(&self, key: &[u8]) -> bool {
+        match self {
+            End::Single => false,
+            End::Before(end) => key < &end[..],
+            End::Open => true,
         }
     }
 }

@@ -1,31 +1,33 @@
 //! Which synced watchers an event concerns.
 
+mod spans;
+
 use super::{End, WatcherId};
 use bytes::Bytes;
+use spans::Spans;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 
-/// Watchers by what they watch. Single keys are found by look-up; ranges by
-/// their start, which is fast while ranges are few beside keys.
+/// Watchers by what they watch: single keys by look-up, ranges in a tree, both
+/// in a time that hardly grows with those that are not concerned.
 #[derive(Debug, Default)]
 pub(super) struct Matching {
     singles: BTreeMap<Bytes, BTreeSet<WatcherId>>,
-    spans: BTreeMap<Bytes, BTreeMap<WatcherId, End>>,
+    spans: Spans,
 }
 
 impl Matching {
     pub fn insert(&mut self, id: WatcherId, key: &Bytes, end: &End) {
         let new = match end {
             End::Single => self.singles.entry(key.clone()).or_default().insert(id),
-            _ => self.spans.entry(key.clone()).or_default().insert(id, end.clone()).is_none(),
+            _ => self.spans.insert(id, key, end),
         };
         assert!(new, "watcher {id:?} is matched once");
     }
 
     pub fn remove(&mut self, id: WatcherId, key: &Bytes, end: &End) {
         let gone = match end {
-            End::Single => take(&mut self.singles, key, |ids| ids.remove(&id), BTreeSet::is_empty),
-            _ => take(&mut self.spans, key, |ids| ids.remove(&id).is_some(), BTreeMap::is_empty),
+            End::Single => self.remove_single(id, key),
+            _ => self.spans.remove(id, key, end),
         };
         assert!(gone, "watcher {id:?} was matched");
     }
@@ -35,23 +37,15 @@ impl Matching {
         if let Some(ids) = self.singles.get(key) {
             ids.iter().copied().for_each(&mut found);
         }
-        for (from, ids) in self.spans.range::<[u8], _>((Bound::Unbounded, Bound::Included(key))) {
-            ids.iter().filter(|(_, end)| end.covers(from, key)).for_each(|(&id, _)| found(id));
-        }
+        self.spans.find(key, found);
     }
-}
 
-/// Removes from the set under `key`, and the set when it is empty.
-fn take<S>(
-    sets: &mut BTreeMap<Bytes, S>,
-    key: &Bytes,
-    remove: impl FnOnce(&mut S) -> bool,
-    empty: impl FnOnce(&S) -> bool,
-) -> bool {
-    let Some(set) = sets.get_mut(key) else { return false };
-    let gone = remove(set);
-    if empty(set) {
-        sets.remove(key);
+    fn remove_single(&mut self, id: WatcherId, key: &Bytes) -> bool {
+        let Some(ids) = self.singles.get_mut(key) else { return false };
+        let gone = ids.remove(&id);
+        if ids.is_empty() {
+            self.singles.remove(key);
+        }
+        gone
     }
-    gone
 }
