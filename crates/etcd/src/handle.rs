@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::peer::Peers;
 use crate::rpc::Budget;
 use crate::run::fail::Fatal;
-use crate::run::hub_loop::{HubInput, WatchStream};
+use crate::run::hub_door::HubDoor;
+use crate::run::hub_loop::WatchStream;
 use crate::run::inbox::Inbox;
 use crate::run::keeper_loop::KeeperInput;
 use crate::run::waiters::AllWaiters;
@@ -23,7 +24,7 @@ use member::corruption::NOBODY_IN_PARTICULAR;
 use member::ids::{IdMaker, MemberId, RequestId};
 use prost::Message;
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -89,8 +90,7 @@ pub struct Parts {
     pub numbers: Arc<ArcSwap<Status>>,
     pub status: watch::Receiver<Arc<Status>>,
     pub roster_changes: watch::Receiver<u64>,
-    pub open_streams: Arc<AtomicUsize>,
-    pub hub: Sender<HubInput>,
+    pub hub: HubDoor,
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
     pub ids: Arc<Mutex<IdMaker>>,
@@ -299,7 +299,7 @@ impl Handle {
 
     /// A new watch stream.
     pub fn watch(&self) -> WatchStream {
-        WatchStream::open(self.0.hub.clone(), &self.0.stream_ids, &self.0.open_streams)
+        WatchStream::open(self.0.hub.clone(), &self.0.stream_ids)
     }
 
     /// Resolves when there has been no leader for three election timeouts.

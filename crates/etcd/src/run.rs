@@ -10,6 +10,7 @@
 mod chain_loop;
 mod core_loop;
 pub mod fail;
+pub mod hub_door;
 pub mod hub_loop;
 pub mod inbox;
 pub mod keeper_loop;
@@ -33,7 +34,7 @@ use member::boot::Opened;
 use member::core::Input;
 use member::hub;
 use member::ids::IdMaker;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -89,11 +90,10 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let numbers = Arc::new(ArcSwap::from_pointee(core.status()));
     let owed = Arc::new(owed::Owed::default());
     let store_door = Arc::new(store_door::StoreDoor::new(owed.clone()));
-    let open_streams = Arc::new(AtomicUsize::new(0));
     let (roster_changed, roster_changes) = watch::channel(0);
     let (log_sender, log_jobs) = mpsc::channel();
     let (sync_sender, sync_jobs) = mpsc::channel();
-    let (hub_sender, hub_inputs) = mpsc::channel();
+    let (hub_door, hub_queue) = hub_door::new();
     let (keeper_sender, keeper_inputs) = mpsc::channel();
 
     let (removed, removed_changes) = watch::channel(false);
@@ -157,8 +157,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         disk,
         view: view.clone(),
         waiters: waiters.clone(),
-        hub: hub_sender.clone(),
-        streams: open_streams.clone(),
+        hub: hub_door.clone(),
         keeper: keeper_sender.clone(),
         inbox: inbox.clone(),
         roster_changed,
@@ -176,7 +175,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         fragment_bytes: settings.max_request_bytes + (512 << 10),
     };
     let (hub_view, hub_fatal) = (view.clone(), fatal.clone());
-    spawn("hub", Box::new(move || hub_loop::drive(hub_settings, hub_view, hub_inputs, hub_fatal)));
+    spawn("hub", Box::new(move || hub_loop::drive(hub_settings, hub_view, hub_queue, hub_fatal)));
 
     let keeper_ids = ids.clone();
     let keeper_around = keeper_loop::Around {
@@ -198,8 +197,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         numbers,
         status,
         roster_changes: roster_changes.clone(),
-        open_streams,
-        hub: hub_sender,
+        hub: hub_door,
         keeper: keeper_sender,
         peers,
         ids,

@@ -54,8 +54,9 @@ fn run(watches: usize) {
         })
         .collect();
     let begun = Instant::now();
-    for (view, news) in moments {
-        hub.publish(view, &news).expect("the disk is well");
+    // The moments are kept: letting go of one is not what is measured.
+    for (view, news) in &moments {
+        hub.publish(view.clone(), news).expect("the disk is well");
     }
     let told = begun.elapsed();
     let begun = Instant::now();

@@ -2,15 +2,24 @@
 //!
 //! Each watcher has a *cursor*: the next revision it is owed. There is one
 //! place where events leave ([`Hub::deliver`]); it asserts that what is
-//! delivered starts at the cursor, and moves the cursor forward. Progress
-//! notices use the same queue as events, so they cannot overtake them
-//! (etcd #15220).
+//! delivered starts at the cursor, and moves the cursor forward.
 //!
 //! A watcher is *synced* while it gets events as they are published, or
 //! *behind* when it starts in the past or its stream has no room. A watcher
 //! that is behind reads history from a View, in slices, together with others,
 //! and nobody waits for it. A frozen View is also why a compaction cannot
 //! take a deletion away under a watcher that is reading (etcd #18089).
+//!
+//! ```text
+//!   told to all that are synced │ in the View, not told yet │ not published
+//! ──────────────────────────────┼───────────────────────────┼──────────────→
+//!                             told                    view.revision()
+//! ```
+//!
+//! The two are one, unless Hub was shown a later moment without its events
+//! ([`Hub::refresh`]): then all that are synced read them from history
+//! together. Progress says how far Hub has told, never how far the View is,
+//! and uses the same queue as events: it cannot overtake them (etcd #15220).
 //!
 //! Hub knows no stream and no socket: the driver carries [`Response`]s to
 //! their stream and gives [credit](Hub::credit) back when they have left.
@@ -75,6 +84,8 @@ pub struct Stats {
 pub struct Hub<D: Disk> {
     settings: Settings,
     view: View<D>,
+    /// Whoever is synced has been told all up to this revision, or begins behind it.
+    told: i64,
     now: Millis,
     streams: BTreeMap<StreamId, Stream>,
     watchers: BTreeMap<WatcherId, Watcher>,
@@ -163,6 +174,7 @@ impl<D: Disk> Hub<D> {
     pub fn new(settings: Settings, view: View<D>) -> Hub<D> {
         Hub {
             settings,
+            told: view.revision(),
             view,
             now: 0,
             streams: BTreeMap::new(),
@@ -242,7 +254,7 @@ impl<D: Disk> Hub<D> {
         if let Some(due) = notice {
             self.notices.insert((due, id));
         }
-        if cursor > present {
+        if cursor > self.told {
             self.matching.insert(id, &watcher.key, &watcher.end);
         } else {
             self.behind.insert(id);
@@ -264,14 +276,13 @@ impl<D: Disk> Hub<D> {
     /// the stream is synced, none starts in the future and none was ended by a
     /// compaction without being cancelled; else dropped, as etcd does.
     pub fn progress(&mut self, stream: StreamId) {
-        let present = self.view.revision();
         let mut watchers = self.watchers.range((stream, WatchId::MIN)..=(stream, WatchId::MAX)).peekable();
         let ended = self.streams.get(&stream).is_some_and(|state| !state.ended.is_empty());
         if ended || watchers.peek().is_none() {
             return;
         }
-        if watchers.all(|(id, watcher)| !self.behind.contains(id) && watcher.cursor <= present + 1) {
-            self.send(stream, Response { watch_id: -1, revision: present, ..Response::default() });
+        if watchers.all(|(id, watcher)| !self.behind.contains(id) && watcher.cursor <= self.told + 1) {
+            self.send(stream, Response { watch_id: -1, revision: self.told, ..Response::default() });
         }
     }
 
@@ -281,46 +292,65 @@ impl<D: Disk> Hub<D> {
     /// # Errors
     /// When a previous value cannot be read.
     pub fn publish(&mut self, view: View<D>, news: &[Events]) -> Result<(), Fault> {
-        self.refresh(view);
-        let mut matched: BTreeMap<WatcherId, Vec<usize>> = BTreeMap::new();
-        for change in news {
-            matched.clear();
-            for (position, event) in change.events.iter().enumerate() {
-                self.matching.find(&event.key, |id| matched.entry(id).or_default().push(position));
+        if view.applied() <= self.view.applied() {
+            // The View shows it already; who is owed it reads it from there.
+            return Ok(());
+        }
+        let follows = !self.lags();
+        self.view = view;
+        if follows {
+            for change in news {
+                self.tell_synced(change)?;
             }
-            for (&id, positions) in &matched {
-                self.tell(id, change, positions)?;
-            }
+            self.told = self.view.revision();
         }
         Ok(())
     }
 
-    /// Looks at a later moment, if it is one. Whatever happened up to it was
-    /// published to nobody, or is still on its way.
+    /// Looks at a later moment, if it is one. Whatever happened up to it is
+    /// read from history, in [`Hub::catch_up`].
     pub fn refresh(&mut self, view: View<D>) {
-        if view.applied() >= self.view.applied() {
+        if view.applied() > self.view.applied() {
             self.view = view;
         }
+        if self.nobody_is_synced() {
+            // So nobody is owed what lies between.
+            self.told = self.view.revision();
+        }
+    }
+
+    fn nobody_is_synced(&self) -> bool {
+        self.watchers.len() == self.behind.len()
+    }
+
+    /// Whether the View shows what those who are synced have not been told.
+    fn lags(&self) -> bool {
+        self.told < self.view.revision()
     }
 
     /// Store was replaced by a snapshot: everybody reads history from here.
     pub fn replaced(&mut self, view: View<D>) {
-        let owed = self.view.revision() + 1;
+        self.all_fall_behind();
+        self.view = view;
+        self.told = self.view.revision();
+    }
+
+    /// Everybody reads history, from where they are.
+    fn all_fall_behind(&mut self) {
         for (&id, watcher) in &mut self.watchers {
             if self.behind.insert(id) {
                 self.matching.remove(id, &watcher.key, &watcher.end);
-                // A synced watcher has seen all up to the old present; one
-                // that waits for the future keeps waiting (etcd #15271, #20221).
-                watcher.cursor = watcher.cursor.max(owed);
+                // Who was synced has seen all that was told; one that waits
+                // for the future keeps waiting (etcd #15271, #20221).
+                watcher.cursor = watcher.cursor.max(self.told + 1);
             }
         }
-        self.view = view;
     }
 
     /// Time passes: progress notices.
     pub fn tick(&mut self, now: Millis) {
         self.now = now;
-        let present = self.view.revision();
+        let told = self.told;
         while let Some(&(due, id)) = self.notices.first() {
             if due > now {
                 break;
@@ -332,9 +362,9 @@ impl<D: Disk> Hub<D> {
             let watcher = self.watchers.get_mut(&id).expect("a notice has its watcher");
             watcher.notice = Some(next);
             let quiet = !std::mem::take(&mut watcher.sent_since_notice);
-            if quiet && !behind && watcher.cursor <= present + 1 {
+            if quiet && !behind && watcher.cursor <= told + 1 {
                 let (stream, watch_id) = id;
-                self.send(stream, Response { watch_id, revision: present, ..Response::default() });
+                self.send(stream, Response { watch_id, revision: told, ..Response::default() });
             }
         }
     }
@@ -354,6 +384,19 @@ impl<D: Disk> Hub<D> {
             pending: self.streams.values().map(|stream| stream.in_flight).sum(),
             most_pending_bytes: self.streams.values().map(|stream| stream.in_flight_bytes).max().unwrap_or(0),
         }
+    }
+
+    /// One revision for all that are synced.
+    fn tell_synced(&mut self, change: &Events) -> Result<(), Fault> {
+        let mut matched: BTreeMap<WatcherId, Vec<usize>> = BTreeMap::new();
+        for (position, event) in change.events.iter().enumerate() {
+            self.matching.find(&event.key, |id| matched.entry(id).or_default().push(position));
+        }
+        for (id, positions) in matched {
+            self.tell(id, change, &positions)?;
+        }
+        self.told = change.revision;
+        Ok(())
     }
 
     /// One revision for one synced watcher.

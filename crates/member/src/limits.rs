@@ -46,6 +46,14 @@ pub const WATCH_RESPONSES_MAX: usize = 128;
 /// Event bytes on their way to one watch stream.
 pub const WATCH_BYTES_MAX: usize = 4 << 20;
 
+/// Moments that Store has published and Hub has not taken, with their events;
+/// beyond it Hub is told only that there is a later one, and its watches read
+/// history. Each holds what the key tree was, so it is not many.
+pub const WATCH_MOMENTS_MAX: usize = 128;
+
+/// Bytes of those events. One moment may always wait, however many it has.
+pub const WATCH_NEWS_BYTES_MAX: usize = 4 << 20;
+
 /// Revisions in one response while catching up (etcd: 1000).
 pub const WATCH_CATCH_UP_REVISIONS: i64 = 1_000;
 

@@ -2,7 +2,7 @@
 //! order; and the thread that does what cannot be done in passing.
 
 use super::fail::{Fatal, Which};
-use super::hub_loop::HubInput;
+use super::hub_door::HubDoor;
 use super::inbox::Inbox;
 use super::keeper_loop::KeeperInput;
 use super::owed::Owed;
@@ -16,7 +16,6 @@ use member::corruption::Adoption;
 use member::ids::{Index, RequestId};
 use member::{Fault, boot};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 use store::{Store, View};
@@ -54,9 +53,7 @@ pub struct Around {
     pub disk: OsDisk,
     pub view: Arc<ArcSwap<View<OsDisk>>>,
     pub waiters: Arc<AllWaiters>,
-    pub hub: Sender<HubInput>,
-    /// Open watch streams; counted before Hub hears of one.
-    pub streams: Arc<AtomicUsize>,
+    pub hub: HubDoor,
     pub keeper: Sender<KeeperInput>,
     pub inbox: Arc<Inbox>,
     pub roster_changed: tokio::sync::watch::Sender<u64>,
@@ -240,16 +237,8 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
     let applied = store.apply(entries, &wanted)?;
     around.fatal.written(Which::Revisions);
     crate::metrics::applied(started.elapsed(), entries.len(), store.stats());
-    let view = store.view();
-    around.view.store(Arc::new(view.clone()));
-    // Hub hears before any client does: a watch created after a reply was
-    // seen must not be told what that reply already said.
     // Without events too: a compaction has none, and ends watches of the past.
-    // Without streams there is nobody to tell, and Hub looks at the View
-    // itself when the first one opens.
-    if around.streams.load(Ordering::SeqCst) > 0 {
-        let _ = around.hub.send(HubInput::Publish(view, applied.events));
-    }
+    around.hub.publish(&around.view, store.view(), applied.events);
     if !applied.leases.is_empty() {
         let _ = around.keeper.send(KeeperInput::Leases(applied.leases));
     }
@@ -276,9 +265,8 @@ fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around
     tracing::info!(index = meta.index, term = meta.term, "applying snapshot");
     around.fatal.retry_while_full(Which::Revisions, || boot::install(&around.disk, store, meta))?;
     let view = store.view();
-    around.view.store(Arc::new(view.clone()));
-    let _ = around.keeper.send(KeeperInput::Reset(view.clone()));
-    let _ = around.hub.send(HubInput::Replaced(view));
+    around.hub.replace(&around.view, view.clone());
+    let _ = around.keeper.send(KeeperInput::Reset(view));
     around.inbox.number(Input::Applied(Applied { index: meta.index, changes: Vec::new() }));
     around.inbox.number(Input::Synced(meta.index));
     around.roster_changed.send_modify(|count| *count += 1);
@@ -289,6 +277,7 @@ fn restore(store: &mut Store<OsDisk>, meta: &raft::SnapshotMeta, around: &Around
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::hub_door;
     use crate::run::scratch::Scratch;
     use prost::Message;
     use proto::etcdserverpb::{InternalRaftRequest, PutRequest};
@@ -313,8 +302,7 @@ mod tests {
             disk: disk.clone(),
             view: Arc::new(ArcSwap::from_pointee(store.view())),
             waiters: Arc::default(),
-            hub: mpsc::channel().0,
-            streams: Arc::default(),
+            hub: hub_door::new().0,
             keeper: mpsc::channel().0,
             inbox: Arc::default(),
             roster_changed: tokio::sync::watch::channel(0).0,

@@ -16,6 +16,7 @@ mod slow;
 
 mod keys;
 mod leases;
+mod prefixes;
 mod pressure;
 mod unread;
 mod watchers;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const CONNECTIONS: usize = 4;
 /// Streams that are read.
 const STREAMS: usize = 99;
-const WATCHERS_PER_STREAM: usize = 100;
+pub const WATCHERS_PER_STREAM: usize = 100;
 const PUTS: i64 = 40;
 const VALUE_BYTES: usize = 256;
 /// What ten thousand watchers may take that wait for events, and what telling them may take besides
@@ -47,11 +47,12 @@ impl Told {
     }
 }
 
-async fn open_stream(client: Client) -> WatchStream {
-    let mut stream = client.watch_stream(create()).await.expect("a stream");
+/// A stream on which watches have been created, each as `create` says of its number.
+pub async fn open_stream(client: Client, create: impl Fn(usize) -> WatchCreateRequest) -> WatchStream {
+    let mut stream = client.watch_stream(create(0)).await.expect("a stream");
     for number in 0..WATCHERS_PER_STREAM {
         if number > 0 {
-            stream.create(create()).await;
+            stream.create(create(number)).await;
         }
         let created = in_time("a watch", stream.next()).await.expect("the stream lives").expect("an answer");
         assert!(created.created && !created.canceled);
@@ -78,7 +79,7 @@ async fn ten_thousand_watchers_of_one_key_and_some_do_not_read() {
 
     let mut opening = tokio::task::JoinSet::new();
     for number in 0..STREAMS {
-        opening.spawn(open_stream(clients[number % CONNECTIONS].clone()));
+        opening.spawn(open_stream(clients[number % CONNECTIONS].clone(), |_| create()));
     }
     let streams = opening.join_all().await;
     let mut connection = slow::connect(member, 1_000).await;

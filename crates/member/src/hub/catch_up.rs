@@ -1,4 +1,5 @@
-//! Watchers that are behind read history, many in one pass, in slices.
+//! Who is behind reads history, many in one pass, in slices; so do all that
+//! are synced, together, when Hub was shown a View without its events.
 
 use super::{Delivered, End, Hub, Response, WatchId, WatcherId, delivered};
 use crate::Fault;
@@ -9,15 +10,49 @@ use std::collections::BTreeMap;
 impl<D: Disk> Hub<D> {
     /// Whether [`Hub::catch_up`] has something to do now.
     pub fn has_work(&self) -> bool {
-        self.behind.iter().any(|(stream, _)| self.streams[stream].has_room())
+        self.lags() || self.behind.iter().any(|(stream, _)| self.streams[stream].has_room())
     }
 
-    /// Moves some watchers that are behind by one slice of history. Bounded in
-    /// revisions, bytes and watchers, so that live events are not delayed.
+    /// Moves all that are synced, and some watchers that are behind, by one
+    /// slice of history. Bounded in revisions, bytes and watchers, so that
+    /// live events are not delayed.
     ///
     /// # Errors
     /// When history cannot be read.
     pub fn catch_up(&mut self) -> Result<(), Fault> {
+        self.catch_up_synced()?;
+        self.catch_up_behind()
+    }
+
+    /// Tells what the View shows and those who are synced have not been told.
+    fn catch_up_synced(&mut self) -> Result<(), Fault> {
+        if !self.lags() {
+            return Ok(());
+        }
+        let present = self.view.revision();
+        if self.told + 1 < self.view.compacted() {
+            // Each learns by itself what is left of its history.
+            self.all_fall_behind();
+        }
+        if self.nobody_is_synced() {
+            self.told = present;
+            return Ok(());
+        }
+        let upto = present.min(self.told + limits::WATCH_CATCH_UP_REVISIONS);
+        let mut bytes = 0;
+        for change in self.view.history(self.told + 1, upto) {
+            let change = change?;
+            self.tell_synced(&change)?;
+            bytes += change.events.iter().map(|event| event.kv.len()).sum::<usize>();
+            if bytes >= limits::WATCH_CATCH_UP_BYTES {
+                return Ok(());
+            }
+        }
+        self.told = upto;
+        Ok(())
+    }
+
+    fn catch_up_behind(&mut self) -> Result<(), Fault> {
         let batch = self.next_batch();
         let compacted = self.view.compacted();
         let present = self.view.revision();

@@ -5,6 +5,7 @@ mod creating;
 mod progress;
 mod replaced;
 mod telling;
+mod unpublished;
 
 use super::*;
 use disk::{SimDisk, SimFaults};

@@ -101,3 +101,24 @@ fn no_notice_while_behind_or_waiting_for_the_future() {
     story.time(6 * INTERVAL_MS);
     assert_eq!(story.heard(), ["1: watch 0 at 2"], "after the events of one interval, in the next");
 }
+
+#[test]
+fn progress_is_of_what_was_told_when_the_view_is_further_on() {
+    let mut story = Story::after_puts(&["a"]);
+    story.watch(pb::WatchCreateRequest { progress_notify: true, ..watch("a", "", 0) });
+    story.heard();
+    let three = (story.apply(vec![put("a", "three")]), story.store.view());
+    let four = (story.apply(vec![put("a", "four")]), story.store.view());
+    // Another stream opens, and what it may see is published and still on its way.
+    story.hub.refresh(story.store.view());
+    story.ask_progress();
+    story.time(2 * INTERVAL_MS);
+    assert_eq!(story.heard(), ["1: watch -1 at 2", "1: watch 0 at 2"]);
+    for (applied, view) in [three, four] {
+        story.hub.publish(view, &applied.events).unwrap();
+        story.listen();
+    }
+    story.catch_up();
+    story.ask_progress();
+    assert_eq!(story.heard(), ["1: watch 0 at 3: PUT a=three@3", "1: watch 0 at 4: PUT a=four@4", "1: watch -1 at 4"]);
+}
