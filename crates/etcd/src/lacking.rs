@@ -10,8 +10,8 @@ const PATIENCE: u32 = 3;
 /// The pause between two lines doubles up to this.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Says it for as long as the member runs.
-pub async fn tell(handle: Handle) {
+/// Says it for as long as the member runs. At `peer_urls` others reach it, if they can.
+pub async fn tell(handle: Handle, peer_urls: Vec<String>) {
     let mut changes = handle.status_changes();
     loop {
         if changes.wait_for(|status| status.leader == 0).await.is_err() {
@@ -22,7 +22,7 @@ pub async fn tell(handle: Handle) {
             match tokio::time::timeout(pause, changes.wait_for(|status| status.leader != 0)).await {
                 Ok(Ok(_)) => break,
                 Ok(Err(_)) => return,
-                Err(_) => say(&handle, begun.elapsed()),
+                Err(_) => say(&handle, &peer_urls, begun.elapsed()),
             }
         }
     }
@@ -34,10 +34,16 @@ fn pauses(election_timeout: Duration) -> impl Iterator<Item = Duration> {
     std::iter::successors(Some(first), |pause| Some((*pause * 2).min(PAUSE_MAX)))
 }
 
-fn say(handle: &Handle, waited: Duration) {
+fn say(handle: &Handle, peer_urls: &[String], waited: Duration) {
     let me = handle.settings().member_id;
+    let waited = Duration::from_secs(waited.as_secs());
     let view = handle.view();
     let voters = &view.conf_state().voters;
+    // Who joins has no configuration until a leader brings it one.
+    if voters.is_empty() {
+        tracing::warn!(?waited, "peer-urls" = ?peer_urls, "no leader has reached this member yet");
+        return;
+    }
     let needed = voters.len() / 2 + 1;
     let mut lacking = Vec::new();
     for &id in voters.iter().filter(|&&id| id != me && handle.peers().active_since(id).is_none()) {
@@ -52,7 +58,7 @@ fn say(handle: &Handle, waited: Duration) {
         true => "nobody leads, although enough members answer for a quorum",
         false => "nobody leads: too few members answer for a quorum",
     };
-    tracing::warn!(waited = ?Duration::from_secs(waited.as_secs()), voters = voters.len(), needed, answer, lacking = ?lacking, "{words}");
+    tracing::warn!(?waited, voters = voters.len(), needed, answer, lacking = ?lacking, "{words}");
 }
 
 #[cfg(test)]

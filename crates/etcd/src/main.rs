@@ -41,7 +41,12 @@ fn main() {
 /// Writes to stdout. When nobody reads it, the process ends without a word, as a shell shows etcd's own end by SIGPIPE.
 fn print(text: &str) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(128 + 13);
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(128 + 13),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "etcd: {error}");
+            std::process::exit(1);
+        }
     }
 }

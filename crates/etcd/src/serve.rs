@@ -99,7 +99,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     }
     runtime.spawn(cluster::follow_roster(handle.clone(), running.roster_changes.clone()));
     runtime.spawn(cluster::keep_version(handle.clone()));
-    runtime.spawn(lacking::tell(handle.clone()));
+    runtime.spawn(lacking::tell(handle.clone(), peer_urls(config)));
     if alone && config.initial_election_tick_advance {
         running.campaign();
     }
@@ -130,11 +130,16 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     Ok(signal)
 }
 
+/// Where other members reach this one.
+fn peer_urls(config: &Config) -> Vec<String> {
+    config.initial_advertise_peer_urls.iter().map(Url::to_string).collect()
+}
+
 /// What a member needs to run besides its data.
 pub(crate) fn birth(config: &Config, settings: Settings) -> Birth {
     Birth {
         settings,
-        peer_urls: config.initial_advertise_peer_urls.iter().map(Url::to_string).collect(),
+        peer_urls: peer_urls(config),
         snapshot_count: config.snapshot_count,
         watch_progress_interval: config.watch_progress_notify_interval,
         lease_checkpoint_interval: config.lease_checkpoint_interval,

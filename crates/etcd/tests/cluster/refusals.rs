@@ -219,3 +219,22 @@ async fn an_empty_directory_in_a_running_cluster() {
     assert!(said[0].contains("has already been bootstrapped") && said[0].contains("--data-dir"), "{}", said[0]);
     assert!(!cluster.members[0].data.exists(), "something was written");
 }
+
+/// What it is asked to print and cannot is an error, unless nobody reads it.
+#[tokio::test]
+async fn output_that_cannot_be_written_is_said() {
+    let version = async |out: Stdio| {
+        let mut command = Command::new(harness::our_program());
+        command.arg("--version").stdin(Stdio::null()).stdout(out).stderr(Stdio::piped()).kill_on_drop(true);
+        let child = command.spawn().expect("the program starts");
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.expect("it ends");
+        let output = output.expect("it has ended");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+    let said = "etcd: No space left on device (os error 28)\n".to_owned();
+    assert_eq!(version(full.into()).await, (Some(1), said));
+    let (reader, unread) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(version(unread.into()).await, (Some(128 + 13), String::new()));
+}
