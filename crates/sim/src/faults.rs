@@ -108,10 +108,87 @@ pub enum Fault {
 }
 
 /// Kinds of faults.
-const KINDS: usize = 49;
+pub const KINDS: usize = 49;
+
+/// Their names, in the order of the enum.
+pub const NAMES: [&str; KINDS] = [
+    "PowerLoss",
+    "PowerLossSoon",
+    "Kill",
+    "AllPowerLoss",
+    "Split",
+    "OneWay",
+    "Heal",
+    "Pause",
+    "SlowDisk",
+    "SlowStore",
+    "Isolate",
+    "BadDisk",
+    "Transfer",
+    "KillSoon",
+    "Flap",
+    "Clog",
+    "Reset",
+    "Stall",
+    "FullDisk",
+    "BadReads",
+    "ClientsCut",
+    "ClockStep",
+    "ClockDrift",
+    "ClockFrozen",
+    "DiskLost",
+    "BitFlips",
+    "Misdirected",
+    "Alarm",
+    "PowerLossAtVote",
+    "SlowNetwork",
+    "AnswersLost",
+    "CrashLoop",
+    "PauseOthers",
+    "LeaderPowerLoss",
+    "StaleReads",
+    "MisdirectedReads",
+    "Ring",
+    "Bridge",
+    "SlowDrain",
+    "Echoes",
+    "LossyNetwork",
+    "SlowMember",
+    "LeaderMuted",
+    "LeaderDeaf",
+    "LeaderPaused",
+    "FollowersPowerLoss",
+    "ClocksStep",
+    "AllClientsCut",
+    "SlowMachine",
+];
+
+/// Those that cut links, by their place in the enum.
+pub const PARTITIONS: [usize; 8] = [4, 5, 10, 14, 36, 37, 42, 43];
+
+/// Its place in the enum: the end of other faults, not one itself.
+const HEAL: usize = 6;
+
+impl Fault {
+    /// Its kind: its place in the enum.
+    pub fn kind(&self) -> usize {
+        let words = format!("{self:?}");
+        let name = words.split('(').next().unwrap_or_default();
+        NAMES.iter().position(|known| *known == name).expect("every kind has a name")
+    }
+}
+
+/// Whether faults of two kinds can overlap in a run: [`Fault::Heal`] ends others, and one disk at a time is not to be
+/// believed but in runs beyond what is promised.
+pub fn can_meet(one: usize, other: usize, beyond: bool) -> bool {
+    one != other && one != HEAL && other != HEAL && (beyond || !(ROT.contains(&one) && ROT.contains(&other)))
+}
 
 /// Those that leave a disk which is not to be believed any more, by their place in the enum.
 const ROT: [usize; 5] = [24, 25, 26, 34, 35];
+
+/// From a fault to one on its heels, at most.
+const SOON: Micros = 300_000;
 
 /// How often faults come in a run.
 #[derive(Clone, Copy, Debug)]
@@ -123,9 +200,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The mix of a run: each kind may be absent.
+    /// The mix of a run: each kind may be absent, and two come more often than the others, so that any two meet in some run.
     pub fn draw(rng: &mut Rng) -> Plan {
-        let weights = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
+        let mut weights = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
+        for _ in 0..2 {
+            weights[rng.usize(..KINDS)] = 40;
+        }
         Plan { every: rng.u64(300_000..4_000_000), weights }
     }
 
@@ -153,8 +233,11 @@ impl Plan {
         self.weights[1] > 0 && rng.u8(..3) == 0
     }
 
-    /// Time to the next fault.
+    /// Time to the next fault; one in four comes on the heels of the one before.
     pub fn wait(&self, rng: &mut Rng) -> Micros {
+        if !self.is_none() && rng.u8(..4) == 0 {
+            return rng.u64(1_000..SOON);
+        }
         between(rng, self.every / 4, self.every)
     }
 
@@ -224,6 +307,22 @@ impl Plan {
             46 => Fault::ClocksStep(rng.i64(-31_536_000_000..31_536_000_000)),
             47 => Fault::AllClientsCut(rng.u64(50_000..3_000_000)),
             _ => Fault::SlowMachine(one, rng.u64(200_000..4_000_000)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_drawn_by_its_weight() {
+        let mut rng = Rng::with_seed(1);
+        for kind in 0..KINDS {
+            let mut weights = [0; KINDS];
+            weights[kind] = 1;
+            let plan = Plan { every: 1, weights };
+            assert_eq!(plan.next(&mut rng, 5).kind(), kind, "{}", NAMES[kind]);
         }
     }
 }

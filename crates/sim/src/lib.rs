@@ -12,6 +12,7 @@
 //!     ├── member   Core, Log, Store, Hub, Keeper of one life of one member
 //!     ├── load     clients: puts, deletes, transactions, ranges, leases, watches
 //!     ├── faults   when what goes wrong
+//!     ├── ledger   what came of it, and what went wrong together
 //!     └── record   what was committed, asked, answered and told
 //!            └── check   one file per promise, over the record and the model
 //! ```
@@ -25,6 +26,7 @@
 pub mod chance;
 pub mod check;
 pub mod faults;
+pub mod ledger;
 pub mod load;
 pub mod member;
 pub mod model;

@@ -1,76 +1,65 @@
-//! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim mutants N`, `sim matrix N`.
+//! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim beyond N`, `sim mutants N`, `sim matrix N`; see `usage`.
 
 use sim::check::room::Waiting;
+use sim::faults::{KINDS, NAMES, can_meet};
+use sim::ledger::Kinds;
 use sim::load::Mix;
 use sim::mutant::{ALL, Mutant, Stage};
 use sim::record::Counts;
 use sim::scenario::Story;
 use sim::{Outcome, Settings, World, run, scenario};
+use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["replay", seed] => match seed.parse() {
-            Ok(seed) => replay(Settings::of(seed)),
-            Err(_) => usage(),
-        },
-        ["seeds", count] => match count.parse() {
-            Ok(count) => many(Settings::of, count, None),
-            Err(_) => usage(),
-        },
-        ["seeds", count, "--members", members] => match (count.parse(), members.parse()) {
-            (Ok(count), Ok(members @ 1..=7)) => {
-                many(|seed| Settings { members: Some(members), ..Settings::of(seed) }, count, None)
-            }
-            _ => usage(),
-        },
-        ["scenario", name, seed] => match seed.parse() {
-            Ok(seed) => tell(name, seed, None),
-            Err(_) => usage(),
-        },
-        ["scenario", name, seed, mutant] => match seed.parse() {
-            Ok(seed) => tell(name, seed, Some(mutant)),
-            Err(_) => usage(),
-        },
-        ["mutants", seeds] => match seeds.parse() {
-            Ok(seeds) => mutants(seeds, None),
-            Err(_) => usage(),
-        },
-        ["mutants", seeds, name] => match seeds.parse() {
-            Ok(seeds) => mutants(seeds, Some(name)),
-            Err(_) => usage(),
-        },
-        ["history", requests] => match requests.parse() {
-            Ok(requests) => history(requests),
-            Err(_) => usage(),
-        },
-        ["matrix", seeds] => match seeds.parse() {
-            Ok(seeds) => matrix(seeds),
-            Err(_) => usage(),
-        },
-        ["beyond", count] => match count.parse() {
-            Ok(count) => beyond(count),
-            Err(_) => usage(),
-        },
-        ["beyond", "replay", seed] => match seed.parse() {
-            Ok(seed) => replay(Settings { beyond: true, ..Settings::of(seed) }),
-            Err(_) => usage(),
-        },
-        ["minutes", minutes] => match minutes.parse() {
-            Ok(minutes) => many(Settings::of, u64::MAX, Some(minutes)),
-            Err(_) => usage(),
-        },
+    let mut words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match (number_of(&mut words, "--from"), number_of(&mut words, "--members")) {
+        (Ok(from), Ok(members)) => told(&words, from.unwrap_or(0), members).unwrap_or_else(usage),
         _ => usage(),
     }
 }
 
+/// The number behind a flag, which is taken away with it.
+fn number_of(words: &mut Vec<&str>, flag: &str) -> Result<Option<u64>, ()> {
+    let Some(at) = words.iter().position(|word| *word == flag) else { return Ok(None) };
+    let number = words.get(at + 1).and_then(|number| number.parse().ok()).ok_or(())?;
+    words.drain(at..at + 2);
+    Ok(Some(number))
+}
+
+/// What was asked for; nothing if nobody knows what that is.
+fn told(words: &[&str], from: u64, members: Option<u64>) -> Option<ExitCode> {
+    let members = match members {
+        Some(members @ 1..=7) => Some(members as usize),
+        Some(_) => return None,
+        None => None,
+    };
+    let world = |seed| Settings { members, ..Settings::of(seed) };
+    Some(match *words {
+        ["replay", seed] => replay(world(seed.parse().ok()?)),
+        ["seeds", count] => many(world, from..from.saturating_add(count.parse().ok()?), None),
+        ["minutes", minutes] => many(world, from..u64::MAX, Some(minutes.parse().ok()?)),
+        ["beyond", count] => beyond(from..from.saturating_add(count.parse().ok()?)),
+        ["beyond", "replay", seed] => replay(Settings { beyond: true, ..world(seed.parse().ok()?) }),
+        ["scenario", name, seed] => tell(name, seed.parse().ok()?, None),
+        ["scenario", name, seed, mutant] => tell(name, seed.parse().ok()?, Some(mutant)),
+        ["mutants", seeds] => mutants(seeds.parse().ok()?, None),
+        ["mutants", seeds, name] => mutants(seeds.parse().ok()?, Some(name)),
+        ["history", requests] => history(requests.parse().ok()?),
+        ["matrix", seeds] => matrix(seeds.parse().ok()?, None),
+        ["matrix", seeds, name] => matrix(seeds.parse().ok()?, Some(name)),
+        _ => return None,
+    })
+}
+
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: sim replay SEED | sim scenario NAME SEED [MUTANT] | sim seeds N [--members 1..7] | sim minutes N | sim beyond N | sim beyond replay SEED | sim mutants N [NAME] | sim matrix N | sim history N"
+        "usage: sim replay SEED | sim seeds N [--from SEED] [--members 1..7] | sim minutes N [--from SEED] | \
+         sim beyond N [--from SEED] | sim beyond replay SEED | sim scenario NAME SEED [MUTANT] | sim mutants N [NAME] | \
+         sim matrix N [NAME] | sim history N"
     );
     ExitCode::from(2)
 }
@@ -104,6 +93,7 @@ struct Total {
     runs: u64,
     simulated_seconds: u64,
     counts: Counts,
+    kinds: Kinds,
     most: Waiting,
     halted: u64,
     failed: Vec<u64>,
@@ -126,14 +116,15 @@ impl Total {
         sum.events += one.events;
         sum.renewals += one.renewals;
         sum.replaced += one.replaced;
+        self.kinds.add(&outcome.kinds);
         self.most.widen(&outcome.most_waiting);
     }
 }
 
-/// Runs the worlds of seeds from 0 on, on as many threads as there are cores, until the count or the time is reached. One seed
-/// in fifty runs twice and must not differ.
-fn run_all(world: impl Fn(u64) -> Settings + Sync, seeds: u64, deadline: impl Fn() -> bool + Sync) -> Total {
-    let next = AtomicU64::new(0);
+/// Runs the worlds of these seeds, on as many threads as there are cores, until all have run or the time is over. One seed in
+/// fifty runs twice and must not differ.
+fn run_all(world: impl Fn(u64) -> Settings + Sync, seeds: Range<u64>, deadline: impl Fn() -> bool + Sync) -> Total {
+    let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Total::default());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
@@ -141,7 +132,7 @@ fn run_all(world: impl Fn(u64) -> Settings + Sync, seeds: u64, deadline: impl Fn
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds || deadline() {
+                    if seed >= seeds.end || deadline() {
                         return;
                     }
                     one(world(seed), &total);
@@ -153,7 +144,7 @@ fn run_all(world: impl Fn(u64) -> Settings + Sync, seeds: u64, deadline: impl Fn
 }
 
 /// Worlds of many seeds, or of so many minutes, and figures of them.
-fn many(world: impl Fn(u64) -> Settings + Sync, seeds: u64, minutes: Option<u64>) -> ExitCode {
+fn many(world: impl Fn(u64) -> Settings + Sync, seeds: Range<u64>, minutes: Option<u64>) -> ExitCode {
     // The driver of worlds may look at the clock; the worlds may not.
     #[allow(clippy::disallowed_methods)]
     let started = std::time::Instant::now();
@@ -167,7 +158,7 @@ fn many(world: impl Fn(u64) -> Settings + Sync, seeds: u64, minutes: Option<u64>
     let spent = processor_seconds().unwrap_or(elapsed);
     println!(
         "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
-         {} renewals, {} faults, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
+         {} renewals, {} faults with effect, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
         total.simulated_seconds as f64 / spent,
         counts.asked,
@@ -183,16 +174,17 @@ fn many(world: impl Fn(u64) -> Settings + Sync, seeds: u64, minutes: Option<u64>
         total.failed.len(),
     );
     println!("the most that waited inside a member: {:?}", total.most);
+    tell_kinds(&total.kinds, false);
     told_failures(&total, "")
 }
 
 /// Worlds in which disks rot on any number of members.
-fn beyond(seeds: u64) -> ExitCode {
+fn beyond(seeds: Range<u64>) -> ExitCode {
     let total = run_all(|seed| Settings { beyond: true, ..Settings::of(seed) }, seeds, || false);
     let counts = total.counts;
     println!(
         "{} worlds with disks that rot on any number of members: {} halted, {} could go on; {} requests, {} answered, \
-         {} watch events, {} faults, {} crashes; {} violations",
+         {} watch events, {} faults with effect, {} crashes; {} violations",
         total.runs,
         total.halted,
         total.runs - total.halted,
@@ -203,7 +195,34 @@ fn beyond(seeds: u64) -> ExitCode {
         counts.crashes,
         total.failed.len(),
     );
+    tell_kinds(&total.kinds, true);
     told_failures(&total, " --beyond")
+}
+
+/// What was drawn and came to nothing, and what never went wrong together.
+fn tell_kinds(kinds: &Kinds, beyond: bool) {
+    let named = |wanted: &dyn Fn(usize) -> bool| {
+        let names: Vec<&str> = (0..KINDS).filter(|&kind| wanted(kind)).map(|kind| NAMES[kind]).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    };
+    println!(
+        "{} faults drawn, {} with effect; kinds never drawn: {}; kinds without effect: {}",
+        kinds.all_drawn(),
+        kinds.all_struck(),
+        named(&|kind| kinds.drawn[kind] == 0),
+        named(&|kind| kinds.drawn[kind] > 0 && kinds.struck[kind] == 0),
+    );
+    let pairs = (0..KINDS).flat_map(|one| (0..one).map(move |other| (other, one)));
+    let possible: Vec<(usize, usize)> = pairs.filter(|&(one, other)| can_meet(one, other, beyond)).collect();
+    let apart: Vec<String> = possible
+        .iter()
+        .filter(|&&(one, other)| !kinds.have_met(one, other))
+        .map(|&(one, other)| format!("{} and {}", NAMES[one], NAMES[other]))
+        .collect();
+    println!("{} of {} pairs of kinds overlapped in time", possible.len() - apart.len(), possible.len());
+    if !apart.is_empty() {
+        println!("  never: {}", apart.join("; "));
+    }
 }
 
 fn told_failures(total: &Total, how: &str) -> ExitCode {
@@ -260,10 +279,10 @@ fn history(requests: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Which mutants each scenario notices within so many seeds.
-fn matrix(seeds: u64) -> ExitCode {
+/// Which mutants each scenario, or one, notices within so many seeds.
+fn matrix(seeds: u64, only: Option<&str>) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
-    for (name, scenario) in scenario::ALL {
+    for (name, scenario) in scenario::ALL.into_iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         let notices = |mutant: Mutant| (0..seeds).find_map(|seed| Stage::Told(scenario).catches(mutant, seed));
         let noticed: Vec<String> = ALL
             .into_iter()

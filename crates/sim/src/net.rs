@@ -1,6 +1,7 @@
 //! Who can reach whom, how late and how often.
 
 use crate::chance::{between, happens};
+use crate::ledger::{Lasting, Ledger, TroubleId};
 use crate::world::Micros;
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,20 +42,20 @@ impl Weather {
 pub struct Net {
     /// The present weather.
     pub weather: Weather,
-    /// Directed links that carry nothing.
-    cut: BTreeSet<(usize, usize)>,
+    /// Directed links that carry nothing, and what has cut them first.
+    cut: BTreeMap<(usize, usize), TroubleId>,
     /// Directed links that deliver only from then on.
-    clogged: BTreeMap<(usize, usize), Micros>,
+    clogged: BTreeMap<(usize, usize), Lasting>,
     /// Directed links that pass one message after the other: until when, and when the last one gets through.
-    trickling: BTreeMap<(usize, usize), (Micros, Micros)>,
+    trickling: BTreeMap<(usize, usize), (Lasting, Micros)>,
     /// Until then every message may take up to [`SLOW`] more.
-    slow_until: Micros,
+    slow: Lasting,
     /// Members whose messages, in both directions, take up to [`SLOW`] more.
-    slow_members: BTreeMap<usize, Micros>,
+    slow_members: BTreeMap<usize, Lasting>,
     /// Until then messages may come again later.
-    echoes_until: Micros,
+    echoes: Lasting,
     /// Until then three messages in ten are lost.
-    lossy_until: Micros,
+    lossy: Lasting,
 }
 
 /// What of a message a link that trickles takes, at most.
@@ -72,39 +73,51 @@ impl Net {
     pub fn new(weather: Weather) -> Net {
         Net {
             weather,
-            cut: BTreeSet::new(),
+            cut: BTreeMap::new(),
             clogged: BTreeMap::new(),
             trickling: BTreeMap::new(),
-            slow_until: 0,
+            slow: Lasting::default(),
             slow_members: BTreeMap::new(),
-            echoes_until: 0,
-            lossy_until: 0,
+            echoes: Lasting::default(),
+            lossy: Lasting::default(),
         }
     }
 
     /// When the copies of a message arrive, from now: none, one or a few, the last one at the end.
-    pub fn arrivals(&mut self, rng: &mut Rng, now: Micros, from: usize, to: usize) -> Vec<Micros> {
-        if self.cut.contains(&(from, to)) || happens(rng, self.weather.loss) {
+    pub fn arrivals(&mut self, rng: &mut Rng, ledger: &mut Ledger, now: Micros, from: usize, to: usize) -> Vec<Micros> {
+        if let Some(&by) = self.cut.get(&(from, to)) {
+            ledger.strikes(by, now);
             return Vec::new();
         }
-        if self.lossy_until > now && happens(rng, LOSSY) {
+        if happens(rng, self.weather.loss) {
+            return Vec::new();
+        }
+        if self.lossy.lasts(now) && happens(rng, LOSSY) {
+            self.lossy.strikes(ledger, now);
             return Vec::new();
         }
         let copies = if happens(rng, self.weather.double) { 2 } else { 1 };
-        let clog = self.clogged.get(&(from, to)).map_or(0, |until| until.saturating_sub(now));
-        let crawls = |member| self.slow_members.get(&member).is_some_and(|until| *until > now);
-        let slow = if self.slow_until > now || crawls(from) || crawls(to) { SLOW } else { 0 };
+        let clog = self.clogged.get(&(from, to)).map_or(0, |clogged| {
+            clogged.holds_up(ledger, now);
+            clogged.until.saturating_sub(now)
+        });
+        let mut slow = self.slow.strikes(ledger, now);
+        for member in [from, to] {
+            slow |= self.slow_members.get(&member).is_some_and(|crawls| crawls.strikes(ledger, now));
+        }
+        let slow = if slow { SLOW } else { 0 };
         let (least, most) = (self.weather.delay_least, self.weather.delay_most + slow);
         let mut arrivals: Vec<Micros> = (0..copies).map(|_| clog + between(rng, least, most)).collect();
-        if let Some((until, through)) = self.trickling.get_mut(&(from, to))
-            && *until > now
+        if let Some((trickles, through)) = self.trickling.get_mut(&(from, to))
+            && trickles.strikes(ledger, now)
         {
             *through = (*through).max(now) + rng.u64(1_000..TRICKLE);
             let behind = *through - now;
             arrivals.iter_mut().for_each(|wait| *wait += behind);
         }
         let (seldom, later) = ECHO;
-        if self.echoes_until > now && happens(rng, seldom) {
+        if self.echoes.lasts(now) && happens(rng, seldom) {
+            self.echoes.strikes(ledger, now);
             arrivals.push(rng.u64(SLOW..later));
         }
         arrivals
@@ -112,12 +125,26 @@ impl Net {
 
     /// Whether a link is cut.
     pub fn is_cut(&self, from: usize, to: usize) -> bool {
-        self.cut.contains(&(from, to))
+        self.cut.contains_key(&(from, to))
+    }
+
+    /// Whether anything was done to links that [`Net::heal`] would end.
+    pub fn is_whole(&self) -> bool {
+        let for_now = [self.slow, self.echoes, self.lossy].iter().all(|lasting| lasting.until == 0);
+        for_now
+            && self.cut.is_empty()
+            && self.clogged.is_empty()
+            && self.trickling.is_empty()
+            && self.slow_members.is_empty()
     }
 
     /// Cuts one direction.
-    pub fn cut(&mut self, from: usize, to: usize) {
-        self.cut.insert((from, to));
+    pub fn cut(&mut self, from: usize, to: usize, by: TroubleId) {
+        self.cut.entry((from, to)).or_insert(by);
+    }
+
+    fn cut_all(&mut self, links: impl Iterator<Item = (usize, usize)>, by: TroubleId) {
+        links.for_each(|(from, to)| self.cut(from, to, by));
     }
 
     /// One direction carries again.
@@ -125,65 +152,60 @@ impl Net {
         self.cut.remove(&(from, to));
     }
 
-    /// One direction delivers nothing before `until`.
-    pub fn clog(&mut self, from: usize, to: usize, until: Micros) {
-        self.clogged.insert((from, to), until);
+    /// One direction delivers nothing before that ends.
+    pub fn clog(&mut self, from: usize, to: usize, clogged: Lasting) {
+        self.clogged.insert((from, to), clogged);
     }
 
     /// One direction passes one message after the other until then.
-    pub fn trickle(&mut self, from: usize, to: usize, until: Micros) {
-        self.trickling.insert((from, to), (until, 0));
+    pub fn trickle(&mut self, from: usize, to: usize, trickles: Lasting) {
+        self.trickling.insert((from, to), (trickles, 0));
     }
 
     /// All links of a member are slow until then.
-    pub fn slow_member(&mut self, member: usize, until: Micros) {
-        self.slow_members.insert(member, until);
+    pub fn slow_member(&mut self, member: usize, crawls: Lasting) {
+        self.slow_members.insert(member, crawls);
     }
 
     /// Messages may come again until then.
-    pub fn echoes_until(&mut self, until: Micros) {
-        self.echoes_until = until;
+    pub fn echo(&mut self, echoes: Lasting) {
+        self.echoes = echoes;
     }
 
     /// Many messages are lost until then.
-    pub fn lossy_until(&mut self, until: Micros) {
-        self.lossy_until = until;
+    pub fn lose(&mut self, lossy: Lasting) {
+        self.lossy = lossy;
     }
 
     /// Of `count` members each reaches its two neighbours only.
-    pub fn ring(&mut self, count: usize) {
+    pub fn ring(&mut self, count: usize, by: TroubleId) {
         let apart = |a: usize, b: usize| a != b && (a + 1) % count != b && (b + 1) % count != a;
         let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
-        self.cut.extend(pairs.filter(|&(a, b)| apart(a, b)));
+        self.cut_all(pairs.filter(|&(a, b)| apart(a, b)), by);
     }
 
     /// Two halves of `count` members, and one that reaches both.
-    pub fn bridge(&mut self, middle: usize, count: usize) {
+    pub fn bridge(&mut self, middle: usize, count: usize, by: TroubleId) {
         let left = |member: usize| (member + count - middle) % count <= count / 2;
         let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
-        self.cut.extend(pairs.filter(|&(a, b)| a != middle && b != middle && left(a) != left(b)));
+        self.cut_all(pairs.filter(|&(a, b)| a != middle && b != middle && left(a) != left(b)), by);
     }
 
     /// What a member says reaches nobody, or nobody's words reach it.
-    pub fn one_way(&mut self, member: usize, mute: bool, count: usize) {
+    pub fn one_way(&mut self, member: usize, mute: bool, count: usize, by: TroubleId) {
         let others = (0..count).filter(|other| *other != member);
-        self.cut.extend(others.map(|other| if mute { (member, other) } else { (other, member) }));
+        self.cut_all(others.map(|other| if mute { (member, other) } else { (other, member) }), by);
     }
 
     /// All links are slow until then.
-    pub fn slow_until(&mut self, until: Micros) {
-        self.slow_until = until;
+    pub fn slow_down(&mut self, slow: Lasting) {
+        self.slow = slow;
     }
 
     /// Cuts both directions between two sides.
-    pub fn split(&mut self, side: &BTreeSet<usize>, count: usize) {
-        for a in 0..count {
-            for b in 0..count {
-                if side.contains(&a) != side.contains(&b) {
-                    self.cut.insert((a, b));
-                }
-            }
-        }
+    pub fn split(&mut self, side: &BTreeSet<usize>, count: usize, by: TroubleId) {
+        let pairs = (0..count).flat_map(|a| (0..count).map(move |b| (a, b)));
+        self.cut_all(pairs.filter(|(a, b)| side.contains(a) != side.contains(b)), by);
     }
 
     /// All links carry again.

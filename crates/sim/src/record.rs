@@ -47,11 +47,11 @@ pub struct Counts {
     pub asked: u64,
     /// Requests with an answer.
     pub answered: u64,
-    /// Faults that have befallen the cluster, beside the weather's.
+    /// Faults that have had an effect, beside the weather's; known at the end.
     pub faults: u64,
     /// Losses of power and killed processes.
     pub crashes: u64,
-    /// Partitions made.
+    /// Partitions over which something was lost; known at the end.
     pub partitions: u64,
     /// Snapshots sent between members.
     pub snapshots: u64,

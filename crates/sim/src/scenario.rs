@@ -27,6 +27,7 @@ pub mod read_after_pause;
 pub mod read_at_first_commit;
 pub mod renewal_near_the_end;
 pub mod renewal_races_grant;
+pub mod rest_after_stall;
 pub mod restored_and_read;
 pub mod rotten_disk;
 pub mod slow_watch_and_compaction;
@@ -71,7 +72,7 @@ impl Story {
 pub type Scenario = fn(Story) -> Outcome;
 
 /// All that can be run with a mutant, by name.
-pub const ALL: [(&str, Scenario); 39] = [
+pub const ALL: [(&str, Scenario); 40] = [
     ("alarm_of_nobody", alarm_of_nobody::run),
     ("alarm_then_power", alarm_then_power::run),
     ("alarm_twice", alarm_twice::run),
@@ -96,6 +97,7 @@ pub const ALL: [(&str, Scenario); 39] = [
     ("read_at_first_commit", read_at_first_commit::run),
     ("renewal_near_the_end", renewal_near_the_end::run),
     ("renewal_races_grant", renewal_races_grant::run),
+    ("rest_after_stall", rest_after_stall::run),
     ("restored_and_read", restored_and_read::run),
     ("rotten_disk", rotten_disk::run),
     ("slow_watch_and_compaction", slow_watch_and_compaction::run),

@@ -180,6 +180,11 @@ fn a_member_that_differs_in_one_byte_is_named_within_a_second() {
 }
 
 #[test]
+fn what_a_member_alone_has_answered_is_there_when_its_disk_moves_again() {
+    holds(scenario::rest_after_stall::run);
+}
+
+#[test]
 fn reads_that_wait_for_a_snapshot_are_not_answered_from_before_it() {
     holds(scenario::restored_and_read::run);
 }

@@ -23,8 +23,9 @@ impl World {
         self.calm = true;
         self.net = Net::new(Weather::fair());
         for slot in &mut self.slots {
-            (slot.paused_until, slot.slow_until, slot.store_slow_until) = (0, 0, 0);
-            (slot.clients_cut_until, slot.answers_lost_until) = (0, 0);
+            slot.look_at_disk(&mut self.ledger, self.now);
+            (slot.paused, slot.slow, slot.store_slow) = Default::default();
+            (slot.clients_cut, slot.answers_lost) = Default::default();
             slot.outputs_left = None;
             if !slot.rotten {
                 slot.disk.set_faults(SimFaults::default());

@@ -41,7 +41,8 @@ impl World {
         let anyone = self.chances.load.usize(..self.slots.len());
         let slot = self.clients_at.unwrap_or(anyone);
         let again = self.now + 1 + self.chances.load.u64(..self.client_rest);
-        if self.slots[slot].paused_until.max(self.slots[slot].clients_cut_until) > self.now {
+        let place = &self.slots[slot];
+        if place.clients_cut.strikes(&mut self.ledger, self.now) || place.paused.lasts(self.now) {
             return self.at(again, Event::Ask(client));
         }
         self.record.counts.asked += 1;
@@ -179,12 +180,15 @@ impl World {
 
     /// Ends a request that has an answer; the client asks again soon.
     pub(super) fn close(&mut self, slot: usize, id: u64) -> Option<Open> {
-        let lost = self.slots[slot].clients_cut_until.max(self.slots[slot].answers_lost_until);
-        if lost > self.now {
+        let client = self.pending.get(&(slot, id)).copied()?;
+        let place = &self.slots[slot];
+        if place.clients_cut.strikes(&mut self.ledger, self.now)
+            | place.answers_lost.strikes(&mut self.ledger, self.now)
+        {
             // The answer is lost; the client gives up by and by.
             return None;
         }
-        let client = self.pending.remove(&(slot, id))?;
+        self.pending.remove(&(slot, id));
         let open = self.clients[client].open.take()?;
         self.record.counts.answered += 1;
         let again = self.now + 1 + self.chances.load.u64(..self.client_rest);

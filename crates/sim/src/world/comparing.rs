@@ -20,7 +20,7 @@ impl World {
             let reached = !self.net.is_cut(slot, other) && !self.net.is_cut(other, slot);
             if let Some(neighbour) = &place.alive
                 && reached
-                && place.paused_until <= self.now
+                && !place.paused.lasts(self.now)
             {
                 reports.insert(place.id, neighbour.view().chain());
             }

@@ -63,9 +63,10 @@ impl World {
     /// The disk of a member is lost, whether the others can spare it or not.
     pub fn lose_disk(&mut self, slot: usize) {
         self.slots[slot].rotten = true;
-        match self.slots[slot].alive {
-            Some(_) => self.crash(slot, true),
-            None => self.replace(slot),
+        if self.slots[slot].alive.is_some() {
+            self.crash(slot, true);
+        } else {
+            self.replace(slot);
         }
     }
 

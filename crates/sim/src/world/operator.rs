@@ -3,12 +3,14 @@
 //! proposed to the leader, as a person with `etcdctl` would.
 
 use super::{Event, Micros, SECOND, World};
+use crate::ledger::TroubleId;
 use crate::mutant::Mutant;
 use disk::{SimDisk, SimFaults};
 use member::core::Input;
 use prost::Message as _;
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
 use proto::raftpb::{ConfChange, ConfChangeType};
+use store::AlarmKind;
 
 /// How often the operator looks.
 const LOOK: Micros = SECOND / 2;
@@ -98,36 +100,45 @@ impl World {
     }
 
     /// Raises the NOSPACE alarm of a member, or takes it back.
-    pub(super) fn alarm(&mut self, slot: usize, on: bool) {
-        let alarm = AlarmRequest { action: if on { 1 } else { 2 }, member_id: self.slots[slot].id, alarm: 1 };
-        self.propose(slot, InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() });
+    pub(super) fn alarm(&mut self, slot: usize, on: bool, by: TroubleId) {
+        let member_id = self.slots[slot].id;
+        let changes = self.slots[slot].alive.as_ref().is_some_and(|member| {
+            member.view().alarms().list(AlarmKind::NO_SPACE).iter().any(|active| active.member == member_id) != on
+        });
+        let alarm = AlarmRequest { action: if on { 1 } else { 2 }, member_id, alarm: AlarmKind::NO_SPACE.0 };
+        let request = InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() };
+        if let Some(id) = self.propose(slot, request).filter(|_| changes) {
+            self.alarms_asked.push((id, self.now, by));
+        }
     }
 
     /// A link comes or goes, and so on.
-    pub(super) fn flap(&mut self, from: usize, to: usize, left: u32) {
+    pub(super) fn flap(&mut self, from: usize, to: usize, left: u32, by: TroubleId) {
         if self.calm || left == 0 {
             self.net.join(from, to);
             return self.net.join(to, from);
         }
         if left.is_multiple_of(2) {
-            self.net.cut(from, to);
-            self.net.cut(to, from);
+            self.net.cut(from, to, by);
+            self.net.cut(to, from, by);
         } else {
             self.net.join(from, to);
             self.net.join(to, from);
         }
         let wait = self.chances.faults.u64(20_000..600_000);
-        self.at(self.now + wait, Event::Flap(from, to, left - 1));
+        self.at(self.now + wait, Event::Flap(from, to, left - 1, by));
     }
 
     /// Connections between two members break in the middle of a message: what
     /// has been sent and has not come does not come.
-    pub(super) fn reset(&mut self, from: usize, to: usize) {
+    pub(super) fn reset(&mut self, from: usize, to: usize, by: TroubleId) {
         let ids = (self.slots[from].id, self.slots[to].id);
         let torn = self.habits.mutant == Some(Mutant::TornMessages);
+        let mut lost = 0;
         self.queue.retain(|event| match event {
             Event::Deliver(place, message, _) => {
                 let breaks = *place == to && message.from == ids.0 || *place == from && message.from == ids.1;
+                lost += usize::from(breaks);
                 if torn && breaks && message.entries.len() > 1 {
                     message.entries.remove(0);
                     return true;
@@ -136,6 +147,9 @@ impl World {
             }
             _ => true,
         });
+        if lost > 0 {
+            self.ledger.strikes(by, self.now);
+        }
         for (place, other) in [(from, ids.1), (to, ids.0)] {
             if let Some(member) = self.slots[place].alive.as_mut() {
                 member.core.step(Input::Unreachable(other));
@@ -146,12 +160,13 @@ impl World {
 
     /// Whether the process of a member dies right here, between two outputs.
     pub(super) fn dies_at_output(&mut self, slot: usize) -> bool {
-        let Some(left) = self.slots[slot].outputs_left.as_mut() else { return false };
+        let Some((left, by)) = self.slots[slot].outputs_left.as_mut() else { return false };
         *left -= 1;
         if *left > 0 {
             return false;
         }
-        self.crash(slot, false);
+        let by = *by;
+        self.crash_by(slot, false, by);
         true
     }
 }

@@ -1,10 +1,11 @@
 //! What goes wrong, and how members come back.
 
-use super::{Event, World};
+use super::{Event, Micros, World};
 use crate::chance::between;
 use crate::check;
 use crate::faults::Fault;
-use crate::member::{Clocks, Member};
+use crate::ledger::{Lasting, TroubleId};
+use crate::member::{Clocks, ELECTION_TICKS, Member, TICK};
 use crate::mutant::Mutant;
 use disk::SimFaults;
 use member::boot::Start;
@@ -25,7 +26,17 @@ impl World {
         self.crash(slot, dead);
     }
 
-    pub(super) fn crash(&mut self, slot: usize, power: bool) {
+    /// A process ends because of a fault; whoever that is, that is felt until it is back.
+    pub(super) fn crash_by(&mut self, slot: usize, power: bool, by: TroubleId) {
+        self.ledger.strikes(by, self.now);
+        let back = self.crash(slot, power);
+        self.ledger.strikes(by, back);
+    }
+
+    /// A process ends; when it is back.
+    pub(super) fn crash(&mut self, slot: usize, power: bool) -> Micros {
+        self.slots[slot].look_at_disk(&mut self.ledger, self.now);
+        let died_by = self.slots[slot].disk_by.take().filter(|_| self.slots[slot].disk.is_dead());
         self.trace.note(self.now, [3, slot as u64, u64::from(power)], || {
             format!("m{slot} {}", if power { "loses power" } else { "is killed" })
         });
@@ -33,9 +44,9 @@ impl World {
         let place = &mut self.slots[slot];
         place.alive = None;
         place.life += 1;
-        place.paused_until = 0;
         place.bad_disk = false;
-        (place.outputs_left, place.full_until, place.dies_at_vote) = (None, 0, false);
+        (place.paused, place.full) = Default::default();
+        (place.outputs_left, place.dies_at_vote) = (None, None);
         if power && !place.disk.is_dead() {
             place.disk.kill();
         }
@@ -56,7 +67,13 @@ impl World {
         } else {
             between(&mut self.chances.faults, 50_000, 4_000_000)
         };
-        self.at(self.now + down, Event::Restart(slot));
+        let back = self.now + down;
+        self.at(back, Event::Restart(slot));
+        if let Some((by, _)) = died_by {
+            self.ledger.strikes(by, self.now);
+            self.ledger.strikes(by, back);
+        }
+        back
     }
 
     pub(super) fn restart(&mut self, slot: usize) {
@@ -83,9 +100,11 @@ impl World {
                 self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
                 self.at(first, Event::Tick(slot, life));
                 self.at(first, Event::Compare(slot, life));
-                if self.slots[slot].crashes_left > 0 && !self.calm {
-                    self.slots[slot].crashes_left -= 1;
-                    self.slots[slot].outputs_left = Some(self.chances.faults.u32(1..30));
+                let place = &mut self.slots[slot];
+                place.wall_by.into_iter().for_each(|by| self.ledger.strikes(by, self.now));
+                if let Some((left, by)) = place.crashes_left.take_if(|_| !self.calm) {
+                    place.crashes_left = (left > 1).then_some((left - 1, by));
+                    place.outputs_left = Some((self.chances.faults.u32(1..30), by));
                 }
                 self.settle(slot);
             }
@@ -98,164 +117,172 @@ impl World {
             return;
         }
         let fault = self.plan.next(&mut self.chances.faults, self.slots.len());
-        self.trace.note(self.now, [5, 0, 0], || format!("fault: {fault:?}"));
-        self.record.counts.faults += 1;
+        self.trace.note(self.now, [5, fault.kind() as u64, 0], || format!("fault: {fault:?}"));
         self.befall(fault);
         let next = self.now + self.plan.wait(&mut self.chances.faults);
         self.at(next, Event::Fault);
     }
 
     /// A disk is not to be believed any more, if the others can spare it.
-    fn rot(&mut self, slot: usize, faults: SimFaults) {
+    fn rot(&mut self, slot: usize, by: TroubleId, faults: SimFaults) {
         if self.can_spare(slot) {
             self.slots[slot].rotten = true;
-            self.slots[slot].disk.set_faults(faults);
+            self.slots[slot].spoil_disk(by, faults);
         }
     }
 
-    /// Lets one thing go wrong.
+    /// Lets one thing go wrong. Whether anything comes of it is seen where it bites.
     pub fn befall(&mut self, fault: Fault) {
+        let by = self.ledger.begin(fault.kind());
+        let count = self.slots.len();
+        let lasting = |time: Micros| Lasting::new(self.now + time, by);
         match fault {
-            Fault::PowerLoss(slot) if self.slots[slot].alive.is_some() => self.crash(slot, true),
-            Fault::Kill(slot) if self.slots[slot].alive.is_some() => self.crash(slot, false),
-            Fault::PowerLoss(_) | Fault::Kill(_) => {}
-            Fault::PowerLossSoon(slot, operations) => {
-                let disk = &self.slots[slot].disk;
-                disk.set_faults(SimFaults { dies_at: Some(disk.operations() + operations), ..SimFaults::default() });
+            Fault::PowerLoss(slot) => self.stop(slot, true, by),
+            Fault::Kill(slot) => self.stop(slot, false, by),
+            Fault::AllPowerLoss => (0..count).for_each(|slot| self.stop(slot, true, by)),
+            Fault::LeaderPowerLoss => self.leader().into_iter().for_each(|leader| self.stop(leader, true, by)),
+            Fault::FollowersPowerLoss => {
+                let leader = self.leader();
+                (0..count).filter(|slot| Some(*slot) != leader).for_each(|slot| self.stop(slot, true, by));
             }
-            Fault::AllPowerLoss => {
-                for slot in 0..self.slots.len() {
-                    if self.slots[slot].alive.is_some() {
-                        self.crash(slot, true);
-                    }
+            Fault::CrashLoop(slot, times) => {
+                self.slots[slot].crashes_left = Some((times, by));
+                self.stop(slot, false, by);
+            }
+            Fault::PowerLossAtVote(slot) => self.slots[slot].dies_at_vote = Some(by),
+            Fault::KillSoon(slot, outputs) => self.slots[slot].outputs_left = Some((outputs, by)),
+            Fault::Split(side) => self.net.split(&side.into_iter().collect(), count, by),
+            Fault::OneWay(from, to) => self.net.cut(from, to, by),
+            Fault::Isolate(slot) => self.net.split(&BTreeSet::from([slot]), count, by),
+            Fault::Flap(from, to, times) => self.flap(from, to, times, by),
+            Fault::Ring => self.net.ring(count, by),
+            Fault::Bridge(slot) => self.net.bridge(slot, count, by),
+            Fault::LeaderMuted | Fault::LeaderDeaf => {
+                let mute = fault == Fault::LeaderMuted;
+                self.leader().into_iter().for_each(|leader| self.net.one_way(leader, mute, count, by));
+            }
+            Fault::Heal => {
+                if !self.net.is_whole() {
+                    self.ledger.strikes(by, self.now);
                 }
+                self.net.heal();
             }
-            Fault::Split(side) => {
-                self.record.counts.partitions += 1;
-                self.net.split(&side.into_iter().collect(), self.slots.len());
+            Fault::Clog(from, to, time) => self.net.clog(from, to, lasting(time)),
+            Fault::Reset(from, to) => self.reset(from, to, by),
+            Fault::SlowDrain(from, to, time) => self.net.trickle(from, to, lasting(time)),
+            Fault::Echoes(time) => self.net.echo(lasting(time)),
+            Fault::LossyNetwork(time) => self.net.lose(lasting(time)),
+            Fault::SlowMember(slot, time) => self.net.slow_member(slot, lasting(time)),
+            Fault::SlowNetwork(time) => self.net.slow_down(lasting(time)),
+            Fault::Pause(slot, time) => self.slots[slot].paused = lasting(time),
+            Fault::PauseOthers(one, time) => {
+                let paused = lasting(time);
+                (0..count).filter(|slot| *slot != one).for_each(|slot| self.slots[slot].paused = paused);
             }
-            Fault::OneWay(from, to) => {
-                self.record.counts.partitions += 1;
-                self.net.cut(from, to);
+            Fault::LeaderPaused(time) => {
+                let paused = lasting(time);
+                self.leader().into_iter().for_each(|leader| self.slots[leader].paused = paused);
             }
-            Fault::Heal => self.net.heal(),
-            Fault::Pause(slot, time) => self.slots[slot].paused_until = self.now + time,
-            Fault::SlowDisk(slot, time) => self.slots[slot].slow_until = self.now + time,
-            Fault::SlowStore(slot, time) => self.slots[slot].store_slow_until = self.now + time,
-            Fault::Isolate(slot) => {
-                self.record.counts.partitions += 1;
-                self.net.split(&BTreeSet::from([slot]), self.slots.len());
+            Fault::SlowDisk(slot, time) => self.slots[slot].slow = lasting(time),
+            Fault::SlowStore(slot, time) => self.slots[slot].store_slow = lasting(time),
+            Fault::SlowMachine(slot, time) => {
+                let slow = lasting(time);
+                (self.slots[slot].slow, self.slots[slot].store_slow) = (slow, slow);
+            }
+            Fault::Stall(slot, time) => self.slots[slot].stalled = lasting(time),
+            Fault::PowerLossSoon(..) | Fault::BadDisk(_) | Fault::BadReads(_) | Fault::FullDisk(..) => {
+                self.spoil(&fault, by);
+            }
+            Fault::DiskLost(_)
+            | Fault::BitFlips(_)
+            | Fault::Misdirected(_)
+            | Fault::StaleReads(_)
+            | Fault::MisdirectedReads(_) => self.rots(&fault, by),
+            Fault::ClientsCut(slot, time) => self.cut_clients(slot, lasting(time)),
+            Fault::AllClientsCut(time) => {
+                let cut = lasting(time);
+                (0..count).for_each(|slot| self.cut_clients(slot, cut));
+            }
+            Fault::AnswersLost(slot, time) => self.slots[slot].answers_lost = lasting(time),
+            Fault::ClockStep(slot, ms) => self.step_clock(slot, ms, by),
+            Fault::ClocksStep(ms) => (0..count).for_each(|slot| self.step_clock(slot, ms, by)),
+            Fault::ClockDrift(slot, tick) => (self.slots[slot].tick, self.slots[slot].tick_by) = (tick, Some(by)),
+            Fault::ClockFrozen(slot, time) => self.slots[slot].frozen = lasting(time),
+            Fault::Alarm(slot, on) => self.alarm(slot, on, by),
+            Fault::Transfer(slot) => self.transfer(slot, by),
+        }
+    }
+
+    /// A member's process ends, if it runs.
+    fn stop(&mut self, slot: usize, power: bool, by: TroubleId) {
+        if self.slots[slot].alive.is_some() {
+            self.crash_by(slot, power, by);
+        }
+    }
+
+    /// What a disk fails at.
+    fn spoil(&mut self, fault: &Fault, by: TroubleId) {
+        let now = self.now;
+        let sound = SimFaults::default();
+        match *fault {
+            Fault::PowerLossSoon(slot, operations) => {
+                let dies_at = Some(self.slots[slot].disk.operations() + operations);
+                self.slots[slot].spoil_disk(by, SimFaults { dies_at, ..sound });
             }
             Fault::BadDisk(slot) => {
-                let place = &mut self.slots[slot];
-                place.bad_disk = true;
-                place.disk.set_faults(SimFaults { sync_error: 0.5, write_error: 0.1, ..SimFaults::default() });
+                self.slots[slot].bad_disk = true;
+                self.slots[slot].spoil_disk(by, SimFaults { sync_error: 0.5, write_error: 0.1, ..sound });
             }
-            Fault::PowerLossAtVote(slot) => self.slots[slot].dies_at_vote = true,
-            Fault::KillSoon(slot, outputs) => self.slots[slot].outputs_left = Some(outputs),
-            Fault::Flap(from, to, times) => {
-                self.record.counts.partitions += 1;
-                self.flap(from, to, times);
+            Fault::BadReads(slot) => {
+                self.slots[slot].bad_disk = true;
+                self.slots[slot].spoil_disk(by, SimFaults { read_error: 0.2, ..sound });
             }
-            Fault::Clog(from, to, time) => self.net.clog(from, to, self.now + time),
-            Fault::Reset(from, to) => self.reset(from, to),
-            Fault::Stall(slot, time) => self.slots[slot].stalled_until = self.now + time,
             Fault::FullDisk(slot, time) => {
                 let place = &mut self.slots[slot];
                 // A store that cannot begin a segment ends its process.
-                (place.bad_disk, place.full_until) = (true, self.now + time);
-                place.disk.set_faults(SimFaults { capacity_bytes: Some(0), ..SimFaults::default() });
-                let (at, life) = (place.full_until, place.life);
+                (place.bad_disk, place.full) = (true, Lasting::new(now + time, by));
+                place.spoil_disk(by, SimFaults { capacity_bytes: Some(0), ..sound });
+                let (at, life) = (place.full.until, place.life);
                 self.at(at, Event::Room(slot, life));
             }
-            Fault::BadReads(slot) => {
-                let place = &mut self.slots[slot];
-                place.bad_disk = true;
-                place.disk.set_faults(SimFaults { read_error: 0.2, ..SimFaults::default() });
+            _ => {}
+        }
+    }
+
+    /// What a disk does so that it is not to be believed any more.
+    fn rots(&mut self, fault: &Fault, by: TroubleId) {
+        let sound = SimFaults::default();
+        match *fault {
+            Fault::DiskLost(slot) if self.can_spare(slot) => {
+                self.slots[slot].rotten = true;
+                self.crash_by(slot, true, by);
             }
-            Fault::ClientsCut(slot, time) => {
-                self.slots[slot].clients_cut_until = self.now + time;
-                self.hang_up(slot);
-            }
-            Fault::ClockStep(slot, ms) => self.slots[slot].wall_offset_ms = ms,
-            Fault::ClockDrift(slot, tick) => self.slots[slot].tick = tick,
-            Fault::ClockFrozen(slot, time) => self.slots[slot].frozen_until = self.now + time,
-            Fault::DiskLost(slot) => {
-                if self.can_spare(slot) {
-                    self.slots[slot].rotten = true;
-                    self.crash(slot, true);
-                }
-            }
-            Fault::BitFlips(slot) => self.rot(slot, SimFaults { bit_flip: 0.05, ..SimFaults::default() }),
-            Fault::Misdirected(slot) => {
-                self.rot(slot, SimFaults { misdirected_write: 0.05, ..SimFaults::default() });
-            }
-            Fault::StaleReads(slot) => self.rot(slot, SimFaults { stale_read: 0.05, ..SimFaults::default() }),
-            Fault::MisdirectedReads(slot) => {
-                self.rot(slot, SimFaults { misdirected_read: 0.05, ..SimFaults::default() });
-            }
-            Fault::Ring => {
-                self.record.counts.partitions += 1;
-                self.net.ring(self.slots.len());
-            }
-            Fault::Bridge(slot) => {
-                self.record.counts.partitions += 1;
-                self.net.bridge(slot, self.slots.len());
-            }
-            Fault::SlowDrain(from, to, time) => self.net.trickle(from, to, self.now + time),
-            Fault::Echoes(time) => self.net.echoes_until(self.now + time),
-            Fault::LossyNetwork(time) => self.net.lossy_until(self.now + time),
-            Fault::SlowMember(slot, time) => self.net.slow_member(slot, self.now + time),
-            Fault::LeaderMuted | Fault::LeaderDeaf => {
-                if let Some(leader) = self.leader() {
-                    self.record.counts.partitions += 1;
-                    self.net.one_way(leader, fault == Fault::LeaderMuted, self.slots.len());
-                }
-            }
-            Fault::LeaderPaused(time) => {
-                if let Some(leader) = self.leader() {
-                    self.slots[leader].paused_until = self.now + time;
-                }
-            }
-            Fault::FollowersPowerLoss => {
-                let leader = self.leader();
-                for slot in (0..self.slots.len()).filter(|slot| Some(*slot) != leader) {
-                    self.befall(Fault::PowerLoss(slot));
-                }
-            }
-            Fault::ClocksStep(ms) => self.slots.iter_mut().for_each(|slot| slot.wall_offset_ms = ms),
-            Fault::AllClientsCut(time) => {
-                (0..self.slots.len()).for_each(|slot| self.befall(Fault::ClientsCut(slot, time)));
-            }
-            Fault::SlowMachine(slot, time) => {
-                let place = &mut self.slots[slot];
-                (place.slow_until, place.store_slow_until) = (self.now + time, self.now + time);
-            }
-            Fault::SlowNetwork(time) => self.net.slow_until(self.now + time),
-            Fault::AnswersLost(slot, time) => self.slots[slot].answers_lost_until = self.now + time,
-            Fault::CrashLoop(slot, times) => {
-                self.slots[slot].crashes_left = times;
-                self.befall(Fault::Kill(slot));
-            }
-            Fault::PauseOthers(one, time) => {
-                for slot in (0..self.slots.len()).filter(|slot| *slot != one) {
-                    self.slots[slot].paused_until = self.now + time;
-                }
-            }
-            Fault::LeaderPowerLoss => {
-                if let Some(leader) = self.leader() {
-                    self.crash(leader, true);
-                }
-            }
-            Fault::Alarm(slot, on) => self.alarm(slot, on),
-            Fault::Transfer(slot) => {
-                let to = self.slots[slot].id;
-                for place in 0..self.slots.len() {
-                    if let Some(member) = self.slots[place].alive.as_mut() {
-                        member.core.step(Input::Transfer(to));
-                        self.settle(place);
-                    }
-                }
+            Fault::BitFlips(slot) => self.rot(slot, by, SimFaults { bit_flip: 0.05, ..sound }),
+            Fault::Misdirected(slot) => self.rot(slot, by, SimFaults { misdirected_write: 0.05, ..sound }),
+            Fault::StaleReads(slot) => self.rot(slot, by, SimFaults { stale_read: 0.5, ..sound }),
+            Fault::MisdirectedReads(slot) => self.rot(slot, by, SimFaults { misdirected_read: 0.5, ..sound }),
+            _ => {}
+        }
+    }
+
+    fn cut_clients(&mut self, slot: usize, cut: Lasting) {
+        self.slots[slot].clients_cut = cut;
+        self.hang_up(slot);
+    }
+
+    /// Felt when a process is born next: nothing else looks at it.
+    fn step_clock(&mut self, slot: usize, ms: i64, by: TroubleId) {
+        (self.slots[slot].wall_offset_ms, self.slots[slot].wall_by) = (ms, Some(by));
+    }
+
+    /// Whoever leads is asked to hand over to this one. Felt if it tells that one so before an election timeout is over.
+    fn transfer(&mut self, slot: usize, by: TroubleId) {
+        let to = self.slots[slot].id;
+        self.transfer = Lasting::new(self.now + u64::from(ELECTION_TICKS) * TICK, by);
+        for place in 0..self.slots.len() {
+            if let Some(member) = self.slots[place].alive.as_mut() {
+                member.core.step(Input::Transfer(to));
+                self.settle(place);
             }
         }
     }

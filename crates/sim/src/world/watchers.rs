@@ -60,7 +60,7 @@ impl World {
         let anyone = self.chances.load.usize(..self.slots.len());
         let slot = self.watches_at.unwrap_or(anyone);
         let again = self.now + RECONNECT;
-        if self.slots[slot].clients_cut_until > self.now {
+        if self.slots[slot].clients_cut.strikes(&mut self.ledger, self.now) {
             return self.at(again, Event::Connect(number));
         }
         let watcher = &mut self.watchers[number];
@@ -105,6 +105,9 @@ impl World {
     pub(super) fn hang_up(&mut self, slot: usize) {
         let streams: Vec<u64> =
             self.watchers.iter().filter_map(|watcher| watcher.at).filter(|at| at.0 == slot).map(|at| at.1).collect();
+        if !streams.is_empty() {
+            self.slots[slot].clients_cut.strikes(&mut self.ledger, self.now);
+        }
         if let Some(member) = self.slots[slot].alive.as_mut() {
             streams.into_iter().for_each(|stream| member.hub.close(stream));
         }

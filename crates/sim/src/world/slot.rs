@@ -1,0 +1,111 @@
+//! A member's place: its machine outlives its processes.
+
+use super::Micros;
+use crate::ledger::{Lasting, Ledger, TroubleId};
+use crate::member::{Member, TICK};
+use disk::{SimDisk, SimFaults};
+use fastrand::Rng;
+
+/// See the file's essay.
+pub(super) struct Slot {
+    pub id: u64,
+    pub disk: SimDisk,
+    pub life: u32,
+    pub alive: Option<Box<Member>>,
+    pub paused: Lasting,
+    /// Its log takes longer.
+    pub slow: Lasting,
+    pub store_slow: Lasting,
+    /// Its disk fails on purpose.
+    pub bad_disk: bool,
+    /// Bits have turned on its disk: it is thrown away when the process ends.
+    pub rotten: bool,
+    /// It has ended on a disk that rots, or has lost it, and nobody replaces it.
+    pub down: bool,
+    /// Its first start in this place is a joining of the others.
+    pub joins: bool,
+    /// It is meant to learn and never to vote.
+    pub learner: bool,
+    /// Its machine loses power when it has given its next vote.
+    pub dies_at_vote: Option<TroubleId>,
+    /// Its process dies after giving out so many more things.
+    pub outputs_left: Option<(u32, TroubleId)>,
+    pub stalled: Lasting,
+    pub full: Lasting,
+    pub clients_cut: Lasting,
+    pub answers_lost: Lasting,
+    /// How many of its next processes end soon after their start.
+    pub crashes_left: Option<(u32, TroubleId)>,
+    pub frozen: Lasting,
+    /// How wrong its wall clock is, and by what.
+    pub wall_offset_ms: i64,
+    pub wall_by: Option<TroubleId>,
+    /// Its clock runs this much faster or slower, and by what.
+    pub tick: Micros,
+    pub tick_by: Option<TroubleId>,
+    /// What its disk was made to do wrong, and how often it had by then.
+    pub disk_by: Option<(TroubleId, u64)>,
+}
+
+impl Slot {
+    /// A machine that is new, and has not been started yet.
+    pub fn new(births: &mut Rng) -> Slot {
+        Slot {
+            id: births.u64(1..=u64::MAX),
+            disk: SimDisk::new(births.u64(..), SimFaults::default()),
+            life: 0,
+            alive: None,
+            paused: Lasting::default(),
+            slow: Lasting::default(),
+            store_slow: Lasting::default(),
+            bad_disk: false,
+            rotten: false,
+            down: false,
+            joins: false,
+            learner: false,
+            dies_at_vote: None,
+            outputs_left: None,
+            stalled: Lasting::default(),
+            full: Lasting::default(),
+            clients_cut: Lasting::default(),
+            answers_lost: Lasting::default(),
+            crashes_left: None,
+            frozen: Lasting::default(),
+            wall_offset_ms: 0,
+            wall_by: None,
+            tick: TICK - 4_000 + births.u64(0..8_000),
+            tick_by: None,
+            disk_by: None,
+        }
+    }
+
+    /// Its disk does this wrong from now on.
+    pub fn spoil_disk(&mut self, by: TroubleId, faults: SimFaults) {
+        self.disk_by = Some((by, harm(&self.disk)));
+        self.disk.set_faults(faults);
+    }
+
+    /// If its disk has done what it was made to do wrong: that was an effect.
+    pub fn look_at_disk(&mut self, ledger: &mut Ledger, now: Micros) {
+        if let Some((by, before)) = self.disk_by
+            && harm(&self.disk) > before
+        {
+            ledger.strikes(by, now);
+            self.disk_by = Some((by, harm(&self.disk)));
+        }
+    }
+
+    pub fn describe(&self) -> String {
+        match &self.alive {
+            None => format!("{:x}: down, life {}", self.id, self.life),
+            Some(member) => format!("{:?} {:?}", member.core.status(), member.core.raft_status()),
+        }
+    }
+}
+
+/// How often a disk has done something wrong, beside losing power.
+fn harm(disk: &SimDisk) -> u64 {
+    let stats = disk.stats();
+    let failed = stats.read_errors + stats.write_errors + stats.sync_errors + stats.no_space;
+    failed + stats.bit_flips + stats.misdirected_writes + stats.misdirected_reads + stats.stale_reads
+}
