@@ -29,6 +29,8 @@ pub struct Config {
     pub read_retry_ticks: u32,
     /// Ticks that a proposal may wait for a leader.
     pub hold_ticks: u32,
+    /// Bytes of entries that may wait for Store; what comes on top of that was in the log by then.
+    pub backlog_bytes_max: u64,
     /// Another number at each start, drawn by chance: read rounds of two lives
     /// never share a number.
     pub birth: u64,
@@ -206,6 +208,9 @@ pub struct Core {
     /// Sizes of entries that are handed on, to bound the tail in memory.
     tail: VecDeque<(Index, u64)>,
     tail_bytes: u64,
+    /// Sizes of entries that Store has and has not applied.
+    backlog: VecDeque<(Index, u64)>,
+    backlog_bytes: u64,
     compacted: Index,
     synced: Index,
     batch: Vec<Bytes>,
@@ -243,6 +248,8 @@ impl Core {
             handed: applied,
             tail,
             tail_bytes,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
             compacted,
             synced: applied,
             output: raft::Output::default(),
@@ -287,6 +294,12 @@ impl Core {
     /// What raft refuses is malformed, contradicts what is known or is not for
     /// us; a peer cannot make this member stop by sending it.
     fn hear(&mut self, message: Message) {
+        let brings_entries =
+            matches!(message.kind, MessageKind::App | MessageKind::Prop) && !message.entries.is_empty();
+        if brings_entries && self.is_behind() {
+            // As if the network had lost it: a leader sends it again, whoever proposed is told that time is up.
+            return;
+        }
         if message.kind == MessageKind::Prop && self.raft.is_transferring() {
             return self.aside.put(message, self.ticks);
         }
@@ -421,6 +434,9 @@ impl Core {
         assert!(applied.index >= self.applied, "applied went back: {} then {}", self.applied, applied.index);
         assert!(applied.index <= self.handed, "applied {} was never handed on ({})", applied.index, self.handed);
         self.applied = applied.index;
+        while let Some((_, size)) = self.backlog.pop_front_if(|(index, _)| *index <= applied.index) {
+            self.backlog_bytes -= size;
+        }
         for change in applied.changes {
             self.conf_state = self.raft.apply_change(change);
         }
@@ -438,7 +454,7 @@ impl Core {
         if self.proposals.is_empty() {
             return;
         }
-        if self.raft.commit().saturating_sub(self.applied) > limits::APPLY_BACKLOG_MAX {
+        if self.raft.commit().saturating_sub(self.applied) > limits::APPLY_BACKLOG_MAX || self.is_behind() {
             self.proposals.refuse_all(TurnedBack::TooMany);
             return;
         }
@@ -458,6 +474,11 @@ impl Core {
             }
             self.proposals.proposed();
         }
+    }
+
+    /// Whether Store has so much to do that it must not get more.
+    fn is_behind(&self) -> bool {
+        self.backlog_bytes > self.config.backlog_bytes_max
     }
 
     fn notice_leader(&mut self) {
@@ -482,6 +503,8 @@ impl Core {
             let size = entry.data.len() as u64;
             self.tail.push_back((entry.index, size));
             self.tail_bytes += size;
+            self.backlog.push_back((entry.index, size));
+            self.backlog_bytes += size;
             batch.push(store_entry(entry));
             if batch.len() == limits::APPLY_BATCH_MAX {
                 outputs.applies.push(Apply::Entries(std::mem::take(&mut batch)));

@@ -5,6 +5,10 @@
 /// away with `etcdserver: too many requests` (etcd: 5000).
 pub const APPLY_BACKLOG_MAX: u64 = 5_000;
 
+/// Bytes of entries committed but not yet applied beyond which new proposals are turned away and a follower takes no more
+/// entries: its leader sends them again.
+pub const APPLY_BACKLOG_BYTES_MAX: u64 = 128 << 20;
+
 /// Proposals that wait in Core's inbox.
 pub const PROPOSALS_MAX: usize = 16_384;
 

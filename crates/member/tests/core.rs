@@ -4,7 +4,7 @@ mod desks;
 
 use bytes::Bytes;
 use desks::*;
-use member::core::{Input, Proposal, TurnedBack};
+use member::core::{Apply, Input, Proposal, TurnedBack};
 use member::limits;
 use raft::{ConfState, Message, MessageKind, Role, Snapshot, SnapshotMeta};
 
@@ -151,6 +151,50 @@ fn too_much_committed_and_not_applied_turns_proposals_away() {
     desk.propose(10_000);
     assert_eq!(desk.turned_back.len(), 1, "there is room again");
     assert_eq!(desk.words().last(), Some(&"proposal 10000"));
+}
+
+#[test]
+fn too_many_bytes_committed_and_not_applied_turn_proposals_away() {
+    let mut desk = alone();
+    desk.hold_store = true;
+    let half = BACKLOG_BYTES as usize / 2;
+    for id in 1..=3 {
+        desk.step(Input::Propose(large(id, half)));
+    }
+    assert_eq!(desk.turned_back, []);
+    desk.propose(4);
+    assert_eq!(desk.turned_back, [(4, TurnedBack::TooMany)]);
+    desk.hold_store = false;
+    desk.settle();
+    desk.propose(5);
+    assert_eq!(desk.turned_back.len(), 1, "there is room again");
+    assert_eq!(desk.words().last(), Some(&"proposal 5"));
+}
+
+#[test]
+fn a_follower_whose_store_is_behind_takes_no_more_entries_until_it_has_caught_up() {
+    let mut office = Office::led(3);
+    office.at(3).hold_store = true;
+    let half = BACKLOG_BYTES as usize / 2;
+    for id in 1..=12 {
+        office.at(1).step(Input::Propose(large(id, half)));
+        office.ticks(1);
+    }
+    let waiting = |office: &mut Office| -> usize {
+        let bytes = |apply: &Apply| match apply {
+            Apply::Entries(entries) => entries.iter().map(|entry| entry.data.len()).sum(),
+            Apply::Restore(_) => 0,
+        };
+        office.at(3).applies.iter().map(bytes).sum()
+    };
+    let most = BACKLOG_BYTES as usize + 2 * half;
+    assert!(waiting(&mut office) <= most, "{} bytes wait for the store", waiting(&mut office));
+    assert_eq!(office.at(2).applied.len(), office.at(1).applied.len(), "the others go on");
+    office.at(3).hold_store = false;
+    office.at(3).settle();
+    office.ticks(20);
+    let expected = office.at(1).applied.clone();
+    assert_eq!(office.at(3).applied, expected, "and it catches up");
 }
 
 #[test]
@@ -314,8 +358,8 @@ fn large_backlogs_are_handed_on_in_bounded_batches() {
         .applies
         .iter()
         .map(|apply| match apply {
-            member::core::Apply::Entries(entries) => entries.len(),
-            member::core::Apply::Restore(_) => 0,
+            Apply::Entries(entries) => entries.len(),
+            Apply::Restore(_) => 0,
         })
         .collect();
     assert_eq!(sizes, [limits::APPLY_BATCH_MAX, 10]);

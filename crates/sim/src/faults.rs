@@ -280,7 +280,7 @@ impl Plan {
             19 => Fault::BadReads(one),
             20 => Fault::ClientsCut(one, rng.u64(50_000..6_000_000)),
             21 => Fault::ClockStep(one, rng.i64(-31_536_000_000..31_536_000_000)),
-            22 => Fault::ClockDrift(one, rng.u64(96_000..104_000)),
+            22 => Fault::ClockDrift(one, rng.u64(90_000..110_000)),
             23 => Fault::ClockFrozen(one, rng.u64(200_000..6_000_000)),
             24 => Fault::DiskLost(one),
             25 => Fault::BitFlips(one),

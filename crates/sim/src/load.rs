@@ -4,8 +4,8 @@ use bytes::Bytes;
 use fastrand::Rng;
 use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::{
-    CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, PutRequest, RangeRequest,
-    RequestOp, TxnRequest, request_op,
+    CompactionRequest, Compare, DeleteRangeRequest, InternalRaftRequest, LeaseGrantRequest, LeaseRevokeRequest,
+    PutRequest, RangeRequest, RequestOp, TxnRequest, request_op,
 };
 
 /// One thing asked.
@@ -36,13 +36,25 @@ pub struct Mix {
     pub grants: u32,
     /// Renewals.
     pub keep_alives: u32,
+    /// Leases that are revoked.
+    pub revocations: u32,
     /// Values are shorter than this and some, in bytes.
     pub filler: usize,
 }
 
 impl Default for Mix {
     fn default() -> Mix {
-        Mix { puts: 38, deletes: 9, txns: 18, reads: 24, compactions: 3, grants: 5, keep_alives: 3, filler: 200 }
+        Mix {
+            puts: 38,
+            deletes: 9,
+            txns: 18,
+            reads: 24,
+            compactions: 3,
+            grants: 5,
+            keep_alives: 3,
+            revocations: 1,
+            filler: 200,
+        }
     }
 }
 
@@ -52,8 +64,8 @@ const KEYS: u32 = 24;
 /// Makes requests. `revision`: about where the store is; `leases`: some ids.
 pub fn ask(rng: &mut Rng, mix: &Mix, number: u64, revision: i64, leases: &[i64]) -> Ask {
     let write = InternalRaftRequest::default();
-    let Mix { puts, deletes, txns, reads, compactions, grants, keep_alives, filler } = *mix;
-    let weights = [puts, deletes, txns, reads, compactions, grants, keep_alives];
+    let Mix { puts, deletes, txns, reads, compactions, grants, keep_alives, revocations, filler } = *mix;
+    let weights = [puts, deletes, txns, reads, compactions, grants, keep_alives, revocations];
     let mut at = rng.u32(..weights.iter().sum::<u32>());
     let kind = weights.iter().position(|&weight| {
         let here = at < weight;
@@ -70,6 +82,10 @@ pub fn ask(rng: &mut Rng, mix: &Mix, number: u64, revision: i64, leases: &[i64])
             InternalRaftRequest { compaction: Some(CompactionRequest { revision, physical: false }), ..write }
         }
         6 if !leases.is_empty() => return Ask::KeepAlive(leases[rng.usize(..leases.len())]),
+        7 if !leases.is_empty() => {
+            let revoke = LeaseRevokeRequest { id: leases[rng.usize(..leases.len())] };
+            InternalRaftRequest { lease_revoke: Some(revoke), ..write }
+        }
         _ => {
             let grant = LeaseGrantRequest { id: number as i64 + 1, ttl: rng.i64(2..8) };
             InternalRaftRequest { lease_grant: Some(grant), ..write }

@@ -115,6 +115,7 @@ impl Total {
         sum.elections += one.elections;
         sum.events += one.events;
         sum.renewals += one.renewals;
+        sum.revoked += one.revoked;
         sum.replaced += one.replaced;
         self.kinds.add(&outcome.kinds);
         self.most.widen(&outcome.most_waiting);
@@ -158,13 +159,14 @@ fn many(world: impl Fn(u64) -> Settings + Sync, seeds: Range<u64>, minutes: Opti
     let spent = processor_seconds().unwrap_or(elapsed);
     println!(
         "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
-         {} renewals, {} faults with effect, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
+         {} renewals, {} leases revoked, {} faults with effect, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
         total.simulated_seconds as f64 / spent,
         counts.asked,
         counts.answered,
         counts.events,
         counts.renewals,
+        counts.revoked,
         counts.faults,
         counts.crashes,
         counts.partitions,
@@ -212,6 +214,13 @@ fn tell_kinds(kinds: &Kinds, beyond: bool) {
         named(&|kind| kinds.drawn[kind] == 0),
         named(&|kind| kinds.drawn[kind] > 0 && kinds.struck[kind] == 0),
     );
+    let mut rarest: Vec<usize> = (0..KINDS).collect();
+    rarest.sort_by_key(|&kind| kinds.struck[kind]);
+    let rarest: Vec<String> = rarest[..5]
+        .iter()
+        .map(|&kind| format!("{} {} of {}", NAMES[kind], kinds.struck[kind], kinds.drawn[kind]))
+        .collect();
+    println!("  fewest: {}", rarest.join(", "));
     let pairs = (0..KINDS).flat_map(|one| (0..one).map(move |other| (other, one)));
     let possible: Vec<(usize, usize)> = pairs.filter(|&(one, other)| can_meet(one, other, beyond)).collect();
     let apart: Vec<String> = possible

@@ -4,7 +4,7 @@
 
 pub mod house;
 
-use crate::check::room::Waiting;
+use crate::check::room::{Bounds, Waiting};
 use crate::mutant::Mutant;
 use crate::world::Micros;
 use disk::SimDisk;
@@ -14,12 +14,14 @@ use member::boot::{self, Opened, Receipts, Start};
 use member::core::{Applied, Apply, Config, Core, Input, Proposal};
 use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
+use member::limits;
 use member::log::{Identity, Log};
 use prost::Message as _;
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{InternalRaftRequest, RequestHeader, TxnRequest};
+use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RequestHeader, TxnRequest};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Weak;
 use store::chain::Link;
 use store::{ClusterChange, Entry, EntryKind, EventKind, LeaseChange, Refusal, Reply, Settings, Store, View};
 
@@ -35,6 +37,12 @@ pub struct Habits {
     pub log_segment_bytes: u64,
     /// A watch response longer than this comes in parts.
     pub fragment_bytes: usize,
+    /// Bytes that may wait for Store.
+    pub backlog_bytes: u64,
+    /// Bytes that may wait to be committed.
+    pub uncommitted_bytes: usize,
+    /// Bytes that may be on their way to one member.
+    pub in_flight_bytes: usize,
     /// Time between two checkpoints of a lease, in milliseconds; none: none are made.
     pub checkpoint_ms: Option<u64>,
     /// What this run breaks on purpose.
@@ -50,7 +58,20 @@ impl Habits {
             log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
             fragment_bytes: [300, 1_000, 4 << 10][rng.usize(..3)],
             checkpoint_ms: [None, None, Some(500), Some(1_500)][rng.usize(..4)],
+            backlog_bytes: [2 << 10, 16 << 10, limits::APPLY_BACKLOG_BYTES_MAX][rng.usize(..3)],
+            uncommitted_bytes: [8 << 10, 64 << 10, UNCOMMITTED_BYTES_MAX][rng.usize(..3)],
+            in_flight_bytes: [64 << 10, IN_FLIGHT_BYTES_MAX][rng.usize(..2)],
             mutant,
+        }
+    }
+
+    /// With room for everything, as it ships.
+    pub fn roomy(self) -> Habits {
+        Habits {
+            backlog_bytes: limits::APPLY_BACKLOG_BYTES_MAX,
+            uncommitted_bytes: UNCOMMITTED_BYTES_MAX,
+            in_flight_bytes: IN_FLIGHT_BYTES_MAX,
+            ..self
         }
     }
 }
@@ -98,6 +119,8 @@ pub struct Member {
     held: BTreeMap<u64, Response>,
     /// The next value that is put comes to be another one here.
     pub spoils_next: bool,
+    /// Snapshots on their way to others, one to each.
+    pub under_way: BTreeMap<u64, Weak<Image>>,
     /// How many comparisons of hash chains in a row it could not decide.
     pub undecided: u32,
     receipts: Receipts,
@@ -115,6 +138,17 @@ pub struct Clocks {
 /// A snapshot on its way.
 #[derive(Debug)]
 pub struct Image {
+    /// Which of the run's it is.
+    pub number: u64,
+    /// Who sends it: the place and the life.
+    pub sender: (usize, u32),
+    /// What it holds.
+    pub content: Content,
+}
+
+/// What a snapshot holds.
+#[derive(Clone, Debug)]
+pub struct Content {
     /// etcd's database file.
     pub bytes: Vec<u8>,
     /// What the message brings beside it.
@@ -152,13 +186,18 @@ impl Member {
         raft.pre_vote = true;
         raft.check_quorum = true;
         raft.lazy_commits = true;
-        raft.inflight_bytes_max = IN_FLIGHT_BYTES_MAX;
-        raft.uncommitted_bytes_max = UNCOMMITTED_BYTES_MAX;
+        raft.inflight_bytes_max = habits.in_flight_bytes;
+        raft.message_bytes_max = raft.message_bytes_max.min(habits.in_flight_bytes);
+        raft.uncommitted_bytes_max = habits.uncommitted_bytes;
         let core = Config {
             raft,
             catch_up_entries: habits.catch_up_entries,
             read_retry_ticks: 5,
             hold_ticks: 70,
+            backlog_bytes_max: match habits.mutant {
+                Some(Mutant::StoreUnbounded) => u64::MAX,
+                _ => habits.backlog_bytes,
+            },
             birth: wall_ms,
         };
         let settings = Settings {
@@ -199,10 +238,17 @@ impl Member {
             unwritten: Vec::new(),
             held: BTreeMap::new(),
             spoils_next: false,
+            under_way: BTreeMap::new(),
             undecided: 0,
             receipts: Receipts::default(),
             store,
         })
+    }
+
+    /// What may wait in it.
+    pub fn bounds(&self) -> Bounds {
+        let Habits { backlog_bytes, uncommitted_bytes, in_flight_bytes, .. } = self.habits;
+        Bounds { backlog_bytes: backlog_bytes as usize, uncommitted_bytes, in_flight_bytes }
     }
 
     /// What waits between its parts.
@@ -337,6 +383,14 @@ impl Member {
                     "nobody asks for a downgrade"
                 );
                 self.core.step(Input::Applied(Applied { index: applied.index, changes }));
+                if self.breaks(Mutant::DeniesEnds) {
+                    let ended = |reply: &Reply| matches!(reply, Reply::LeaseRevoke(_));
+                    applied
+                        .outcomes
+                        .iter_mut()
+                        .filter(|(_, outcome)| outcome.as_ref().is_ok_and(ended))
+                        .for_each(|(_, outcome)| *outcome = Err(Refusal::LeaseNotFound));
+                }
                 done = Done { outcomes: applied.outcomes, leases: applied.leases, links: applied.links };
             }
             Some(Apply::Restore(meta)) => {
@@ -446,7 +500,7 @@ impl Member {
     }
 
     /// The image of a snapshot to another member, and where it stands.
-    pub fn snapshot(&self) -> Result<(raft::SnapshotMeta, Image), Fault> {
+    pub fn snapshot(&self) -> Result<(raft::SnapshotMeta, Content), Fault> {
         let view = self.store.view();
         let plan = view.image()?;
         let mut image = Vec::new();
@@ -458,7 +512,7 @@ impl Member {
         let conf_state = boot::raft_conf_state(&view.conf_state());
         let index = view.applied() - u64::from(self.breaks(Mutant::SnapshotMisplaced));
         let meta = raft::SnapshotMeta { index, term: view.term(), conf_state };
-        Ok((meta, Image { bytes: image, beside: plan.beside() }))
+        Ok((meta, Content { bytes: image, beside: plan.beside() }))
     }
 
     /// A command of its own or of a client.
@@ -467,13 +521,31 @@ impl Member {
         self.core.step(Input::Propose(Proposal { id, data: request.encode_to_vec().into(), only_in }));
     }
 
+    /// A snapshot to another member has arrived there; false if that is not the one that is under way.
+    pub fn has_arrived(&mut self, to: u64, number: u64) -> bool {
+        let is_this = |image: &Weak<Image>| image.upgrade().is_none_or(|image| image.number == number);
+        if !self.under_way.get(&to).is_some_and(is_this) {
+            return false;
+        }
+        self.under_way.remove(&to);
+        true
+    }
+
+    /// Members that do not get what was on its way to them: it was lost.
+    pub fn lost_snapshots(&mut self) -> Vec<u64> {
+        let lost: Vec<u64> =
+            self.under_way.iter().filter(|(_, image)| image.strong_count() == 0).map(|(&to, _)| to).collect();
+        self.under_way.retain(|_, image| image.strong_count() > 0);
+        lost
+    }
+
     /// A snapshot that has come is of no use.
     pub fn discard_snapshot(&mut self, index: u64) -> std::io::Result<()> {
         self.receipts.discard(&self.disk, index, self.published.applied())
     }
 
     /// Stores a received snapshot under its name.
-    pub fn receive_snapshot(&mut self, index: u64, image: &Image) -> std::io::Result<()> {
+    pub fn receive_snapshot(&mut self, index: u64, image: &Content) -> std::io::Result<()> {
         use disk::DiskFile;
         let (part, file) = boot::begin_snapshot(&self.disk, index, 0)?;
         for (number, chunk) in image.bytes.chunks(4_096).enumerate() {
@@ -532,13 +604,15 @@ fn strip_reads(txn: &mut TxnRequest) {
     }
 }
 
-/// Turns a bit in the value of a put; false for anything else.
+/// Turns a bit in the value of a put that takes effect whatever stands there; false for anything else.
 fn spoil(entry: &mut Entry) -> bool {
     if entry.kind != EntryKind::Normal || entry.data.is_empty() {
         return false;
     }
     let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
-    let Some(put) = request.put.as_mut().filter(|put| !put.value.is_empty()) else { return false };
+    // Of one that cannot be refused: otherwise nothing would differ.
+    let certain = |put: &&mut PutRequest| !put.value.is_empty() && !put.ignore_lease && put.lease == 0;
+    let Some(put) = request.put.as_mut().filter(certain) else { return false };
     let mut value = put.value.to_vec();
     value[0] ^= 1;
     put.value = value.into();

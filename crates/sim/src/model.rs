@@ -6,8 +6,8 @@ use proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use proto::etcdserverpb::{
     CompactionResponse, Compare, DeleteRangeRequest, DeleteRangeResponse, InternalRaftRequest, LeaseGrantResponse,
-    PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
-    TxnResponse, request_op, response_op,
+    LeaseRevokeResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp,
+    TxnRequest, TxnResponse, request_op, response_op,
 };
 use proto::mvccpb::KeyValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,8 +28,8 @@ pub enum Said {
     Grant(LeaseGrantResponse),
     /// To a compaction.
     Compaction(CompactionResponse),
-    /// To the end of a lease, which no client asks for.
-    Ended,
+    /// To the end of a lease.
+    Revoked(LeaseRevokeResponse),
     /// Nothing that clients see.
     Nothing,
 }
@@ -106,12 +106,11 @@ impl Model {
             return Ok(Said::Nothing);
         }
         let grows = request.put.is_some() || request.lease_grant.is_some() || request.txn.as_ref().is_some_and(puts);
-        let is_on = |kind: AlarmKind| self.alarms.iter().any(|(active, _)| *active == kind.0);
         let shrinks = request.delete_range.is_some() || request.compaction.is_some() || request.lease_revoke.is_some();
-        if (grows || shrinks || request.txn.is_some()) && is_on(AlarmKind::CORRUPT) {
+        if (grows || shrinks || request.txn.is_some()) && self.is_corrupt() {
             return Err(Refusal::Corrupt);
         }
-        if grows && is_on(AlarmKind::NO_SPACE) {
+        if grows && self.alarms.iter().any(|(active, _)| *active == AlarmKind::NO_SPACE.0) {
             return Err(Refusal::NoSpace);
         }
         if let Some(put) = &request.put {
@@ -153,9 +152,14 @@ impl Model {
             for key in attached {
                 self.remove(key);
             }
-            return Ok(Said::Ended);
+            return Ok(Said::Revoked(LeaseRevokeResponse { header: header(self.next_revision()) }));
         }
         Ok(Said::Nothing)
+    }
+
+    /// Whether some member is known to differ: then nothing is changed any more.
+    pub fn is_corrupt(&self) -> bool {
+        self.alarms.iter().any(|(active, _)| *active == AlarmKind::CORRUPT.0)
     }
 
     /// Answers a range from the state at `request.revision`.

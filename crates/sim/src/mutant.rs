@@ -110,6 +110,12 @@ pub enum Mutant {
     UnboundedWatch,
     /// A watch from revision −1 begins at the beginning (etcd #20707).
     MinusOneIsFirst,
+    /// The end of one lease in five is never proposed.
+    ForgetsEnds,
+    /// Who has ended a lease is told that it was not there.
+    DeniesEnds,
+    /// Store may be as far behind as it likes.
+    StoreUnbounded,
 }
 
 /// Where a mutant is looked for.
@@ -122,7 +128,7 @@ pub enum Stage {
 }
 
 /// Those that must be caught, where, and by one of the first how many seeds.
-pub const ALL: [(Mutant, Stage, u64); 49] = [
+pub const ALL: [(Mutant, Stage, u64); 52] = [
     (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
     (Mutant::SkipsSync, Stage::World, 8),
     (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
@@ -133,13 +139,13 @@ pub const ALL: [(Mutant, Stage, u64); 49] = [
     (Mutant::SnapshotUnheard, Stage::Told(scenario::watch_across_snapshot::run), 8),
     (Mutant::ResumesLate, Stage::World, 8),
     (Mutant::ExpiresEarly, Stage::World, 8),
-    (Mutant::RenewalsUnheard, Stage::World, 16),
+    (Mutant::RenewalsUnheard, Stage::World, 30),
     (Mutant::SkipsEntry, Stage::World, 8),
     (Mutant::SnapshotUnsynced, Stage::Told(scenario::snapshot_cut_short::run), 16),
     (Mutant::DoublesEvents, Stage::Told(scenario::doubled_events::run), 8),
     (Mutant::SwapsEvents, Stage::World, 8),
     (Mutant::ProgressOvertakes, Stage::Told(scenario::progress_under_load::run), 8),
-    (Mutant::LosesFragments, Stage::World, 12),
+    (Mutant::LosesFragments, Stage::World, 24),
     (Mutant::RestoreUnpublished, Stage::Told(scenario::restored_and_read::run), 8),
     (Mutant::RepeatsEntry, Stage::World, 8),
     (Mutant::RenewsTheDead, Stage::Told(scenario::renewal_near_the_end::run), 8),
@@ -172,6 +178,9 @@ pub const ALL: [(Mutant, Stage, u64); 49] = [
     (Mutant::KeepsOffice, Stage::Told(scenario::stalled_leader::run), 8),
     (Mutant::UnboundedWatch, Stage::Told(scenario::watch_bytes::run), 8),
     (Mutant::MinusOneIsFirst, Stage::Told(scenario::watch_from_minus_one::run), 8),
+    (Mutant::ForgetsEnds, Stage::World, 8),
+    (Mutant::DeniesEnds, Stage::World, 8),
+    (Mutant::StoreUnbounded, Stage::Told(scenario::store_behind::run), 8),
 ];
 
 impl Stage {

@@ -28,8 +28,14 @@ pub struct Record {
     pub leaders: BTreeMap<u64, u64>,
     /// When each lease was granted, or renewed, and its TTL: (at, seconds).
     pub leases: BTreeMap<i64, (u64, i64)>,
+    /// The shortest tick that a member's clock has had: so much faster than time it runs.
+    pub fastest_tick: u64,
     /// Leases whose end some member has applied.
     pub ended: BTreeSet<i64>,
+    /// The request that has ended a lease: the first committed that wants to.
+    pub ended_by: BTreeMap<i64, u64>,
+    /// Revocations that clients have asked for.
+    pub revocations: BTreeSet<u64>,
     /// How leases ended.
     pub ends: Ends,
     /// The hash chain after each entry, as the first member to apply it had it.
@@ -63,6 +69,8 @@ pub struct Counts {
     pub replaced: u64,
     /// Leases renewed.
     pub renewals: u64,
+    /// Leases revoked by clients.
+    pub revoked: u64,
 }
 
 /// A write's answer.
@@ -150,6 +158,9 @@ impl Record {
             && let Some(header) = request.header
         {
             self.index_of.entry(header.id).or_insert(entry.index);
+            if let Some(revoke) = request.lease_revoke {
+                self.ended_by.entry(revoke.id).or_insert(header.id);
+            }
         }
         self.committed.insert(entry.index, entry.clone());
     }

@@ -34,6 +34,7 @@ pub mod slow_watch_and_compaction;
 pub mod snapshot_beside_sweep;
 pub mod snapshot_cut_short;
 pub mod stalled_leader;
+pub mod store_behind;
 pub mod sweep_cut_short;
 pub mod torn_tail;
 pub mod two_snapshots;
@@ -72,7 +73,7 @@ impl Story {
 pub type Scenario = fn(Story) -> Outcome;
 
 /// All that can be run with a mutant, by name.
-pub const ALL: [(&str, Scenario); 40] = [
+pub const ALL: [(&str, Scenario); 41] = [
     ("alarm_of_nobody", alarm_of_nobody::run),
     ("alarm_then_power", alarm_then_power::run),
     ("alarm_twice", alarm_twice::run),
@@ -104,6 +105,7 @@ pub const ALL: [(&str, Scenario); 40] = [
     ("snapshot_beside_sweep", snapshot_beside_sweep::run),
     ("snapshot_cut_short", snapshot_cut_short::run),
     ("stalled_leader", stalled_leader::run),
+    ("store_behind", store_behind::run),
     ("sweep_cut_short", sweep_cut_short::run),
     ("torn_tail", torn_tail::run),
     ("two_snapshots", two_snapshots::run),
@@ -141,7 +143,7 @@ fn busy_after(story: Story, members: usize, first: impl FnOnce(&mut World)) -> (
         log_segment_bytes: 4 << 10,
         fragment_bytes: 1_000,
         checkpoint_ms: None,
-        mutant: None,
+        ..world.habits().roomy()
     });
     world.clients_ask(Mix::default(), SECOND / 100, None);
     world.go_on(2 * SECOND);

@@ -19,14 +19,13 @@ use crate::check::room::Waiting;
 use crate::faults::Plan;
 use crate::ledger::{Kinds, Lasting, Ledger, TroubleId};
 use crate::load::Mix;
-use crate::member::{Habits, Image, Member};
+use crate::member::{Content, Habits, Image, Member, TICK};
 use crate::mutant::Mutant;
 use crate::net::{Net, Weather};
 use crate::record::{Counts, Record};
 use crate::trace::Trace;
 use clients::Client;
 use disk::SimFaults;
-use member::core::Input;
 use member::hub::Response;
 use prost::Message as _;
 use proto::raftpb;
@@ -107,7 +106,8 @@ enum Event {
     Log(usize, u32),
     Store(usize, u32),
     Deliver(usize, Box<Message>, Option<Rc<Image>>),
-    SnapshotSent(usize, u32, u64, bool),
+    /// A life of a member hears that its snapshot for another has arrived, and which; or that none was made.
+    SnapshotSent(usize, u32, u64, Option<u64>),
     Restart(usize),
     Ask(usize),
     GiveUp(usize, u64),
@@ -158,7 +158,7 @@ pub struct World {
     /// Snapshots on their way, some of which have arrived.
     images: Vec<Weak<Image>>,
     /// A mutant's: the last snapshot that was made.
-    image_before: Option<Rc<Image>>,
+    content_before: Option<Content>,
     /// A mutant's: requests that were asked again, and the first of each.
     asked_before: BTreeMap<u64, u64>,
     /// What streams were told that no watcher has.
@@ -195,6 +195,8 @@ impl World {
         }
         let mut ids: Vec<u64> = slots.iter().filter(|slot| !slot.joins).map(|slot| slot.id).collect();
         ids.sort_unstable();
+        let fastest_tick = slots.iter().map(|slot| slot.tick).min().unwrap_or(TICK);
+        let record = Record { fastest_tick, ..Record::default() };
         let mut world = World {
             now: 1,
             queue: Queue::default(),
@@ -217,10 +219,10 @@ impl World {
             quick_restarts: false,
             chains_unwatched: false,
             images: Vec::new(),
-            image_before: None,
+            content_before: None,
             asked_before: BTreeMap::new(),
             apart: BTreeMap::new(),
-            record: Record::default(),
+            record,
             trace: Trace::new(settings.tell),
             ledger: Ledger::default(),
             transfer: Lasting::default(),
@@ -272,12 +274,7 @@ impl World {
             Event::Log(slot, life) => self.write_log(slot, life),
             Event::Store(slot, life) => self.work_store(slot, life),
             Event::Deliver(slot, message, image) => self.deliver(slot, *message, image),
-            Event::SnapshotSent(slot, life, to, ok) => {
-                if let Some(member) = self.life(slot, life) {
-                    member.core.step(Input::SnapshotSent(to, ok));
-                    self.settle(slot);
-                }
-            }
+            Event::SnapshotSent(slot, life, to, arrived) => self.snapshot_sent(slot, life, to, arrived),
             Event::Restart(slot) => self.restart(slot),
             Event::Ask(client) => self.ask(client),
             Event::GiveUp(client, number) => self.give_up(client, number),

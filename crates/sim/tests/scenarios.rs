@@ -190,6 +190,11 @@ fn reads_that_wait_for_a_snapshot_are_not_answered_from_before_it() {
 }
 
 #[test]
+fn what_waits_for_a_slow_store_is_bounded_in_bytes() {
+    holds(scenario::store_behind::run);
+}
+
+#[test]
 fn nobody_votes_twice_in_a_term() {
     holds(scenario::votes_forgotten::run);
 }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub const HOLD_TICKS: u32 = 70;
 pub const RETRY_TICKS: u32 = 5;
 pub const CATCH_UP: u64 = 16;
+pub const BACKLOG_BYTES: u64 = 1 << 20;
 
 pub fn config(id: u64) -> Config {
     Config {
@@ -18,6 +19,7 @@ pub fn config(id: u64) -> Config {
         catch_up_entries: CATCH_UP,
         read_retry_ticks: RETRY_TICKS,
         hold_ticks: HOLD_TICKS,
+        backlog_bytes_max: BACKLOG_BYTES,
         birth: 1_000,
     }
 }

@@ -5,19 +5,15 @@ use crate::model::Said;
 use crate::record::{Answer, Record};
 use prost::Message;
 use proto::etcdserverpb::{
-    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, PutResponse, RangeResponse, ResponseHeader,
-    TxnResponse,
+    CompactionResponse, DeleteRangeResponse, LeaseGrantResponse, LeaseRevokeResponse, PutResponse, RangeResponse,
+    ResponseHeader, TxnResponse,
 };
 use store::{Header, Refusal};
 
 /// The answer to the request committed at `index`, if its client got one.
 pub fn check(record: &Record, id: u64, index: u64, said: &Result<Said, Refusal>) {
     let Some(answer) = record.answers.get(&id) else { return };
-    if record.index_of[&id] != index {
-        // Committed twice (a forwarded proposal was doubled on its way): the
-        // client's answer is that of the first.
-        return;
-    }
+    assert_eq!(record.index_of[&id], index, "request {id:x} is in the log twice");
     assert!(
         index > answer.known_before,
         "request {id:x} was asked when index {} was known, and took effect before it, at {index}",
@@ -37,7 +33,8 @@ fn compare(place: &str, expected: &Said, answer: &Answer, bytes: &[u8]) {
         Said::Txn(expected) => same_bytes(place, expected, &answer.header, bytes),
         Said::Grant(expected) => same_bytes(place, expected, &answer.header, bytes),
         Said::Compaction(expected) => same_bytes(place, expected, &answer.header, bytes),
-        Said::Ended | Said::Nothing => {}
+        Said::Revoked(expected) => same_bytes(place, expected, &answer.header, bytes),
+        Said::Nothing => {}
     }
 }
 
@@ -57,7 +54,9 @@ macro_rules! headed {
     )*};
 }
 
-headed!(PutResponse DeleteRangeResponse TxnResponse LeaseGrantResponse CompactionResponse RangeResponse);
+headed! {
+    PutResponse DeleteRangeResponse TxnResponse LeaseGrantResponse LeaseRevokeResponse CompactionResponse RangeResponse
+}
 
 /// What was sent is what is expected of this member, byte for byte, header and all.
 ///

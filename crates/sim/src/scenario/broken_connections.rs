@@ -11,9 +11,13 @@ use crate::world::Outcome;
 pub fn run(story: Story) -> Outcome {
     let (mut world, _) = busy(story, 5);
     for round in 0..40 {
-        world.befall(Fault::Reset(round % 5, (round + 1 + round / 5) % 5));
-        world.befall(Fault::Clog((round + 2) % 5, round % 5, SECOND / 3));
-        world.go_on(SECOND / 2);
+        let (from, to) = (round % 5, (round + 1 + round / 5 % 4) % 5);
+        // So that there is much on its way when it breaks.
+        world.befall(Fault::Clog(from, to, SECOND / 2));
+        world.befall(Fault::Clog(to, from, SECOND / 3));
+        world.go_on(SECOND / 4);
+        world.befall(Fault::Reset(from, to));
+        world.go_on(SECOND / 4);
     }
     let outcome = world.finish();
     assert!(outcome.counts.answered > 100, "{outcome:?}");

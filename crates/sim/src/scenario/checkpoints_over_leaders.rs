@@ -18,13 +18,13 @@ pub fn run(story: Story) -> Outcome {
         log_segment_bytes: 4 << 10,
         fragment_bytes: 1_000,
         checkpoint_ms: Some(3_000),
-        mutant: None,
+        ..world.habits().roomy()
     });
     world.restarts_are_quick();
     world.befall(Fault::AllPowerLoss);
-    let mix = Mix { grants: 30, keep_alives: 60, ..Mix::default() };
+    let mix = Mix { grants: 30, keep_alives: 120, revocations: 0, ..Mix::default() };
     world.clients_ask(mix, SECOND / 50, None);
-    for round in 0..10 {
+    for round in 0..20 {
         // Long enough for a checkpoint, and short enough that the next one does not come before the change.
         world.go_on(4 * SECOND + SECOND / 2);
         world.befall(Fault::Transfer(round % 3));

@@ -17,7 +17,7 @@ pub fn run(story: Story) -> Outcome {
         log_segment_bytes: 1 << 10,
         fragment_bytes: 1_000,
         checkpoint_ms: None,
-        mutant: None,
+        ..world.habits().roomy()
     });
     world.befall(Fault::AllPowerLoss);
     for round in 0..16 {

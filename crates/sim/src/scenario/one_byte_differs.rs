@@ -8,7 +8,7 @@ use crate::load::Mix;
 /// The time, in microseconds, from the moment one of `members` applies another byte until every member knows its alarm.
 pub fn noticed_after(seed: u64, members: usize) -> u64 {
     let (mut world, leader) = busy(Story::of(seed), members);
-    let mix = Mix { deletes: 0, txns: 0, compactions: 0, grants: 0, keep_alives: 0, ..Mix::default() };
+    let mix = Mix { deletes: 0, txns: 0, compactions: 0, grants: 0, keep_alives: 0, revocations: 0, ..Mix::default() };
     world.clients_ask(mix, SECOND / 100, None);
     world.go_on(SECOND);
     let wrong = (leader + seed as usize) % members;

@@ -10,8 +10,17 @@ use crate::world::Outcome;
 pub fn run(story: Story) -> Outcome {
     let (mut world, _) = busy_after(story, 3, |world| world.watches_see_all());
     world.watches_are_slow(10 * SECOND);
-    let mix =
-        Mix { puts: 100, deletes: 0, txns: 0, reads: 0, compactions: 0, grants: 0, keep_alives: 0, filler: 100_000 };
+    let mix = Mix {
+        puts: 100,
+        deletes: 0,
+        txns: 0,
+        reads: 0,
+        compactions: 0,
+        grants: 0,
+        keep_alives: 0,
+        revocations: 0,
+        filler: 100_000,
+    };
     world.clients_ask(mix, SECOND / 40, None);
     world.go_on(5 * SECOND);
     world.clients_ask(Mix::default(), SECOND / 100, None);

@@ -26,8 +26,8 @@ pub(super) struct Open {
     write: Option<Box<InternalRaftRequest>>,
     known_before: u64,
     read: Option<RangeRequest>,
-    /// The lease it renews, and whether that had ended when it was asked.
-    pub renewal: Option<(i64, bool)>,
+    /// The lease it renews, whether that had ended when it was asked, and when that was.
+    pub renewal: Option<(i64, bool, Micros)>,
 }
 
 /// After this a client gives up, not knowing what came of its request.
@@ -63,6 +63,9 @@ impl World {
         let read = match asked {
             Ask::Write(request) => {
                 write = retries.then(|| request.clone());
+                if request.lease_revoke.is_some() {
+                    self.record.revocations.insert(id);
+                }
                 member.propose(id, *request, None);
                 None
             }
@@ -79,7 +82,7 @@ impl World {
                 }
                 // As in `etcd/src/handle/lease.rs`: a read round proves that this member still leads.
                 member.core.step(Input::Read(id));
-                renewal = Some((lease, self.record.ended.contains(&lease)));
+                renewal = Some((lease, self.record.ended.contains(&lease), self.now));
                 None
             }
         };
@@ -112,7 +115,11 @@ impl World {
             return self.at(self.now + 1, Event::Ask(client));
         };
         let id = member.ids.next_id();
-        member.propose(id, *open.write.clone().expect("only writes are asked again"), None);
+        let write = open.write.clone().expect("only writes are asked again");
+        if write.lease_revoke.is_some() {
+            self.record.revocations.insert(id);
+        }
+        member.propose(id, *write, None);
         self.asked_before.insert(id, open.id);
         self.pending.insert((slot, id), client);
         self.at(self.now + PATIENCE, Event::GiveUp(client, open.number));
@@ -128,13 +135,14 @@ impl World {
         self.trace.note(self.now, [7, id, index], || format!("m{slot} answers {id:x} at index {index}: {outcome:?}"));
         self.record.known = self.record.known.max(index);
         let header = self.header(slot);
+        self.record.counts.revoked += u64::from(matches!(outcome, Ok(Reply::LeaseRevoke(_))));
         let outcome = outcome.map(|reply| reply.encode(&header).into());
         self.record.answers.insert(id, Answer { known_before: open.known_before, header, outcome });
     }
 
     pub(super) fn answered_read(&mut self, slot: usize, id: u64) {
         if let Some(client) = self.pending.get(&(slot, id))
-            && let Some(Open { renewal: Some((lease, _)), .. }) = self.clients[*client].open
+            && let Some(Open { renewal: Some((lease, ..)), .. }) = self.clients[*client].open
         {
             return self.renew(slot, id, lease);
         }

@@ -94,6 +94,11 @@ impl World {
         self.quick_restarts = true;
     }
 
+    /// How members keep house.
+    pub fn habits(&self) -> Habits {
+        self.habits
+    }
+
     /// How members keep house from their next life on.
     pub fn keep_house(&mut self, habits: Habits) {
         // What is broken stays so.

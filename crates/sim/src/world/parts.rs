@@ -1,6 +1,6 @@
 //! What the parts of a member do when it is their turn, and how what they give out is handed on.
 
-use super::{Event, World};
+use super::{Event, Micros, World};
 use crate::chance::between;
 use crate::check;
 use crate::faults::Fault;
@@ -10,10 +10,14 @@ use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Message, MessageKind};
 use std::rc::Rc;
 
+/// What the answer to a snapshot takes.
+const ANSWER: Micros = 1_000;
+
 impl World {
     pub(super) fn tick(&mut self, slot: usize, life: u32) {
         let now = self.now;
         let place = &mut self.slots[slot];
+        let steady = place.steady(now);
         if place.life != life || place.alive.is_none() {
             return;
         }
@@ -24,8 +28,11 @@ impl World {
         place.look_at_disk(&mut self.ledger, now);
         place.tick_by.into_iter().for_each(|by| self.ledger.strikes(by, now));
         let Some(member) = self.life(slot, life) else { return };
+        for to in member.lost_snapshots() {
+            member.core.step(Input::SnapshotSent(to, false));
+        }
         member.core.step(Input::Tick);
-        member.hub.tick(now / 1_000);
+        member.hub.tick(steady / 1_000);
         for _ in 0..4 {
             if member.hub.has_work()
                 && let Err(fault) = member.hub.catch_up()
@@ -33,8 +40,8 @@ impl World {
                 return self.failed(slot, &fault.to_string());
             }
         }
-        let (wanted, kept) = (member.house.look(now), member.kept());
-        check::room::settled(&mut self.record, &kept);
+        let (wanted, kept, bounds) = (member.house.look(steady), member.kept(), member.bounds());
+        check::room::settled(&mut self.record, &bounds, &kept);
         wanted.into_iter().for_each(|wanted| self.keep_house_by(slot, wanted));
         let next = now + self.slots[slot].tick;
         self.at(next, Event::Tick(slot, life));
@@ -51,10 +58,10 @@ impl World {
     }
 
     pub(super) fn work_store(&mut self, slot: usize, life: u32) {
-        let now = self.now;
+        let (now, steady) = (self.now, self.slots[slot].steady(self.now));
         let Some(member) = self.life(slot, life) else { return };
         member.store_busy = false;
-        let done = match member.work_store(now) {
+        let done = match member.work_store(steady) {
             Ok(done) => done,
             Err(fault) => return self.failed(slot, &fault.to_string()),
         };
@@ -68,6 +75,9 @@ impl World {
             check::ends::told(&mut self.record, (slot, life), change);
         }
         for (id, outcome) in done.outcomes {
+            if self.dies_at_output(slot) {
+                return;
+            }
             self.answered_write(slot, id, outcome);
         }
         self.settle(slot);
@@ -84,9 +94,11 @@ impl World {
                 self.befall(Fault::PowerLossSoon(slot, operations));
             }
             let Some(member) = self.slots[slot].alive.as_mut() else { return };
-            if let Err(error) = member.receive_snapshot(snapshot.meta.index, image) {
+            if let Err(error) = member.receive_snapshot(snapshot.meta.index, &image.content) {
                 return self.failed(slot, &error.to_string());
             }
+            let ((sender, life), told) = (image.sender, self.now + ANSWER);
+            self.at(told, Event::SnapshotSent(sender, life, message.to, Some(image.number)));
         }
         let Some(member) = self.slots[slot].alive.as_mut() else { return };
         self.trace.note(self.now, [1, slot as u64, message.kind as u64 ^ (message.index << 8)], || {
@@ -102,10 +114,11 @@ impl World {
     /// Hands on what a member's parts have ready.
     pub(super) fn settle(&mut self, slot: usize) {
         // Once: of what is handed on only a renewal can give a member more to say, and that has time until its next tick.
+        let steady = self.slots[slot].steady(self.now);
         if let Some(member) = self.slots[slot].alive.as_mut() {
             let mut outputs = Outputs::default();
             member.core.take(&mut outputs);
-            if let Some(term) = member.notice_leadership(self.now) {
+            if let Some(term) = member.notice_leadership(steady) {
                 let id = self.slots[slot].id;
                 self.trace.note(self.now, [2, slot as u64, term], || format!("m{slot} leads term {term}"));
                 self.record.leads(term, id);
@@ -115,7 +128,7 @@ impl World {
             }
         }
         if let Some(member) = &self.slots[slot].alive {
-            check::room::settled(&mut self.record, &member.waiting());
+            check::room::settled(&mut self.record, &member.bounds(), &member.waiting());
         }
         self.begin_work(slot);
         self.tell_renewals(slot);
@@ -173,6 +186,9 @@ impl World {
             return self.failed(slot, &fault.to_string());
         }
         for id in reads {
+            if self.dies_at_output(slot) {
+                return;
+            }
             self.answered_read(slot, id);
         }
         for (id, _) in failed_reads.into_iter().chain(turned_back) {

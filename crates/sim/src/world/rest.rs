@@ -4,6 +4,7 @@ use super::clients::Client;
 use super::{Micros, Outcome, SECOND, World};
 use crate::check;
 use crate::faults::PARTITIONS;
+use crate::ledger::Lasting;
 use crate::net::{Net, Weather};
 use disk::{SimDisk, SimFaults};
 use std::collections::BTreeSet;
@@ -68,7 +69,8 @@ impl World {
             place.bad_disk = false;
             (place.outputs_left, place.dies_at_vote) = (None, None);
             (place.clients_cut, place.answers_lost) = Default::default();
-            (place.stalled, place.frozen) = Default::default();
+            place.stalled = Lasting::default();
+            place.set_clock(self.now, place.tick, Lasting::default());
             if self.slots[slot].rotten {
                 self.crash(slot, false);
             }
@@ -85,10 +87,11 @@ impl World {
                 }
             }
         }
+        let leases: BTreeSet<i64> = self.views().iter().flat_map(|view| view.leases().map(|(id, _)| id)).collect();
         let states: Vec<String> = self.slots.iter().map(|slot| slot.describe()).collect();
         let open: Vec<&Client> = self.clients.iter().filter(|client| client.open.is_some()).collect();
         panic!(
-            "the faults ended {} s ago and the cluster has not come to rest: {states:#?}; open requests {open:?}; watchers {:?}",
+            "the faults ended {} s ago and the cluster has not come to rest: {states:#?}; open requests {open:?}; leases {leases:?}; watchers {:?}",
             REST / SECOND,
             self.watchers
         );
@@ -99,7 +102,8 @@ impl World {
         for slot in &self.slots {
             let Some(member) = &slot.alive else { return false };
             let status = member.core.status();
-            if status.leader == 0 || status.applied != status.commit {
+            // Nobody renews any more: every lease must end.
+            if status.leader == 0 || status.applied != status.commit || member.present().leases().next().is_some() {
                 return false;
             }
             applied.insert(status.applied);

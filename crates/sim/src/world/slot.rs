@@ -43,6 +43,8 @@ pub(super) struct Slot {
     /// Its clock runs this much faster or slower, and by what.
     pub tick: Micros,
     pub tick_by: Option<TroubleId>,
+    /// What its steady clock showed, and when that was.
+    clock: (Micros, Micros),
     /// What its disk was made to do wrong, and how often it had by then.
     pub disk_by: Option<(TroubleId, u64)>,
 }
@@ -75,8 +77,21 @@ impl Slot {
             wall_by: None,
             tick: TICK - 4_000 + births.u64(0..8_000),
             tick_by: None,
+            clock: (0, 0),
             disk_by: None,
         }
+    }
+
+    /// What its steady clock shows: the one that leases are counted by.
+    pub fn steady(&self, now: Micros) -> Micros {
+        let (then, since) = self.clock;
+        then + now.saturating_sub(since.max(self.frozen.until)) * TICK / self.tick
+    }
+
+    /// Its clock goes on from what it shows, at another speed or not before a while has passed.
+    pub fn set_clock(&mut self, now: Micros, tick: Micros, frozen: Lasting) {
+        self.clock = (self.steady(now), now);
+        (self.tick, self.frozen) = (tick, frozen);
     }
 
     /// Its disk does this wrong from now on.

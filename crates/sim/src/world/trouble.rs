@@ -89,7 +89,7 @@ impl World {
             Some(Mutant::SweepsUnsynced) => place.disk.lie_about_names(member::boot::dirs::STORE),
             _ => {}
         }
-        let clocks = Clocks { now: self.now, wall_ms };
+        let clocks = Clocks { now: place.steady(self.now), wall_ms };
         let seed = self.chances.births.u64(..);
         match Member::open(place.disk.clone(), identity, start, seed, clocks, self.habits) {
             Ok(member) => {
@@ -206,8 +206,17 @@ impl World {
             Fault::AnswersLost(slot, time) => self.slots[slot].answers_lost = lasting(time),
             Fault::ClockStep(slot, ms) => self.step_clock(slot, ms, by),
             Fault::ClocksStep(ms) => (0..count).for_each(|slot| self.step_clock(slot, ms, by)),
-            Fault::ClockDrift(slot, tick) => (self.slots[slot].tick, self.slots[slot].tick_by) = (tick, Some(by)),
-            Fault::ClockFrozen(slot, time) => self.slots[slot].frozen = lasting(time),
+            Fault::ClockDrift(slot, tick) => {
+                let place = &mut self.slots[slot];
+                place.set_clock(self.now, tick, place.frozen);
+                place.tick_by = Some(by);
+                self.record.fastest_tick = self.record.fastest_tick.min(tick);
+            }
+            Fault::ClockFrozen(slot, time) => {
+                let frozen = lasting(time);
+                let place = &mut self.slots[slot];
+                place.set_clock(self.now, place.tick, frozen);
+            }
             Fault::Alarm(slot, on) => self.alarm(slot, on, by),
             Fault::Transfer(slot) => self.transfer(slot, by),
         }
@@ -259,8 +268,8 @@ impl World {
             }
             Fault::BitFlips(slot) => self.rot(slot, by, SimFaults { bit_flip: 0.05, ..sound }),
             Fault::Misdirected(slot) => self.rot(slot, by, SimFaults { misdirected_write: 0.05, ..sound }),
-            Fault::StaleReads(slot) => self.rot(slot, by, SimFaults { stale_read: 0.5, ..sound }),
-            Fault::MisdirectedReads(slot) => self.rot(slot, by, SimFaults { misdirected_read: 0.5, ..sound }),
+            Fault::StaleReads(slot) => self.rot(slot, by, SimFaults { stale_read: 1.0, ..sound }),
+            Fault::MisdirectedReads(slot) => self.rot(slot, by, SimFaults { misdirected_read: 1.0, ..sound }),
             _ => {}
         }
     }

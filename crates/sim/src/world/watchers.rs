@@ -187,7 +187,11 @@ impl World {
                 }
                 self.watchers[number].unread += bytes;
                 let watch_bytes = self.watchers[number].unread;
-                check::room::settled(&mut self.record, &Waiting { watch_bytes, ..Waiting::default() });
+                check::room::settled(
+                    &mut self.record,
+                    &member.bounds(),
+                    &Waiting { watch_bytes, ..Waiting::default() },
+                );
             }
             self.trace.note(self.now, [10, stream, response.revision as u64], || {
                 format!("watcher {number} is told {} events at revision {}", response.events.len(), response.revision)
