@@ -16,6 +16,12 @@ pub use sim::{SimDisk, SimFaults, SimFile, SimStats};
 
 use std::io;
 
+/// Whether the disk, or the owner's quota on it, has no room: what was refused may be tried again when there is. The one
+/// place that says which errors mean that.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// How [`Disk::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
@@ -32,6 +38,9 @@ pub enum OpenMode {
 ///
 /// What is durable when: the bytes of a file after [`DiskFile::sync`]; the *name* of a created, renamed or removed file after
 /// [`Disk::sync_dir`] of the directory (of both directories, if a rename crosses); a directory when `create_dir` returns.
+///
+/// Whatever needs room may be refused for want of it ([`is_full`]), also the creation of a file. A sync that fails is never
+/// told as that: nothing may be tried again after it.
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file of this disk.
     type File: DiskFile;
@@ -44,6 +53,17 @@ pub trait Disk: Clone + Send + Sync + 'static {
 
     /// Removes a file. Those who have it open can go on using it.
     fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// The same for a file that may not be there.
+    fn remove_if_there(&self, path: &str) -> io::Result<()> {
+        match self.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// How many bytes there is room for in files below `dir`; `None` where that is not known. A quota may be narrower.
+    fn free_bytes(&self, dir: &str) -> io::Result<Option<u64>>;
 
     /// The names (not paths) of the files and directories directly in `dir`, sorted. A missing directory is `NotFound`.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;

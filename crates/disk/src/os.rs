@@ -106,6 +106,13 @@ impl Disk for OsDisk {
         fs::remove_file(&path).map_err(|error| named(&path, error))
     }
 
+    fn free_bytes(&self, dir: &str) -> io::Result<Option<u64>> {
+        let path = self.full(dir, true)?;
+        let told = rustix::fs::statvfs(&path).map_err(|error| named(&path, error.into()))?;
+        // Some file systems do not count.
+        Ok((told.f_blocks > 0).then(|| told.f_bavail.saturating_mul(told.f_frsize)))
+    }
+
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
         let path = self.full(dir, true)?;
         let mut names = Vec::new();
@@ -166,7 +173,7 @@ impl DiskFile for OsFile {
         if !self.syncs {
             return Ok(());
         }
-        self.file.sync_data().map_err(|error| named(&self.path, error))
+        self.file.sync_data().map_err(|error| not_synced(&self.path, error))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -213,11 +220,36 @@ fn sync_directory(path: &Path) -> io::Result<()> {
         .read(true)
         .custom_flags(rustix::fs::OFlags::DIRECTORY.bits() as i32)
         .open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| named(path, error))
+        .map_err(|error| named(path, error))?
+        .sync_all()
+        .map_err(|error| not_synced(path, error))
+}
+
+/// What a sync that failed is told as: never as a full disk, which could be tried again.
+fn not_synced(path: &Path, error: io::Error) -> io::Error {
+    match crate::is_full(&error) {
+        true => io::Error::other(format!("{}: cannot be synced: {error}", path.display())),
+        false => named(path, error),
+    }
 }
 
 /// The same error with the path in front.
 fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_finds_no_room_is_not_tried_again() {
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let path = Path::new("member/log");
+            assert!(crate::is_full(&named(path, kind.into())));
+            let told = not_synced(path, kind.into());
+            assert!(!crate::is_full(&told) && told.to_string().starts_with("member/log: cannot be synced: "), "{told}");
+        }
+        assert_eq!(not_synced(Path::new("f"), io::ErrorKind::InvalidInput.into()).kind(), io::ErrorKind::InvalidInput);
+    }
 }

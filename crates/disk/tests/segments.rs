@@ -274,22 +274,25 @@ fn what_is_staged_has_its_place_and_is_written_with_what_follows() {
 
 #[test]
 fn what_is_staged_stays_so_while_the_disk_is_full() {
-    let disk = quiet_disk();
-    let mut writer = SegmentWriter::create(&disk, PATH, HEADER).unwrap();
-    writer.append(&[(1, &[b"before"])]).unwrap();
-    disk.set_faults(SimFaults { capacity_bytes: Some(2000), ..SimFaults::default() });
-    writer.stage(&[(1, &[&[1; 5000]])]);
-    let (len, written) = (writer.len(), writer.written());
-    for _ in 0..2 {
-        assert_eq!(writer.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert_eq!((writer.len(), writer.written()), (len, written));
+    for over_quota in [false, true] {
+        let disk = quiet_disk();
+        let mut writer = SegmentWriter::create(&disk, PATH, HEADER).unwrap();
+        writer.append(&[(1, &[b"before"])]).unwrap();
+        disk.set_faults(SimFaults { capacity_bytes: Some(2000), over_quota, ..SimFaults::default() });
+        writer.stage(&[(1, &[&[1; 5000]])]);
+        let (len, written) = (writer.len(), writer.written());
+        for _ in 0..2 {
+            let error = writer.flush().unwrap_err();
+            assert!(disk::is_full(&error), "{error}");
+            assert_eq!((writer.len(), writer.written()), (len, written));
+        }
+        writer.stage(&[(1, &[b"more"])]);
+        disk.set_faults(SimFaults::default());
+        writer.flush().unwrap();
+        let (frames, ending, _) = read(&disk, Standing::Last).unwrap();
+        assert_eq!(bodies(&frames), [b"before".to_vec(), vec![1; 5000], b"more".to_vec()]);
+        assert_eq!(ending, Ending::Clean);
     }
-    writer.stage(&[(1, &[b"more"])]);
-    disk.set_faults(SimFaults::default());
-    writer.flush().unwrap();
-    let (frames, ending, _) = read(&disk, Standing::Last).unwrap();
-    assert_eq!(bodies(&frames), [b"before".to_vec(), vec![1; 5000], b"more".to_vec()]);
-    assert_eq!(ending, Ending::Clean);
 }
 
 #[test]

@@ -125,6 +125,27 @@ fn space_is_given_back_when_a_removed_file_is_closed() {
 }
 
 #[test]
+fn a_file_needs_room_too() {
+    let create = |disk: &SimDisk, path: &str| disk.open(path, OpenMode::Create).map(drop).map_err(|error| error.kind());
+    for (over_quota, told) in [(false, io::ErrorKind::StorageFull), (true, io::ErrorKind::QuotaExceeded)] {
+        let disk = SimDisk::new(1, SimFaults { files_max: Some(2), over_quota, ..SimFaults::default() });
+        assert_eq!((create(&disk, "a"), create(&disk, "b")), (Ok(()), Ok(())));
+        assert_eq!(create(&disk, "c"), Err(told));
+        assert!(disk::is_full(&told.into()));
+        assert_eq!((disk.exists("c").unwrap(), disk.stats().no_space), (false, 1));
+        assert_eq!(disk.remove("c").map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
+        disk.remove_if_there("c").unwrap();
+        disk.remove_if_there("a").unwrap();
+        assert_eq!(create(&disk, "c"), Ok(()));
+        // Where nothing is left, some disks have a place for a name and some have none.
+        disk.set_faults(SimFaults { capacity_bytes: Some(0), over_quota, ..SimFaults::default() });
+        assert_eq!(disk.free_bytes("").unwrap(), Some(0));
+        let refused = (0..100).filter(|at| create(&disk, &format!("f{at}")) == Err(told)).count();
+        assert!((20..80).contains(&refused), "{refused}");
+    }
+}
+
+#[test]
 fn each_fault_is_injected_and_counted() {
     let faults = SimFaults {
         read_error: 0.2,

@@ -29,12 +29,12 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the disk has no room. Nothing was written, and the same write
+    /// Whether the disk, or a quota on it, has no room. Nothing was written, and the same write
     /// may be tried again.
     pub fn is_full(&self) -> bool {
         match self {
             Fault::Store(fault) => fault.is_full(),
-            Fault::Log { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+            Fault::Log { source, .. } => disk::is_full(source),
             _ => false,
         }
     }

@@ -23,6 +23,11 @@ use terms::Terms;
 pub use frame::Identity;
 pub use recover::Recovered;
 
+/// While there is no room for its successor a segment grows to so many times its length,
+const GROWS_TIMES: u64 = 16;
+/// or so long, and then takes nothing more.
+const GROWS_BYTES_MAX: u64 = 1 << 30;
+
 /// The write-ahead log.
 pub struct Log<D: Disk> {
     disk: D,
@@ -115,6 +120,10 @@ impl<D: Disk> Log<D> {
     /// not go on with this log: what of the batch is on the disk is unknown.
     pub fn append(&mut self, batch: &[Append]) -> Result<Option<AppendMark>, Fault> {
         let Some(last) = batch.last() else { return Ok(None) };
+        if self.writer.len() >= (self.segment_bytes * GROWS_TIMES).min(GROWS_BYTES_MAX) {
+            // It has grown for want of room; offsets end at 4 GiB.
+            self.cut()?;
+        }
         let before = (self.terms.clone(), self.hard_state, self.open_segment().last_index);
         let mut frames = Vec::new();
         for append in batch {
@@ -242,9 +251,7 @@ fn new_segment<D: Disk>(
     let path = path_of(dir, header.sequence);
     let fault = |source| Fault::Log { path: path.clone(), source };
     let temporary = format!("{path}.new");
-    if disk.exists(&temporary).map_err(fault)? {
-        disk.remove(&temporary).map_err(fault)?;
-    }
+    disk.remove_if_there(&temporary).map_err(fault)?;
     let mut writer = SegmentWriter::create(disk, &temporary, header).map_err(fault)?;
     let (index, term) = end;
     let preamble = [Frame::Identity(identity), Frame::Position { index, term }, Frame::HardState(*hard_state)];

@@ -178,22 +178,53 @@ fn a_flipped_bit_in_a_closed_segment_is_named_with_file_and_offset() {
 
 #[test]
 fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
-    let disk = SimDisk::new(3, SimFaults { capacity_bytes: Some(3_000), ..SimFaults::default() });
+    for over_quota in [false, true] {
+        let faults = SimFaults { capacity_bytes: Some(3_000), over_quota, ..SimFaults::default() };
+        let disk = SimDisk::new(3, faults);
+        let mut log = create(&disk);
+        let mut written = 0;
+        let refused = loop {
+            match log.append(&[run(written + 1, written + 1, 1)]) {
+                Ok(_) => written += 1,
+                Err(fault) => break fault,
+            }
+        };
+        assert!(refused.is_full(), "{refused}");
+        assert!(written > 0);
+        disk.set_faults(SimFaults::default());
+        log.append(&[run(written + 1, written + 1, 1)]).expect("the same batch again, now with room");
+        drop(log);
+        let (_, recovered) = reopen(&disk);
+        assert_eq!(recovered.entries.len() as u64, written + 1, "each entry once");
+    }
+}
+
+/// The next segment cannot even be created: the open one grows on, and gets its successor when there is room.
+#[test]
+fn a_segment_that_cannot_be_created_is_made_later() {
+    let disk = quiet_disk();
     let mut log = create(&disk);
-    let mut written = 0;
+    disk.set_faults(SimFaults { files_max: Some(1), ..SimFaults::default() });
+    for index in 1..=300 {
+        log.append(&[run(index, index, 1)]).unwrap();
+    }
+    assert_eq!(disk.list(DIR).unwrap().len(), 1);
+    assert!(disk.stats().no_space > 0, "the change of segments was tried in vain");
+    // Not for ever: offsets end at 4 GiB.
+    let mut next = 301;
     let refused = loop {
-        match log.append(&[run(written + 1, written + 1, 1)]) {
-            Ok(_) => written += 1,
+        match log.append(&[run(next, next, 1)]) {
+            Ok(_) => next += 1,
             Err(fault) => break fault,
         }
     };
     assert!(refused.is_full(), "{refused}");
-    assert!(written > 0);
+    assert!((300..2_000).contains(&next), "{next}");
     disk.set_faults(SimFaults::default());
-    log.append(&[run(written + 1, written + 1, 1)]).expect("the same batch again, now with room");
+    log.append(&[run(next, next, 1)]).expect("the same batch again, now with room");
+    assert_eq!(disk.list(DIR).unwrap().len(), 2);
     drop(log);
-    let (_, recovered) = reopen(&disk);
-    assert_eq!(recovered.entries.len() as u64, written + 1, "each entry once");
+    assert_eq!(reopen(&disk).1.entries.len() as u64, next);
 }
 
 #[test]

@@ -5,6 +5,9 @@
 //! compacted revision has made the change before it unreadable, and a deletion below it is itself nothing any more, so its
 //! key leaves the tree. That gives each segment a count of dead bytes; segments that are mostly dead are rewritten (`revlog`).
 //!
+//! On a full disk there is no room to rewrite aside. Then what is there stays as it is: a rewriting is begun only with room for
+//! all of it, leaves some to clients, and after one that was given up another one waits for room or for the log to grow.
+//!
 //! None of this is replicated or seen by anybody but the disk: members may be at different points of it.
 
 use disk::Disk;
@@ -12,9 +15,9 @@ use disk::Disk;
 use crate::fault::Fault;
 use crate::revision::Revision;
 use crate::revlog::walk::Walk;
-use crate::revlog::{Sweep, Writer};
+use crate::revlog::{GaveUp, Sweep, Writer, give_up};
 use crate::state::State;
-use crate::store::Store;
+use crate::store::{Stats, Store};
 
 /// How much is read at once.
 const READ_BYTES: usize = 128 << 10;
@@ -25,6 +28,8 @@ pub(crate) struct Housework<D: Disk> {
     accounted: i64,
     accounting: Option<Accounting<D>>,
     sweep: Option<Sweep<D>>,
+    /// The last one found no room.
+    gave_up: Option<GaveUp>,
 }
 
 /// A walk over what a compaction has passed.
@@ -36,7 +41,7 @@ struct Accounting<D: Disk> {
 
 impl<D: Disk> Housework<D> {
     pub(crate) fn new(accounted: i64) -> Housework<D> {
-        Housework { accounted, accounting: None, sweep: None }
+        Housework { accounted, accounting: None, sweep: None, gave_up: None }
     }
 
     /// Forgets everything: the log is replaced by one that is accounted up to a revision.
@@ -45,6 +50,12 @@ impl<D: Disk> Housework<D> {
             sweep.give_up(old);
         }
         *self = Housework::new(accounted);
+    }
+
+    /// A rewriting found no room: what is there stays as it is.
+    fn no_room(&mut self, gave_up: GaveUp, stats: &mut Stats) {
+        self.gave_up = Some(gave_up);
+        stats.sweeps_given_up += 1;
     }
 }
 
@@ -56,31 +67,40 @@ pub(crate) fn sweep<D: Disk>(store: &mut Store<D>, budget_bytes: u64) -> Result<
     while left > 0 {
         // A rewriting that has begun is finished first: the places it reads are those of its own moment.
         if let Some(mut sweep) = housework.sweep.take() {
-            let (seen, read) = match sweep.step(writer, state, left) {
-                // No room to rewrite aside: what is there stays as it is, and a later call begins anew.
-                Err(fault) if fault.is_full() => {
-                    sweep.give_up(writer);
+            let step = if sweep.has_room(writer) { sweep.step(writer, state, left).map(Some) } else { Ok(None) };
+            let (seen, read) = match step {
+                Ok(Some(step)) => step,
+                Err(fault) if !fault.is_full() => return Err(fault),
+                Ok(None) | Err(_) => {
+                    housework.no_room(sweep.give_up(writer), stats);
                     break;
                 }
-                step => step?,
             };
             left = left.saturating_sub(seen);
             if !read {
                 housework.sweep = Some(sweep);
                 continue;
             }
+            let path = sweep.path().to_owned();
             match sweep.finish(writer) {
-                Err(fault) if fault.is_full() => break,
+                Err(fault) if fault.is_full() => {
+                    housework.no_room(give_up(writer, &path), stats);
+                    break;
+                }
                 swept => given_back += swept?,
             }
             stats.segments_swept += 1;
+            housework.gave_up = None;
         } else if housework.accounted < state.compacted {
             left = left.saturating_sub(account(housework, writer, state, left)?);
         } else {
-            match Sweep::begin(writer, state) {
+            match Sweep::begin(writer, state, housework.gave_up.as_ref()) {
                 Ok(Some(sweep)) => housework.sweep = Some(sweep),
                 Ok(None) => break,
-                Err(fault) if fault.is_full() => break,
+                Err(Fault::Disk { file, source }) if disk::is_full(&source) => {
+                    housework.no_room(give_up(writer, &file), stats);
+                    break;
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -92,7 +112,9 @@ pub(crate) fn sweep<D: Disk>(store: &mut Store<D>, budget_bytes: u64) -> Result<
 /// See [`Store::wants_sweep`].
 pub(crate) fn wants_sweep<D: Disk>(store: &Store<D>) -> bool {
     let Store { writer, state, housework, .. } = store;
-    housework.sweep.is_some() || housework.accounted < state.compacted || Sweep::is_due(writer)
+    housework.sweep.is_some()
+        || housework.accounted < state.compacted
+        || Sweep::is_due(writer, housework.gave_up.as_ref())
 }
 
 /// Goes on counting for about so many bytes. Returns how many it looked at.

@@ -49,9 +49,9 @@ impl Fault {
         Fault::Disk { file: file.to_owned(), source }
     }
 
-    /// Whether the disk has no room. Nothing was written.
+    /// Whether the disk, or a quota on it, has no room. Nothing was written.
     pub fn is_full(&self) -> bool {
-        matches!(self, Fault::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+        matches!(self, Fault::Disk { source, .. } if disk::is_full(source))
     }
 
     /// `file` is damaged.

@@ -62,6 +62,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// How much of the newest of the revision log stays in memory.
     pub resident_bytes: usize,
+    /// A sweep does not take the last of the disk's room, so much that clients can go on writing.
+    pub sweep_leaves_bytes: u64,
     /// Leases are granted for no less than this (etcd: one and a half election timeouts, rounded up).
     pub lease_seconds_min: i64,
     /// `--max-learners`.
@@ -79,6 +81,7 @@ impl Default for Settings {
             quota_bytes: None,
             segment_bytes: 64 << 20,
             resident_bytes: 64 << 20,
+            sweep_leaves_bytes: 32 << 20,
             lease_seconds_min: 2,
             learners_max: 1,
             tells_links: false,
@@ -109,6 +112,8 @@ pub struct Stats {
     pub frame_bytes: u64,
     /// Segments that a sweep has rewritten.
     pub segments_swept: u64,
+    /// Sweeps that were given up because the disk had no room.
+    pub sweeps_given_up: u64,
     /// Bytes that sweeps have given back.
     pub swept_bytes: u64,
     /// Keys, deleted ones that compaction has not passed included.
@@ -300,11 +305,15 @@ impl<D: Disk> Store<D> {
 
     /// Finds out what compactions have dropped and gives the room back, in steps of about so many bytes read. Returns how
     /// many bytes of disk were given back. Views taken before are not disturbed.
+    ///
+    /// What is alive is written aside before the rest goes. Nothing is begun that the disk has no room for, and one that
+    /// finds none all the same is given up.
     pub fn sweep(&mut self, budget_bytes: u64) -> Result<u64, Fault> {
         crate::compact::sweep(self, budget_bytes)
     }
 
-    /// Whether [`Store::sweep`] has anything to do. Ask after a compaction and after each step.
+    /// Whether [`Store::sweep`] has anything to do that it can do. Ask after a compaction, after each step, and now and then:
+    /// while the disk has no room for it, it has not.
     pub fn wants_sweep(&self) -> bool {
         crate::compact::wants_sweep(self)
     }
@@ -338,6 +347,6 @@ impl<D: Disk> fmt::Debug for Store<D> {
 }
 
 fn layout<D: Disk>(disk: D, dir: &str, settings: &Settings) -> Layout<D> {
-    let Settings { segment_bytes, resident_bytes, .. } = *settings;
-    Layout { disk, dir: dir.to_owned(), segment_bytes, resident_bytes }
+    let Settings { segment_bytes, resident_bytes, sweep_leaves_bytes, .. } = *settings;
+    Layout { disk, dir: dir.to_owned(), segment_bytes, resident_bytes, sweep_leaves_bytes }
 }

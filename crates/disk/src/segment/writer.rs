@@ -95,7 +95,7 @@ impl<F: DiskFile> SegmentWriter<F> {
 
     /// Appends frames (kind, parts of the body) with one write; returns where each body begins. Kind 0 is reserved.
     ///
-    /// When the disk is full (`StorageFull`) nothing was appended and the writer can go on; after any other error it
+    /// When the disk is full ([`crate::is_full`]) nothing was appended and the writer can go on; after any other error it
     /// refuses everything.
     ///
     /// # Panics
@@ -120,7 +120,7 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.stage_any(frames)
     }
 
-    /// Writes what is staged. When the disk is full (`StorageFull`) it stays staged and this may be called again; after
+    /// Writes what is staged. When the disk is full ([`crate::is_full`]) it stays staged and this may be called again; after
     /// any other error the writer refuses everything.
     pub fn flush(&mut self) -> io::Result<()> {
         if self.staged.is_empty() {
@@ -129,8 +129,7 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.check_whole()?;
         if let Err(error) = self.file.write_at(self.written(), &[&self.staged]) {
             self.broken = Some("an earlier write to this segment failed");
-            let full = error.kind() == io::ErrorKind::StorageFull;
-            if full && self.take_back().is_ok() {
+            if crate::is_full(&error) && self.take_back().is_ok() {
                 self.broken = None;
             }
             return Err(error);

@@ -38,8 +38,13 @@ pub struct SimFaults {
     pub misdirected_read: f64,
     /// A sector of a read is as it was before it was last written. Only sectors written while this was possible can be so.
     pub stale_read: f64,
-    /// All files together may hold this many bytes; writes beyond fail with `StorageFull`.
+    /// All files together may hold this many bytes; writes beyond fail with `StorageFull`, and when nothing is left, so does
+    /// sometimes the creation of a file.
     pub capacity_bytes: Option<u64>,
+    /// There may be this many files; the creation of more fails with `StorageFull`.
+    pub files_max: Option<u64>,
+    /// What has no room is told that a quota is exceeded.
+    pub over_quota: bool,
     /// Power is lost during the operation with this number ([`SimDisk::operations`] counts them from 1).
     pub dies_at: Option<u64>,
 }
@@ -53,8 +58,10 @@ pub struct SimStats {
     pub write_errors: u64,
     /// Syncs that failed.
     pub sync_errors: u64,
-    /// Writes refused for want of space.
+    /// Writes and creations refused for want of space.
     pub no_space: u64,
+    /// Bytes written, whether they became durable or not.
+    pub written_bytes: u64,
     /// Bits turned.
     pub bit_flips: u64,
     /// Writes that landed elsewhere.
@@ -225,6 +232,10 @@ impl Disk for SimDisk {
             (OpenMode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (OpenMode::Create, None) => {
                 let fate = state.begin_operation()?;
+                if !state.has_room_for_a_file() {
+                    state.end_operation(fate)?;
+                    return Err(state.no_room());
+                }
                 let inode = state.next_inode;
                 state.next_inode += 1;
                 state.inodes.insert(inode, Inode::default());
@@ -272,6 +283,12 @@ impl Disk for SimDisk {
         let removed = state.names.remove(path);
         state.collect(removed);
         state.end_operation(fate)
+    }
+
+    fn free_bytes(&self, _dir: &str) -> io::Result<Option<u64>> {
+        let state = self.locked();
+        state.check_power()?;
+        Ok(state.faults.capacity_bytes.map(|_| state.free_bytes()))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
@@ -379,8 +396,7 @@ impl DiskFile for SimFile {
         if fate == Fate::Lives || state.chance.coin() {
             let before = state.inode(self.inode).len();
             if len > before && state.free_bytes() < len - before {
-                state.stats.no_space += 1;
-                return Err(io::ErrorKind::StorageFull.into());
+                return Err(state.no_room());
             }
             state.inode(self.inode).truncate(len);
             state.used_bytes = state.used_bytes - before + len;
@@ -454,6 +470,20 @@ impl State {
         capacity.saturating_sub(self.used_bytes)
     }
 
+    fn has_room_for_a_file(&mut self) -> bool {
+        let count = self.names.inodes().len() as u64;
+        let few = self.faults.files_max.is_none_or(|max| count < max);
+        few && (self.free_bytes() > 0 || self.chance.coin())
+    }
+
+    fn no_room(&mut self) -> io::Error {
+        self.stats.no_space += 1;
+        match self.faults.over_quota {
+            true => io::ErrorKind::QuotaExceeded.into(),
+            false => io::ErrorKind::StorageFull.into(),
+        }
+    }
+
     /// A place some sectors away.
     fn elsewhere(&mut self, offset: u64) -> u64 {
         let away = SECTOR_BYTES * (1 + self.chance.below(8));
@@ -469,6 +499,7 @@ impl State {
         if self.faults.stale_read > 0.0 {
             file.remember(offset, data.len() as u64);
         }
+        self.stats.written_bytes += data.len() as u64;
         file.write(offset, data);
         self.used_bytes = self.used_bytes - before + file.len();
     }
@@ -489,7 +520,6 @@ impl State {
             };
             data.truncate(cut as usize);
             if full {
-                self.stats.no_space += 1;
                 let fits = end.saturating_sub(offset + growth - free);
                 data.truncate(fits as usize);
             } else {
@@ -499,7 +529,7 @@ impl State {
                 self.write(inode, offset, data);
             }
             return Err(match full {
-                true => io::ErrorKind::StorageFull.into(),
+                true => self.no_room(),
                 false => io::Error::other("simulated write error"),
             });
         }

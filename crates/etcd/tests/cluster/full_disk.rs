@@ -24,14 +24,14 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    fn mount(directory: &Path, bytes: u64) -> SmallDisk {
+    fn mount(directory: &Path, options: &str) -> SmallDisk {
         std::fs::create_dir_all(directory).expect("the test's directory can be written");
         let mut command = Command::new("unshare");
         if !rustix::process::geteuid().is_root() {
             command.arg("--map-root-user");
         }
-        let script = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" && echo mounted && exec cat";
-        command.args(["--mount", "sh", "-c", script, "sh", &bytes.to_string()]).arg(directory);
+        let script = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && echo mounted && exec cat";
+        command.args(["--mount", "sh", "-c", script, "sh", options]).arg(directory);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = command.spawn().expect("unshare, of util-linux, starts");
         let mut line = String::new();
@@ -56,9 +56,14 @@ impl SmallDisk {
         member.program = PathBuf::from("nsenter");
     }
 
-    fn filler(&self) -> PathBuf {
+    /// Where others see it.
+    fn root(&self) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.holder.id()));
-        root.join(self.mounted_on.strip_prefix("/").expect("an absolute path")).join("filler")
+        root.join(self.mounted_on.strip_prefix("/").expect("an absolute path"))
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.root().join("filler")
     }
 
     /// Takes all the room there is.
@@ -70,6 +75,23 @@ impl SmallDisk {
     /// Gives it back.
     fn free(&self) {
         std::fs::remove_file(self.filler()).expect("the filler is ours");
+    }
+
+    /// Makes files until there can be no more.
+    fn take_all_files(&self) {
+        std::fs::create_dir(self.filler()).expect("there is room for a few files");
+        let mut names = (0..u32::MAX).map(|at| self.filler().join(at.to_string()));
+        while names.next().is_some_and(|name| File::create_new(name).is_ok()) {}
+    }
+
+    /// Gives them back.
+    fn free_files(&self) {
+        std::fs::remove_dir_all(self.filler()).expect("the filler is ours");
+    }
+
+    /// How many segments there are in a directory of the member.
+    fn segments(&self, directory: &str) -> usize {
+        std::fs::read_dir(self.root().join(directory)).expect("the member has made it").count()
     }
 }
 
@@ -120,12 +142,12 @@ async fn linearizable_in_time(member: &Member) {
     assert!(took <= REQUEST_TIMEOUT + Duration::from_millis(500), "it took {took:?}");
 }
 
-const DISK_BYTES: u64 = 16 << 20;
+const SIXTEEN_MIB: &str = "size=16m";
 
-/// A cluster whose first member has a small disk.
-async fn start(title: &str, count: u16) -> (Cluster, SmallDisk) {
+/// A cluster whose first member has a disk of its own.
+async fn start(title: &str, count: u16, options: &str) -> (Cluster, SmallDisk) {
     let mut cluster = Cluster::plan(title, count, &["--snapshot-count", "100", "--snapshot-catchup-entries", "50"]);
-    let disk = SmallDisk::mount(&cluster.members[0].data, DISK_BYTES);
+    let disk = SmallDisk::mount(&cluster.members[0].data, options);
     disk.give_to(&mut cluster.members[0]);
     cluster.start_all();
     cluster.leader().await;
@@ -135,7 +157,7 @@ async fn start(title: &str, count: u16) -> (Cluster, SmallDisk) {
 #[tokio::test]
 async fn alone_it_refuses_writes_until_there_is_room() {
     let _turn = harness::together().await;
-    let (mut cluster, disk) = start("full-alone", 1).await;
+    let (mut cluster, disk) = start("full-alone", 1, SIXTEEN_MIB).await;
     let client = cluster.client();
     let load = Load::start(&cluster, "load", 4, &[0]);
     for _ in 0..2 {
@@ -168,7 +190,7 @@ async fn alone_it_refuses_writes_until_there_is_room() {
 #[tokio::test]
 async fn killed_on_a_full_disk_it_comes_back_with_everything() {
     let _turn = harness::together().await;
-    let (mut cluster, disk) = start("full-killed", 1).await;
+    let (mut cluster, disk) = start("full-killed", 1, SIXTEEN_MIB).await;
     let client = cluster.client();
     for _ in 0..3 {
         let load = Load::start(&cluster, "load", 4, &[0]);
@@ -189,7 +211,7 @@ async fn killed_on_a_full_disk_it_comes_back_with_everything() {
 #[tokio::test]
 async fn one_of_three_holds_nobody_up() {
     let _turn = harness::together().await;
-    let (cluster, disk) = start("full-one", 3).await;
+    let (cluster, disk) = start("full-one", 3, SIXTEEN_MIB).await;
     if cluster.leader().await == 0 {
         let other = cluster.id(1).await;
         cluster.members[0].client().move_leader(other).await.expect("leadership moves");
@@ -205,4 +227,43 @@ async fn one_of_three_holds_nobody_up() {
     let acknowledged = load.stop().await;
     cluster.same_everywhere().await;
     load::expect_all(&cluster.members[0].client(), "load", &acknowledged).await;
+}
+
+/// A disk that has room, and none for another file. Both logs want one after 64 MB.
+#[tokio::test]
+async fn without_room_for_another_file_it_goes_on_in_those_it_has() {
+    const STORE: &str = "member/store";
+    const LOG: &str = "member/log";
+    let _turn = harness::together().await;
+    let (mut cluster, disk) = start("full-files", 1, "size=600m,nr_inodes=100").await;
+    let client = cluster.client();
+    let big = |at: usize| PutRequest {
+        key: format!("big/{at}").into(),
+        value: vec![7; 1_000_000].into(),
+        ..PutRequest::default()
+    };
+    client.put(big(0)).await.expect("a healthy member");
+    let files = (disk.segments(STORE), disk.segments(LOG));
+    assert_eq!(files, (1, 1));
+    disk.take_all_files();
+    for at in 1..75 {
+        client.put(big(at)).await.expect("a write for which there is room");
+    }
+    assert_eq!((disk.segments(STORE), disk.segments(LOG)), files, "there was no room for a file more");
+    disk.free_files();
+    for at in 75..77 {
+        client.put(big(at)).await.expect("a write");
+    }
+    harness::until("both logs have another segment", async || {
+        let more = disk.segments(STORE) > files.0 && disk.segments(LOG) > files.1;
+        more.then_some(())
+    })
+    .await;
+    assert_eq!(cluster.members[0].said().matches("starting an etcd server").count(), 1, "it was the same process");
+    cluster.members[0].kill();
+    cluster.members[0].start();
+    cluster.leader().await;
+    let all =
+        RangeRequest { key: "big/".into(), range_end: "big0".into(), count_only: true, ..RangeRequest::default() };
+    assert_eq!(client.range(all).await.expect("a read").count, 77);
 }

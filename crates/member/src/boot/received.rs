@@ -55,9 +55,7 @@ pub fn name_snapshot<D: Disk>(disk: &D, part: &str, index: Index, beside: &[u8])
 }
 
 fn create_anew<D: Disk>(disk: &D, path: &str) -> std::io::Result<D::File> {
-    if disk.exists(path)? {
-        disk.remove(path)?;
-    }
+    disk.remove_if_there(path)?;
     disk.open(path, OpenMode::Create)
 }
 
@@ -158,7 +156,8 @@ pub(super) fn sweep_snapshots<D: Disk>(disk: &D, index: Index) -> Result<(), Fau
     for name in names {
         let Some((stem, _)) = name.split_once(".snap.") else { continue };
         if u64::from_str_radix(stem, 16).is_ok_and(|of| of <= index) {
-            disk.remove(&format!("{}/{name}", dirs::SNAPSHOTS)).map_err(fault)?;
+            // Whoever is storing one may have taken it back meanwhile.
+            disk.remove_if_there(&format!("{}/{name}", dirs::SNAPSHOTS)).map_err(fault)?;
         }
     }
     Ok(())
@@ -166,9 +165,8 @@ pub(super) fn sweep_snapshots<D: Disk>(disk: &D, index: Index) -> Result<(), Fau
 
 /// Removes the files of a received snapshot that nobody stands on.
 fn discard_snapshot<D: Disk>(disk: &D, index: Index) -> std::io::Result<()> {
-    let remove = |path: String| if disk.exists(&path)? { disk.remove(&path) } else { Ok(()) };
-    let image = remove(snapshot_path(index));
-    let beside = remove(beside_path(index));
+    let image = disk.remove_if_there(&snapshot_path(index));
+    let beside = disk.remove_if_there(&beside_path(index));
     image.and(beside)
 }
 

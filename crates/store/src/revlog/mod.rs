@@ -34,5 +34,5 @@ mod writer;
 pub(crate) use checkpoint::{put_alarms, put_chain, put_lease, put_lease_revoked, put_roster};
 pub(crate) use install::Installer;
 pub(crate) use replay::{exists, open};
-pub(crate) use sweep::Sweep;
+pub(crate) use sweep::{GaveUp, Sweep, give_up};
 pub(crate) use writer::{Layout, Writer};

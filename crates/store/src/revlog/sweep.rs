@@ -38,6 +38,23 @@ const SMALL_SHARE: u64 = 8;
 /// So many small segments in a row are joined even if all of them is alive.
 const SMALL_RUN: usize = 8;
 
+/// What a rewriting takes beside the records, at most: one part in so many, and a page.
+const FRAMES_SHARE: u64 = 64;
+const FRAMES_BYTES: u64 = 4 << 10;
+
+/// After one that found no room another one waits until the log has grown by this part of a segment, or more.
+const PAUSE_SHARE: u64 = 8;
+
+/// A rewriting that found no room: what must happen before another one is begun. A disk that is full without saying so (a
+/// quota, no more files) would be filled again and again otherwise.
+#[derive(Debug)]
+pub(crate) struct GaveUp {
+    /// The log has become so long,
+    size_bytes: u64,
+    /// or there is so much room.
+    room_bytes: Option<u64>,
+}
+
 /// A rewriting under way.
 #[derive(Debug)]
 pub(crate) struct Sweep<D: Disk> {
@@ -61,13 +78,17 @@ pub(crate) struct Sweep<D: Disk> {
 
 impl<D: Disk> Sweep<D> {
     /// Whether there is a run to begin on.
-    pub(crate) fn is_due(writer: &Writer<D>) -> bool {
-        choose(writer).is_some()
+    pub(crate) fn is_due(writer: &Writer<D>, gave_up: Option<&GaveUp>) -> bool {
+        run(writer, gave_up).is_some()
     }
 
-    /// Begins on the first run in need, if any is.
-    pub(crate) fn begin(writer: &mut Writer<D>, state: &State) -> Result<Option<Sweep<D>>, Fault> {
-        let Some((first, last)) = choose(writer) else { return Ok(None) };
+    /// Begins on the first run in need for which there is room, if any is.
+    pub(crate) fn begin(
+        writer: &mut Writer<D>,
+        state: &State,
+        gave_up: Option<&GaveUp>,
+    ) -> Result<Option<Sweep<D>>, Fault> {
+        let Some((first, last)) = run(writer, gave_up) else { return Ok(None) };
         let sealed = &writer.log.sealed;
         let replaced = writer.names[first..=last].to_vec();
         let generation = replaced.iter().map(|name| name.generation).max().unwrap_or(0) + 1;
@@ -78,10 +99,7 @@ impl<D: Disk> Sweep<D> {
         writer.next_id += 1;
         let seed = sealed[first].chain_seed;
         // One that was given up for want of room may have left its file.
-        let disk = &writer.layout.disk;
-        if disk.exists(&path).map_err(|error| Fault::disk(&path, error))? {
-            disk.remove(&path).map_err(|error| Fault::disk(&path, error))?;
-        }
+        writer.layout.disk.remove_if_there(&path).map_err(|error| Fault::disk(&path, error))?;
         let part = Part::create(&writer.layout.disk, path, name.last, seed, id, Some(origin))?;
         let droppable = sealed[..first].iter().map(|segment| segment.cleaned).min().unwrap_or(i64::MAX);
         let start = sealed[first].span.map_or(Revision::default(), |(first, _)| first);
@@ -124,7 +142,13 @@ impl<D: Disk> Sweep<D> {
         Ok((seen, self.read))
     }
 
-    /// Puts the new segment in the place of the old ones. Returns how many bytes that gives back.
+    /// Whether the disk has room to go on.
+    pub(crate) fn has_room(&self, writer: &Writer<D>) -> bool {
+        writer.layout.sweep_room_bytes() != Some(0)
+    }
+
+    /// Puts the new segment in the place of the old ones. Returns how many bytes that gives back. When the disk is full
+    /// everything is as it was, but for the file at [`Sweep::path`].
     pub(crate) fn finish(self, writer: &mut Writer<D>) -> Result<u64, Fault> {
         assert!(self.read, "a run is rewritten as a whole");
         let Sweep { first, last, name, replaced, mut part, sum, .. } = self;
@@ -135,6 +159,8 @@ impl<D: Disk> Sweep<D> {
         let temporary = part.path().to_owned();
         let segment = part.finish()?;
         // The compaction that killed the records, and the changes after them, must not be lost while the records are gone.
+        // Nor does anybody wait for room that is taken here.
+        writer.try_flush()?;
         writer.sync()?;
         disk.rename(&temporary, &path).map_err(|error| Fault::disk(&path, error))?;
         disk.sync_dir(&dir).map_err(|error| Fault::disk(&dir, error))?;
@@ -154,32 +180,68 @@ impl<D: Disk> Sweep<D> {
         Ok(old_bytes.saturating_sub(new_bytes))
     }
 
+    /// Where it is written.
+    pub(crate) fn path(&self) -> &str {
+        self.part.path()
+    }
+
     /// Forgets it, as far as possible.
-    pub(crate) fn give_up(self, writer: &Writer<D>) {
-        // What stays is removed when the log is opened.
-        let _ = writer.layout.disk.remove(self.part.path());
+    pub(crate) fn give_up(self, writer: &Writer<D>) -> GaveUp {
+        let path = self.part.path().to_owned();
+        // Files that are open keep their room.
+        drop(self);
+        give_up(writer, &path)
     }
 }
 
-/// The first run of sealed segments that is worth rewriting.
-fn choose<D: Disk>(writer: &Writer<D>) -> Option<(usize, usize)> {
+/// Removes what a rewriting has written at `path`. Says when another one may be begun.
+pub(crate) fn give_up<D: Disk>(writer: &Writer<D>, path: &str) -> GaveUp {
+    let room_before = writer.layout.sweep_room_bytes();
+    // What stays is removed when the next one begins, or when the log is opened.
+    let _ = writer.layout.disk.remove(path);
+    let room = writer.layout.sweep_room_bytes();
+    // About as much as it had written is to be written by others first.
+    let written = room.zip(room_before).map_or(0, |(room, before)| room.saturating_sub(before));
+    let pause = written.max(writer.layout.segment_bytes / PAUSE_SHARE);
+    GaveUp { size_bytes: writer.size_bytes() + pause, room_bytes: room.map(|room| room.saturating_add(pause)) }
+}
+
+/// The first run that is worth rewriting and has room, unless it is too early for another one.
+fn run<D: Disk>(writer: &Writer<D>, gave_up: Option<&GaveUp>) -> Option<(usize, usize)> {
+    // Asked often, and there is mostly none: then the disk need not be asked.
+    choose(writer, None)?;
+    let room = writer.layout.sweep_room_bytes();
+    let has_grown = |gave_up: &GaveUp| {
+        let has_room = room.zip(gave_up.room_bytes).is_some_and(|(room, wanted)| room >= wanted);
+        has_room || writer.size_bytes() >= gave_up.size_bytes
+    };
+    if gave_up.is_none_or(has_grown) { choose(writer, room) } else { None }
+}
+
+/// The first run of sealed segments that is worth rewriting and whose living part fits in `room` bytes.
+fn choose<D: Disk>(writer: &Writer<D>, room: Option<u64>) -> Option<(usize, usize)> {
     let sealed = &writer.log.sealed;
     let full = writer.layout.segment_bytes;
+    let fits = |live: u64| room.is_none_or(|room| live + live / FRAMES_SHARE + FRAMES_BYTES <= room);
     let live = |at: usize| writer.ledger.live_bytes(&sealed[at]);
     let is_dirty = |at: usize| live(at) * LIVE_SHARE < sealed[at].len && sealed[at].len > SWEPT_BYTES_MIN;
     let is_small = |at: usize| sealed[at].len < full / SMALL_SHARE;
     let joins = |at: usize| is_dirty(at) || is_small(at);
     let mut at = 0;
     while at < sealed.len() {
-        if !joins(at) {
+        if !joins(at) || !fits(live(at)) {
             at += 1;
             continue;
         }
         let mut bytes = live(at);
         let mut last = at;
-        while last + 1 < sealed.len() && joins(last + 1) && bytes + live(last + 1) <= full {
+        while last + 1 < sealed.len() && joins(last + 1) {
+            let more = bytes + live(last + 1);
+            if more > full || !fits(more) {
+                break;
+            }
             last += 1;
-            bytes += live(last);
+            bytes = more;
         }
         if (at..=last).any(is_dirty) || last - at + 1 >= SMALL_RUN {
             return Some((at, last));

@@ -39,6 +39,10 @@ const ARENA_BYTES: usize = 1 << 20;
 const ARENA_ROOM_BYTES: usize = 16 << 10;
 /// Staged bytes beyond which a batch is written at once.
 const STAGED_BYTES_MAX: u64 = 256 << 10;
+/// While there is no room for its successor a segment grows to so many times its length,
+const GROWS_TIMES: u64 = 16;
+/// or so long: what is applied then waits. Offsets end at 4 GiB, and the largest batch wants to lie in front of that.
+const GROWS_BYTES_MAX: u64 = 1 << 30;
 
 /// Where and how a log is written.
 #[derive(Clone, Debug)]
@@ -49,6 +53,16 @@ pub(crate) struct Layout<D> {
     pub(crate) segment_bytes: u64,
     /// How much of the newest stays in memory.
     pub(crate) resident_bytes: usize,
+    /// So much of the disk's room is left to what clients write.
+    pub(crate) sweep_leaves_bytes: u64,
+}
+
+impl<D: Disk> Layout<D> {
+    /// How many bytes of the disk's room a sweep may take now, if the disk says.
+    pub(super) fn sweep_room_bytes(&self) -> Option<u64> {
+        let free = self.disk.free_bytes(&self.dir).ok().flatten()?;
+        Some(free.saturating_sub(self.sweep_leaves_bytes))
+    }
 }
 
 /// See the module's essay. One owner.
@@ -183,12 +197,17 @@ impl<D: Disk> Writer<D> {
     /// Writes what is staged.
     pub(crate) fn flush(&mut self) -> Result<(), Fault> {
         loop {
-            match self.segment.flush().map_err(|error| Fault::disk(&self.log.active.path, error)) {
+            match self.try_flush() {
                 // Memory is ahead of the disk already; the frames must follow, and nothing of them was written.
                 Err(fault) if fault.is_full() && self.room.wait() => {}
-                done => break done?,
+                done => return done,
             }
         }
+    }
+
+    /// Writes what is staged, without waiting for room.
+    pub(super) fn try_flush(&mut self) -> Result<(), Fault> {
+        self.segment.flush().map_err(|error| Fault::disk(&self.log.active.path, error))?;
         self.log.active.written = self.segment.written();
         Ok(())
     }
@@ -206,14 +225,23 @@ impl<D: Disk> Writer<D> {
         self.sync()?;
         let name = Name::of(self.active.last + 1);
         let chain = self.segment.chain();
-        let begun = begin_segment(&self.layout, name, self.next_id, chain, state, self.base);
-        let (segment, reader) = match begun {
-            // The active segment grows on until there is room for the next.
-            Err(fault) if fault.is_full() => {
-                let path = name.path(&self.layout.dir);
-                return self.layout.disk.remove(&path).map_err(|error| Fault::disk(&path, error));
+        let grows_to = (self.layout.segment_bytes * GROWS_TIMES).min(GROWS_BYTES_MAX);
+        let (segment, reader) = loop {
+            match begin_segment(&self.layout, name, self.next_id, chain, state, self.base) {
+                Err(fault) if fault.is_full() => {
+                    let path = name.path(&self.layout.dir);
+                    // It may be that not even an empty file had room.
+                    self.layout.disk.remove_if_there(&path).map_err(|error| Fault::disk(&path, error))?;
+                    // The active segment grows on until there is room for the next.
+                    if self.segment.len() < grows_to {
+                        return Ok(());
+                    }
+                    if !self.room.wait() {
+                        return Err(fault);
+                    }
+                }
+                begun => break begun?,
             }
-            begun => begun?,
         };
         self.next_id += 1;
         let mut sealed = std::mem::replace(&mut self.log.active, reader);
