@@ -497,6 +497,7 @@ impl Core {
             return;
         }
         let mut batch = Vec::with_capacity(entries.len().min(limits::APPLY_BATCH_MAX));
+        let mut bytes = 0;
         for entry in entries {
             assert_eq!(entry.index, self.handed + 1, "entries are handed on once and in order");
             self.handed = entry.index;
@@ -505,9 +506,11 @@ impl Core {
             self.tail_bytes += size;
             self.backlog.push_back((entry.index, size));
             self.backlog_bytes += size;
+            bytes += entry.data.len();
             batch.push(store_entry(entry));
-            if batch.len() == limits::APPLY_BATCH_MAX {
+            if batch.len() == limits::APPLY_BATCH_MAX || bytes >= limits::APPLY_BATCH_BYTES_MAX {
                 outputs.applies.push(Apply::Entries(std::mem::take(&mut batch)));
+                bytes = 0;
             }
         }
         if !batch.is_empty() {

@@ -40,6 +40,9 @@ pub const LOG_SEGMENT_BYTES: u64 = 64_000_000;
 /// Entries that one batch for Store may hold.
 pub const APPLY_BATCH_MAX: usize = 4_096;
 
+/// Bytes of them. One may always be in it, however large.
+pub const APPLY_BATCH_BYTES_MAX: usize = 8 << 20;
+
 /// Entry bytes kept in memory for members that lag, whatever the count says.
 pub const TAIL_BYTES_MAX: u64 = 128 << 20;
 

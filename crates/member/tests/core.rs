@@ -342,27 +342,36 @@ fn a_leader_with_a_slow_disk_commits_by_others_and_still_waits_for_its_own() {
     assert_eq!(desk.words(), ["proposal 1"]);
 }
 
-#[test]
-fn large_backlogs_are_handed_on_in_bounded_batches() {
+/// How many entries there are in each batch when proposals of so many bytes have waited for the disk.
+fn batches(count: u64, bytes: usize) -> Vec<usize> {
     let mut desk = alone();
     desk.hold_store = true;
     desk.hold_log = true;
-    let count = limits::APPLY_BATCH_MAX as u64 + 10;
     for id in 1..=count {
-        desk.core.step(Input::Propose(proposal(id)));
+        let mut proposal = proposal(id);
+        if bytes > 0 {
+            proposal.data = vec![0; bytes].into();
+        }
+        desk.core.step(Input::Propose(proposal));
     }
     desk.settle();
     desk.hold_log = false;
     desk.settle();
-    let sizes: Vec<usize> = desk
-        .applies
-        .iter()
-        .map(|apply| match apply {
-            Apply::Entries(entries) => entries.len(),
-            Apply::Restore(_) => 0,
-        })
-        .collect();
-    assert_eq!(sizes, [limits::APPLY_BATCH_MAX, 10]);
+    let size = |apply: &Apply| match apply {
+        Apply::Entries(entries) => entries.len(),
+        Apply::Restore(_) => 0,
+    };
+    desk.applies.iter().map(size).collect()
+}
+
+#[test]
+fn large_backlogs_are_handed_on_in_bounded_batches() {
+    let most = limits::APPLY_BATCH_MAX;
+    assert_eq!(batches(most as u64 + 10, 0), [most, 10]);
+    // By their bytes too; one goes, however large it is.
+    let bytes = limits::APPLY_BATCH_BYTES_MAX;
+    assert_eq!(batches(10, bytes / 4), [4, 4, 2]);
+    assert_eq!(batches(3, bytes + 1), [1, 1, 1]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //!   entry ──▶ command ──▶ admit ──▶ doubts ──▶ changes: batch, tree, leases ──▶ … next entry
 //!                │ unknown  │ no       │ no                                        │ last
-//!                ▼ fault    ▼ refusal  ▼ refusal                                   ▼ one frame, then events
+//!                ▼ fault    ▼ refusal  ▼ refusal                                   ▼ a frame, then events
 //! ```
 //!
 //! A refused entry moves the applied index like any other. What an entry changes depends on nothing but the state and the
@@ -44,10 +44,23 @@ pub(crate) fn apply<D: Disk>(
     entries: &[Entry],
     wanted: &dyn Fn(RequestId) -> bool,
 ) -> Result<Applied, Fault> {
-    let Store { settings, writer, state, stats, .. } = store;
-    if entries.is_empty() {
-        return Ok(Applied { index: state.applied, term: state.term, ..Applied::default() });
+    let mut applied = Applied::default();
+    let mut left = entries;
+    while !left.is_empty() {
+        left = apply_some(store, left, wanted, &mut applied)?;
     }
+    (applied.index, applied.term) = (store.state.applied, store.state.term);
+    Ok(applied)
+}
+
+/// Applies as many entries as make a batch, and writes it. Returns the others.
+fn apply_some<'a, D: Disk>(
+    store: &mut Store<D>,
+    mut entries: &'a [Entry],
+    wanted: &dyn Fn(RequestId) -> bool,
+    applied: &mut Applied,
+) -> Result<&'a [Entry], Fault> {
+    let Store { settings, writer, state, stats, .. } = store;
     writer.rotate(state)?;
     let size_bytes = writer.size_in_use_bytes();
     let mut batch = writer.begin();
@@ -55,10 +68,9 @@ pub(crate) fn apply<D: Disk>(
         batch.item(ItemKind::Chain, |out| put_chain(out, &state.chain));
     }
     let keys = state.chain.keys;
-    let mut applied = Applied::default();
     let mut work =
-        Work { settings, state, stats, log: writer.log(), batch: &mut batch, applied: &mut applied, size_bytes };
-    for entry in entries {
+        Work { settings, state, stats, log: writer.log(), batch: &mut batch, applied: &mut *applied, size_bytes };
+    while let Some((entry, rest)) = entries.split_first() {
         assert_eq!(entry.index, work.state.applied + 1, "entries are applied one after the other");
         assert!(entry.term >= work.state.term, "terms never go back");
         work.entry(entry, wanted)?;
@@ -69,15 +81,18 @@ pub(crate) fn apply<D: Disk>(
         if work.settings.tells_links {
             work.applied.links.push((entry.index, link));
         }
+        entries = rest;
+        // What an entry asks for says little about how much it changes.
+        if work.batch.is_full() {
+            break;
+        }
     }
-    let body = writer.write(&mut batch, state)?;
-    stats.frames += 1;
-    stats.frame_bytes += body.len() as u64;
+    let bodies = writer.write(&mut batch, state)?;
+    stats.frames += bodies.len() as u64;
+    stats.frame_bytes += bodies.size_bytes();
     stats.changes += batch.changes() as u64;
-    applied.index = state.applied;
-    applied.term = state.term;
-    applied.events = batch.events(&body);
-    Ok(applied)
+    applied.events.append(&mut batch.events(&bodies));
+    Ok(entries)
 }
 
 /// Whether this version can read what an entry asks for. One that is committed and cannot be read ends every member,

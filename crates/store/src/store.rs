@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use disk::Disk;
+use disk::segment::BODY_BYTES_MAX;
 use proto::raftpb::ConfState;
 
 use crate::chain::{self, Chain, Link};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub quota_bytes: Option<u64>,
     /// A segment of the revision log that has become so long gets a successor.
     pub segment_bytes: u64,
+    /// A frame of the revision log that has become so long is followed by another one (at most 256 MiB).
+    pub frame_bytes: usize,
     /// How much of the newest of the revision log stays in memory.
     pub resident_bytes: usize,
     /// A sweep does not take the last of the disk's room, so much that clients can go on writing.
@@ -80,6 +83,7 @@ impl Default for Settings {
             cluster_id: 0,
             quota_bytes: None,
             segment_bytes: 64 << 20,
+            frame_bytes: 16 << 20,
             resident_bytes: 64 << 20,
             sweep_leaves_bytes: 32 << 20,
             lease_seconds_min: 2,
@@ -240,7 +244,8 @@ impl<D: Disk> Store<D> {
     }
 
     /// Applies committed entries in order; they follow what is applied already. One frame of the revision log is made of all
-    /// of them, and staged: it is written when much is staged, or by [`Store::flush`] or [`Store::sync`]. Publish the [`View`] before the answers.
+    /// of them (several, when they change much), and staged: it is written when much is staged, or by [`Store::flush`] or
+    /// [`Store::sync`]. Publish the [`View`] before the answers.
     ///
     /// Answers are built only for requests that `wanted` accepts; effects never depend on it.
     ///
@@ -347,6 +352,7 @@ impl<D: Disk> fmt::Debug for Store<D> {
 }
 
 fn layout<D: Disk>(disk: D, dir: &str, settings: &Settings) -> Layout<D> {
-    let Settings { segment_bytes, resident_bytes, sweep_leaves_bytes, .. } = *settings;
-    Layout { disk, dir: dir.to_owned(), segment_bytes, resident_bytes, sweep_leaves_bytes }
+    assert!(settings.frame_bytes as u64 <= BODY_BYTES_MAX / 2, "a frame that is not full has room for one item more");
+    let Settings { segment_bytes, frame_bytes, resident_bytes, sweep_leaves_bytes, .. } = *settings;
+    Layout { disk, dir: dir.to_owned(), segment_bytes, frame_bytes, resident_bytes, sweep_leaves_bytes }
 }

@@ -3,17 +3,17 @@
 
 mod support;
 
-use store::Store;
+use store::{Settings, Store};
 use support::model::Model;
 use support::random::random_command;
 use support::same::{same, same_history};
 use support::*;
 
 /// Returns how many segments were swept, and how many there were at most.
-fn story(seed: u64, steps: u64) -> (u64, u64) {
+fn story(seed: u64, steps: u64, settings: &Settings) -> (u64, u64) {
     let mut chance = Chance::new(seed);
     let disk = disk();
-    let mut store = Store::create(disk.clone(), "revisions", settings()).unwrap();
+    let mut store = Store::create(disk.clone(), "revisions", settings.clone()).unwrap();
     let mut model = Model::default();
     let mut kept = Vec::new();
     let (mut swept, mut segments) = (0, 0);
@@ -71,7 +71,7 @@ fn story(seed: u64, steps: u64) -> (u64, u64) {
             store.sync().unwrap();
             swept += store.stats().segments_swept;
             drop(store);
-            store = Store::open(disk.clone(), "revisions", settings()).unwrap();
+            store = Store::open(disk.clone(), "revisions", settings.clone()).unwrap();
             same(&store.view(), &model, &mut chance);
             same_history(&store.view(), &model, model.compacted.max(1));
         }
@@ -85,13 +85,22 @@ fn story(seed: u64, steps: u64) -> (u64, u64) {
     (swept, segments)
 }
 
-#[test]
-fn the_store_is_the_model() {
+fn stories(settings: &Settings) {
     let (mut swept, mut segments) = (0, 0);
     for seed in 0..8 {
-        let (more, most) = story(seed, 250);
+        let (more, most) = story(seed, 250, settings);
         swept += more;
         segments = segments.max(most);
     }
     assert!(swept > 10 && segments > 3, "the story is about {swept} sweeps and {segments} segments");
+}
+
+#[test]
+fn the_store_is_the_model() {
+    stories(&settings());
+}
+
+#[test]
+fn the_store_is_the_model_when_entries_fill_several_frames() {
+    stories(&short_frames());
 }

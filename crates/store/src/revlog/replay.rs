@@ -2,8 +2,8 @@
 //!
 //! The last segment that begins with a checkpoint is the end of the log. One behind it without a checkpoint was being made
 //! when the process ended, and nothing was written there that anybody was told of: it goes. Then all segments are replayed
-//! in order, older ones for their keys, the last one for everything. What a crash has torn off the end is cut; a hole
-//! anywhere else is a fault that names file and offset.
+//! in order, older ones for their keys, the last one for everything. What a crash has torn off the end is cut, and with it
+//! the frames of a batch whose last one is not there; a hole anywhere else is a fault that names file and offset.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::log::{Log, is_leased, place_of};
 use super::name::{Name, TEMPORARY};
 use super::resident::Resident;
 use super::segment::Segment;
-use super::writer::{FRAME_CHANGES, FRAME_CHECKPOINT, FRAME_PART, Layout, Writer};
+use super::writer::{FRAME_CHANGES, FRAME_CHECKPOINT, FRAME_PART, FRAME_UNFINISHED, Layout, Writer};
 use crate::chain::{self, Chain};
 use crate::fault::Fault;
 use crate::ids::LeaseId;
@@ -82,13 +82,13 @@ pub(crate) fn open<D: Disk>(layout: Layout<D>) -> Result<(Writer<D>, State), Fau
         return Err(Fault::corrupt(&path, 0, format!("segment {} is missing before this one", ending.base)));
     }
     for (id, name) in names.iter().enumerate() {
-        let (segment, chain, _) = replay.segment(&layout, *name, id as u32, Standing::Sealed, expected)?;
+        let (segment, chain, _) = replay.segment(&layout, *name, id as u32, Standing::Sealed, expected, u64::MAX)?;
         sealed.push(Arc::new(segment));
         expected = Some((name.last + 1, chain));
     }
     replay.at_end = true;
     let id = names.len() as u32;
-    let (mut segment, _, tail) = replay.segment(&layout, active, id, Standing::Last, expected)?;
+    let (mut segment, _, tail) = replay.segment(&layout, active, id, Standing::Last, expected, ending.at)?;
     let writer =
         SegmentWriter::resume(&layout.disk, &segment.path, &tail).map_err(|error| Fault::disk(&segment.path, error))?;
     segment.file = writer.file();
@@ -146,6 +146,8 @@ struct End {
     prelude: Prelude,
     /// The first segment that counts.
     base: u64,
+    /// Where the last batch that is whole ends in the last segment.
+    at: u64,
 }
 
 /// Reads the last segment that begins with a checkpoint; removes those behind it.
@@ -157,10 +159,14 @@ fn find_end<D: Disk>(layout: &Layout<D>, names: &mut Vec<Name>) -> Result<End, F
         if let Some(frame) = first.filter(|frame| frame.kind == FRAME_CHECKPOINT) {
             let mut prelude = prelude_in(&path, &frame)?;
             let base = base_in(&path, &frame)?;
+            let mut at = reader.tail().offset;
             while let Some(frame) = reader.next()? {
-                prelude = prelude_in(&path, &frame)?;
+                let told = prelude_in(&path, &frame)?;
+                if frame.kind != FRAME_UNFINISHED {
+                    (prelude, at) = (told, reader.tail().offset);
+                }
             }
-            return Ok(End { prelude, base });
+            return Ok(End { prelude, base, at });
         }
         remove(layout, &name.file())?;
         names.pop();
@@ -204,7 +210,8 @@ struct Replay {
 
 impl Replay {
     /// Replays one segment. Returns it, the chain value its successor starts from, and its tail. `expected` is the
-    /// sequence number and the chain value it must begin with.
+    /// sequence number and the chain value it must begin with; from `end` on there are only frames of a batch that is not
+    /// whole, which is as if it had never been.
     fn segment<D: Disk>(
         &mut self,
         layout: &Layout<D>,
@@ -212,6 +219,7 @@ impl Replay {
         id: u32,
         standing: Standing,
         expected: Option<(u64, u32)>,
+        end: u64,
     ) -> Result<(Segment<D::File>, u32, Tail), Fault> {
         let path = name.path(&layout.dir);
         let mut reader = SegmentReader::open(&layout.disk, &path, standing)?;
@@ -232,11 +240,22 @@ impl Replay {
             dropped: None,
             origin: None,
         };
+        let (mut tail, mut is_whole) = (reader.tail(), true);
         while let Some(frame) = reader.next()? {
+            if frame.offset > end {
+                break;
+            }
             self.frame(&frame, &mut segment)?;
+            (tail, is_whole) = (reader.tail(), frame.kind != FRAME_UNFINISHED);
         }
-        let tail = reader.tail();
-        assert!(reader.ending() == Some(Ending::Clean) || standing == Standing::Last);
+        if !is_whole {
+            return Err(Fault::corrupt(&path, tail.offset, "the last frame of a batch is missing"));
+        }
+        if let Some(ending) = reader.ending() {
+            assert!(ending == Ending::Clean || standing == Standing::Last);
+            // Behind the last frame there may be an empty one.
+            tail = reader.tail();
+        }
         let Replayed { span, marks, record_bytes, sum, dropped, origin, .. } = segment;
         // A sweep of an older version did not say what it has left out.
         self.complete &= origin.is_none() || dropped.is_some();
@@ -266,7 +285,7 @@ impl Replay {
 
     fn frame(&mut self, frame: &Frame, segment: &mut Replayed<'_>) -> Result<(), Fault> {
         let said = |at: u64, what: String| Fault::corrupt(segment.path, at, what);
-        if ![FRAME_CHANGES, FRAME_CHECKPOINT, FRAME_PART].contains(&frame.kind) {
+        if ![FRAME_CHANGES, FRAME_CHECKPOINT, FRAME_PART, FRAME_UNFINISHED].contains(&frame.kind) {
             return Err(said(frame.offset, format!("a frame of unknown kind {}", frame.kind)));
         }
         let prelude = prelude_in(segment.path, frame)?;

@@ -1,14 +1,15 @@
 //! The end of the revision log that is written.
 //!
-//! One batch is one frame. Frames are staged and written some at a time: what is acknowledged is in the write-ahead log, so
-//! nobody waits for this one, and readers have the newest frames in memory anyway. A segment that has become long is synced and sealed, and its successor begins
-//! with a checkpoint, durable before anything is written behind it: from then on the older segments matter for their keys
-//! only, and an opened log needs no more than one checkpoint.
+//! One batch is one frame; the batch of an entry that changes very much is several, which count only together. Frames are
+//! staged and written some at a time: what is acknowledged is in the write-ahead log, so nobody waits for this one, and
+//! readers have the newest frames in memory anyway. A segment that has become long is synced and sealed, and its successor
+//! begins with a checkpoint, durable before anything is written behind it: from then on the older segments matter for their
+//! keys only, and an opened log needs no more than one checkpoint.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use disk::segment::FRAME_HEADER_BYTES;
 use disk::{Disk, LogKind, SegmentHeader, SegmentWriter};
 
@@ -21,7 +22,7 @@ use super::name::Name;
 use super::replay::{clear, remove};
 use super::resident::Resident;
 use super::segment::Segment;
-use crate::batch::Batch;
+use crate::batch::{Batch, Bodies};
 use crate::fault::Fault;
 use crate::ids::Index;
 use crate::state::State;
@@ -32,6 +33,9 @@ pub(crate) const FRAME_CHANGES: u8 = 1;
 pub(crate) const FRAME_CHECKPOINT: u8 = 2;
 /// The first frame of a segment that cannot be the end of a log: a part of an installed snapshot, or what a sweep left.
 pub(crate) const FRAME_PART: u8 = 3;
+
+/// A frame of changes whose batch goes on in the next frame of this segment.
+pub(crate) const FRAME_UNFINISHED: u8 = 4;
 
 /// How large the buffers are that many bodies share.
 const ARENA_BYTES: usize = 1 << 20;
@@ -51,6 +55,8 @@ pub(crate) struct Layout<D> {
     pub(crate) dir: String,
     /// A segment that has reached this length gets a successor.
     pub(crate) segment_bytes: u64,
+    /// A frame that has reached this length is followed by another one.
+    pub(crate) frame_bytes: usize,
     /// How much of the newest stays in memory.
     pub(crate) resident_bytes: usize,
     /// So much of the disk's room is left to what clients write.
@@ -164,27 +170,38 @@ impl<D: Disk> Writer<D> {
             buffer = BytesMut::with_capacity(ARENA_BYTES);
         }
         let active = &self.log.active;
-        Batch::new(buffer, (active.id, active.salt), self.segment.len() + FRAME_HEADER_BYTES)
+        let offset = self.segment.len() + FRAME_HEADER_BYTES;
+        Batch::new(buffer, (active.id, active.salt), offset, self.layout.frame_bytes)
     }
 
-    /// Adds the batch as one frame, and writes what is staged if that has become much. Returns the frame's body.
-    pub(crate) fn write(&mut self, batch: &mut Batch, state: &State) -> Result<Bytes, Fault> {
-        let (body, rest) = batch.seal(prelude_of(state).encode(batch.size_bytes()));
+    /// Adds the batch, and writes what is staged if that has become much. Returns the bodies of its frames.
+    pub(crate) fn write(&mut self, batch: &mut Batch, state: &State) -> Result<Bodies, Fault> {
+        let (bodies, rest) = batch.seal(prelude_of(state));
         self.arena = rest;
-        let offset = self.segment.stage(&[(FRAME_CHANGES, &[&body])])[0];
-        assert_eq!(offset, batch.offset(), "a frame lies where its batch was told it would");
-        let active = &mut self.log.active;
-        active.len = self.segment.len();
-        active.sum = active.sum.wrapping_add(batch.sum());
-        for (revision, at, size) in batch.revisions() {
-            active.note(revision, at, size, active.len);
+        let last = bodies.len() - 1;
+        for number in 0..=last {
+            let body = bodies.get(number);
+            let kind = if number < last { FRAME_UNFINISHED } else { FRAME_CHANGES };
+            let offset = self.segment.stage(&[(kind, &[body])])[0];
+            assert_eq!(offset, batch.offset(number), "a frame lies where its batch was told it would");
+            let active = &mut self.log.active;
+            active.len = self.segment.len();
+            for (revision, at, size) in batch.revisions(number) {
+                active.note(revision, at, size, active.len);
+            }
+            if last > 0 {
+                // Much at once is not kept in memory as well, neither here nor for readers.
+                self.flush()?;
+            } else {
+                self.log.resident.push(active.id, offset, body.clone(), self.layout.resident_bytes);
+            }
         }
-        self.log.resident.push(active.id, offset, body.clone(), self.layout.resident_bytes);
+        self.log.active.sum = self.log.active.sum.wrapping_add(batch.sum());
         self.written = state.applied;
         if self.has_much_staged(0) {
             self.flush()?;
         }
-        Ok(body)
+        Ok(bodies)
     }
 
     /// Whether a batch of so many bytes more would be written at once.

@@ -42,6 +42,11 @@ pub fn settings() -> Settings {
     Settings { member_id: 1, cluster_id: 2, segment_bytes: 8 << 10, resident_bytes: 8 << 10, ..Settings::default() }
 }
 
+/// The same with frames so short that most entries fill several.
+pub fn short_frames() -> Settings {
+    Settings { frame_bytes: 200, ..settings() }
+}
+
 pub fn disk() -> SimDisk {
     SimDisk::new(7, SimFaults::default())
 }
