@@ -81,8 +81,11 @@ pub fn main(arguments: Vec<String>) -> i32 {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            let _ = error.print();
-            return error.exit_code();
+            // As a shell shows the end of who writes to nobody.
+            return match error.print() {
+                Err(unread) if unread.kind() == std::io::ErrorKind::BrokenPipe => 128 + 13,
+                _ => error.exit_code(),
+            };
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a small runtime starts");
