@@ -113,6 +113,7 @@ impl Cluster {
                 }
                 Err(_) => self.check_alive()?,
             }
+            // A process whose port is not open yet tells nobody when it will be.
             thread::sleep(ASK_AGAIN);
         }
     }
