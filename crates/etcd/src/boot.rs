@@ -5,7 +5,7 @@ use crate::ask;
 use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::handle::Settings;
 use disk::{DirectoryLock, OsDisk};
-use futures_util::future::{select_ok, try_join_all};
+use futures_util::future::{join_all, select_ok, try_join_all};
 use member::boot::{Opened, Start, dirs};
 use member::log::Identity;
 use prost::Message;
@@ -214,7 +214,7 @@ async fn plan_new(config: &Config) -> Result<Plan, String> {
         .ok_or_else(|| format!("couldn't find local name {:?} in the initial cluster configuration", config.name))?;
     let identity = Identity { member_id: me.id, cluster_id };
     let others = members.values().filter(|member| member.id != me.id);
-    try_join_all(others.map(|member| refuse_bootstrapped(member, identity))).await?;
+    try_join_all(others.map(|member| refuse_bootstrapped(config, member, identity))).await?;
     let changes = members.values().map(first_change).collect();
     Ok(Plan { identity, start: Start::New(changes), is_known: false })
 }
@@ -230,23 +230,12 @@ fn first_change(member: &Member) -> bytes::Bytes {
     change.encode_to_vec().into()
 }
 
-/// A cluster that runs already remembers this member: its data must have been
-/// lost, and starting it anew would let it vote twice.
-async fn refuse_bootstrapped(other: &Member, identity: Identity) -> Result<(), String> {
+/// Whether a cluster that runs knows this member as one that has run.
+async fn refuse_bootstrapped(config: &Config, other: &Member, identity: Identity) -> Result<(), String> {
     for url in &other.peer_urls {
         let Ok(asked) = members_at(url).await else { continue };
-        if asked.cluster_id != identity.cluster_id {
-            continue;
-        }
-        let started = asked.members.iter().find(|member| member.id == identity.member_id);
-        if started.is_some_and(|member| !member.client_urls.is_empty()) {
-            return Err(format!(
-                "member {:x} has already been bootstrapped: the cluster of {url} knows it, but --data-dir is empty; \
-                 remove the member and add it anew, then start it with --initial-cluster-state existing \
-                 (members of our own cannot do that yet: in a cluster with an etcd member, through that one; else keep the \
-                 majority, and start a new cluster when it can be moved)",
-                identity.member_id
-            ));
+        if asked.cluster_id == identity.cluster_id {
+            asked.refuse_lost(config, identity, url)?;
         }
     }
     Ok(())
@@ -254,14 +243,31 @@ async fn refuse_bootstrapped(other: &Member, identity: Identity) -> Result<(), S
 
 async fn plan_join(config: &Config) -> Result<Plan, String> {
     let cluster = config.join_cluster().map_err(|reason| naming("--initial-cluster", reason))?;
-    let others: Vec<&Url> =
-        cluster.members.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls).collect();
-    let mut reasons = Vec::new();
-    for url in &others {
-        match members_at(&url.to_string()).await {
-            Ok(asked) => return join_among(config, &cluster, &asked),
+    let others: Vec<String> = cluster
+        .members
+        .iter()
+        .filter(|(name, _)| **name != config.name)
+        .flat_map(|(_, urls)| urls)
+        .map(Url::to_string)
+        .collect();
+    let answers = join_all(others.iter().map(|url| members_at(url))).await;
+    let (mut plan, mut reasons) = (None, Vec::new());
+    for (url, answer) in others.iter().zip(answers) {
+        match answer {
+            Ok(asked) => {
+                // Who lags may not have heard yet that this member ran: each is believed that says so.
+                let joining = match plan {
+                    None => join_among(config, &cluster, &asked)?,
+                    Some(joining) => joining,
+                };
+                asked.refuse_lost(config, joining.identity, url)?;
+                plan = Some(joining);
+            }
             Err(reason) => reasons.push(format!("{url}: {reason}")),
         }
+    }
+    if let Some(plan) = plan {
+        return Ok(plan);
     }
     Err(format!(
         "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs \
@@ -301,6 +307,29 @@ fn join_among(config: &Config, cluster: &InitialCluster, asked: &Asked) -> Resul
 struct Asked {
     cluster_id: u64,
     members: Vec<Member>,
+}
+
+impl Asked {
+    /// An empty directory of a member that has run: what it held is lost, or lies elsewhere. Under its old id it would help to
+    /// elect and to commit as if it had never promised anything, and with one more loss acknowledged writes would be gone:
+    /// docs/decisions/006-lost-data.md. That a member has run is known by the client URLs that it publishes.
+    fn refuse_lost(&self, config: &Config, identity: Identity, url: &str) -> Result<(), String> {
+        let id = identity.member_id;
+        let Some(me) = self.members.iter().find(|member| member.id == id && !member.client_urls.is_empty()) else {
+            return Ok(());
+        };
+        Err(format!(
+            "member {id:x} has already been bootstrapped: {url} knows it as a member that has run, but --data-dir {} has \
+             no log of it (member/log). If its data lies elsewhere (a volume that is not mounted?), give that directory. If its data is lost it must not \
+             come back under its old id, because it no longer knows what it has voted for and acknowledged, and writes could \
+             be lost: remove it and add it anew through another member (etcdctl member remove {id:x}, then etcdctl member add \
+             {} --peer-urls={}), and start it with --initial-cluster-state existing and an empty directory. Members of our own \
+             do not carry these two commands out yet, only etcd's: without one in the cluster keep the majority that is left",
+            config.data_dir.display(),
+            config.name,
+            me.peer_urls.join(",")
+        ))
+    }
 }
 
 async fn members_at(url: &str) -> Result<Asked, String> {

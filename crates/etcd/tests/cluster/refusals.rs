@@ -2,6 +2,13 @@
 //! plain line that names the cause and the flag, and nothing written.
 
 use crate::harness::{self, Cluster, Member, PATIENCE, Ports};
+#[cfg(feature = "real-etcd")]
+use crate::raw;
+#[cfg(feature = "real-etcd")]
+use proto::{
+    etcdserverpb::{MemberAddRequest, MemberAddResponse, MemberRemoveRequest, MemberRemoveResponse, PutRequest},
+    methods::path,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -206,18 +213,67 @@ async fn data_of_another_cluster() {
     one.same_everywhere().await;
 }
 
-/// A member that lost its data must not come back as if it had never voted.
+/// A member that lost its data must not come back as if it had never voted. (etcd lets it with `existing`; then its process
+/// ends at the first heartbeat, unless the leader is another than before: then it votes with an empty log.)
 #[tokio::test]
 async fn an_empty_directory_in_a_running_cluster() {
     let _turn = harness::together().await;
     let mut cluster = Cluster::start("refused-amnesia", 3, &[]).await;
-    cluster.members[0].kill();
-    std::fs::remove_dir_all(&cluster.members[0].data).unwrap();
-    let (code, said) = refused(&cluster.members[0].arguments).await;
-    assert_ne!(code, 0);
-    assert_eq!(said.len(), 1, "{said:#?}");
-    assert!(said[0].contains("has already been bootstrapped") && said[0].contains("--data-dir"), "{}", said[0]);
-    assert!(!cluster.members[0].data.exists(), "something was written");
+    let leader = cluster.leader().await;
+    for (number, state) in
+        [(cluster.others(leader)[0], "new"), (cluster.others(leader)[1], "existing"), (leader, "existing")]
+    {
+        let id = cluster.id(number).await;
+        let member = &mut cluster.members[number];
+        member.kill();
+        let aside = member.data.with_extension("aside");
+        std::fs::rename(&member.data, &aside).unwrap();
+        member.flags(&["--initial-cluster-state", state]);
+        let (code, said) = refused(&member.arguments).await;
+        assert_ne!(code, 0);
+        assert_eq!(said.len(), 1, "{said:#?}");
+        let (shown, remove) = (member.data.display().to_string(), format!("etcdctl member remove {id:x}"));
+        let add = format!("etcdctl member add {} --peer-urls={}", member.name, member.peer_url());
+        for words in ["has already been bootstrapped", "--data-dir", &shown, "not mounted", &remove, &add] {
+            assert!(said[0].contains(words), "{words:?} is not in {:?}", said[0]);
+        }
+        assert!(!member.data.exists(), "something was written");
+        // With its data it is as welcome as before.
+        std::fs::rename(&aside, &member.data).unwrap();
+        member.start();
+        cluster.leader().await;
+    }
+}
+
+/// How it comes back: under another id. The real etcd removes and adds it.
+#[cfg(feature = "real-etcd")]
+#[tokio::test]
+async fn who_lost_its_data_comes_back_when_it_is_removed_and_added_anew() {
+    let _turn = harness::together().await;
+    let programs = vec![harness::real_program(), harness::our_program(), harness::our_program()];
+    let mut cluster = Cluster::plan_of("refused-replaced", programs, &[]);
+    cluster.start_all();
+    cluster.leader().await;
+    let put = PutRequest { key: "k".into(), value: "v".into(), ..PutRequest::default() };
+    cluster.client().put(put).await.expect("a put");
+    let lost = cluster.id(2).await;
+    cluster.members[2].kill();
+    std::fs::remove_dir_all(&cluster.members[2].data).unwrap();
+    cluster.members[2].flags(&["--initial-cluster-state", "existing"]);
+    let (_, said) = refused(&cluster.members[2].arguments).await;
+    assert!(said[0].contains("has already been bootstrapped"), "{said:#?}");
+
+    let voter = raw::channel(&cluster.members[0]);
+    let remove = MemberRemoveRequest { id: lost };
+    let _: MemberRemoveResponse = raw::unary(&voter, path::MEMBER_REMOVE, remove).await.expect("it is removed");
+    let add = MemberAddRequest { peer_urls: vec![cluster.members[2].peer_url()], is_learner: false };
+    // Not before its voters have known each other for five seconds.
+    let _: MemberAddResponse =
+        harness::until("it is added", async || raw::unary(&voter, path::MEMBER_ADD, add.clone()).await.ok()).await;
+    cluster.members[2].start();
+    cluster.leader().await;
+    assert_ne!(cluster.id(2).await, lost);
+    cluster.same_everywhere().await;
 }
 
 /// What it is asked to print and cannot is an error, unless nobody reads it.
