@@ -5,6 +5,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
+use store::roster::{self, Member};
 use tokio::net::TcpStream;
 
 /// More than this is not an answer to such a question.
@@ -44,4 +45,36 @@ async fn get_patiently(authority: &str, path: &str) -> Result<Answer, String> {
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| words(&error))?.to_bytes();
     connection.abort();
     Ok(Answer { status: head.status, headers: head.headers, body })
+}
+
+/// What a member says of its cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Its id.
+    pub id: u64,
+    /// Who is in it, as far as that member knows.
+    pub members: Vec<Member>,
+}
+
+impl Cluster {
+    /// The member with this id, if it has run: it publishes its client URLs when it first serves.
+    pub fn has_run(&self, id: u64) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id && !member.client_urls.is_empty())
+    }
+}
+
+/// Asks the member at a peer URL for its cluster.
+///
+/// # Errors
+/// In words, without the URL.
+pub async fn cluster(url: &str, patience: Duration) -> Result<Cluster, String> {
+    let authority = url.split("://").nth(1).unwrap_or(url);
+    let answer = get(authority, "/members", patience).await?;
+    let id = answer.headers.get("X-Etcd-Cluster-ID").and_then(|value| value.to_str().ok());
+    let id = id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).ok_or("it names no cluster id")?;
+    let list: Vec<&serde_json::value::RawValue> =
+        serde_json::from_slice(&answer.body).map_err(|error| format!("its member list cannot be read: {error}"))?;
+    let members: Result<Vec<Member>, _> =
+        list.iter().map(|one| roster::member_from_json(one.get().as_bytes())).collect();
+    Ok(Cluster { id, members: members.map_err(|error| error.to_string())? })
 }

@@ -38,6 +38,8 @@ pub struct Booted {
     pub opened: Opened<OsDisk>,
     /// What the edge is told.
     pub settings: Settings,
+    /// It has neither voted nor followed anybody, as on a first start. Perhaps its data is lost, and nobody could be asked.
+    pub is_blank: bool,
 }
 
 /// Who this member is, before anything is written.
@@ -96,7 +98,10 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
         let members: Vec<&Member> = view.roster().members().collect();
         ignored::notes(config, &members).iter().for_each(crate::logging::emit);
     }
-    Ok(Booted { lock, disk, opened, settings })
+    // The first entries of a cluster are written in term 1, where nobody leads.
+    let raft = opened.core.raft_status();
+    let is_blank = raft.term <= 1 && raft.vote == raft::NO_MEMBER;
+    Ok(Booted { lock, disk, opened, settings, is_blank })
 }
 
 trait Acquire: Sized {
@@ -230,12 +235,15 @@ fn first_change(member: &Member) -> bytes::Bytes {
     change.encode_to_vec().into()
 }
 
-/// Whether a cluster that runs knows this member as one that has run.
+fn refuse_lost(config: &Config, identity: Identity, asked: &ask::Cluster, url: &str) -> Result<(), String> {
+    asked.has_run(identity.member_id).map_or(Ok(()), |me| Err(lost_words(config, me, url)))
+}
+
 async fn refuse_bootstrapped(config: &Config, other: &Member, identity: Identity) -> Result<(), String> {
     for url in &other.peer_urls {
-        let Ok(asked) = members_at(url).await else { continue };
-        if asked.cluster_id == identity.cluster_id {
-            asked.refuse_lost(config, identity, url)?;
+        let Ok(asked) = ask::cluster(url, ASK_PATIENCE).await else { continue };
+        if asked.id == identity.cluster_id {
+            refuse_lost(config, identity, &asked, url)?;
         }
     }
     Ok(())
@@ -250,7 +258,7 @@ async fn plan_join(config: &Config) -> Result<Plan, String> {
         .flat_map(|(_, urls)| urls)
         .map(Url::to_string)
         .collect();
-    let answers = join_all(others.iter().map(|url| members_at(url))).await;
+    let answers = join_all(others.iter().map(|url| ask::cluster(url, ASK_PATIENCE))).await;
     let (mut plan, mut reasons) = (None, Vec::new());
     for (url, answer) in others.iter().zip(answers) {
         match answer {
@@ -260,7 +268,7 @@ async fn plan_join(config: &Config) -> Result<Plan, String> {
                     None => join_among(config, &cluster, &asked)?,
                     Some(joining) => joining,
                 };
-                asked.refuse_lost(config, joining.identity, url)?;
+                refuse_lost(config, joining.identity, &asked, url)?;
                 plan = Some(joining);
             }
             Err(reason) => reasons.push(format!("{url}: {reason}")),
@@ -276,7 +284,7 @@ async fn plan_join(config: &Config) -> Result<Plan, String> {
     ))
 }
 
-fn join_among(config: &Config, cluster: &InitialCluster, asked: &Asked) -> Result<Plan, String> {
+fn join_among(config: &Config, cluster: &InitialCluster, asked: &ask::Cluster) -> Result<Plan, String> {
     let wanted = &cluster.members[&config.name];
     let mut wanted: Vec<String> = wanted.iter().map(Url::to_string).collect();
     wanted.sort();
@@ -299,49 +307,27 @@ fn join_among(config: &Config, cluster: &InitialCluster, asked: &Asked) -> Resul
             wanted.join(",")
         )
     })?;
-    let identity = Identity { member_id: me.id, cluster_id: asked.cluster_id };
+    let identity = Identity { member_id: me.id, cluster_id: asked.id };
     Ok(Plan { identity, start: Start::Join, is_known: false })
 }
 
-/// What a member says of its cluster.
-struct Asked {
-    cluster_id: u64,
-    members: Vec<Member>,
-}
-
-impl Asked {
-    /// An empty directory of a member that has run: what it held is lost, or lies elsewhere. Under its old id it would help to
-    /// elect and to commit as if it had never promised anything, and with one more loss acknowledged writes would be gone:
-    /// docs/decisions/006-lost-data.md. That a member has run is known by the client URLs that it publishes.
-    fn refuse_lost(&self, config: &Config, identity: Identity, url: &str) -> Result<(), String> {
-        let id = identity.member_id;
-        let Some(me) = self.members.iter().find(|member| member.id == id && !member.client_urls.is_empty()) else {
-            return Ok(());
-        };
-        Err(format!(
-            "member {id:x} has already been bootstrapped: {url} knows it as a member that has run, but --data-dir {} has \
-             no log of it (member/log). If its data lies elsewhere (a volume that is not mounted?), give that directory. If its data is lost it must not \
-             come back under its old id, because it no longer knows what it has voted for and acknowledged, and writes could \
-             be lost: remove it and add it anew through another member (etcdctl member remove {id:x}, then etcdctl member add \
-             {} --peer-urls={}), and start it with --initial-cluster-state existing and an empty directory. Members of our own \
-             do not carry these two commands out yet, only etcd's: without one in the cluster keep the majority that is left",
-            config.data_dir.display(),
-            config.name,
-            me.peer_urls.join(",")
-        ))
-    }
-}
-
-async fn members_at(url: &str) -> Result<Asked, String> {
-    let authority = url.split("://").nth(1).unwrap_or(url);
-    let answer = ask::get(authority, "/members", ASK_PATIENCE).await?;
-    let cluster_id = answer.headers.get("X-Etcd-Cluster-ID").and_then(|value| value.to_str().ok());
-    let cluster_id = cluster_id.and_then(|hex| u64::from_str_radix(hex, 16).ok()).ok_or("it names no cluster id")?;
-    let list: Vec<&serde_json::value::RawValue> =
-        serde_json::from_slice(&answer.body).map_err(|error| format!("its member list cannot be read: {error}"))?;
-    let members: Result<Vec<Member>, _> =
-        list.iter().map(|one| roster::member_from_json(one.get().as_bytes())).collect();
-    Ok(Asked { cluster_id, members: members.map_err(|error| error.to_string())? })
+/// What to say when a member that has run finds no log: what it held is lost, or lies elsewhere. Under its old id it would help
+/// to elect and to commit as if it had never promised anything, and with one more loss acknowledged writes would be gone:
+/// docs/decisions/006-lost-data.md.
+pub fn lost_words(config: &Config, me: &Member, url: &str) -> String {
+    format!(
+        "member {:x} has already been bootstrapped: {url} knows it as a member that has run, but --data-dir {} had no log of \
+         it (member/log). If its data lies elsewhere (a volume that is not mounted?), give that directory. If its data is lost \
+         it must not come back under its old id, because it no longer knows what it has voted for and acknowledged, and \
+         writes could be lost: remove it and add it anew through another member (etcdctl member remove {:x}, then etcdctl \
+         member add {} --peer-urls={}), and start it with --initial-cluster-state existing and an empty directory. Members of \
+         our own do not carry these two commands out yet, only etcd's: without one in the cluster keep the majority that is left",
+        me.id,
+        config.data_dir.display(),
+        me.id,
+        config.name,
+        me.peer_urls.join(",")
+    )
 }
 
 /// A directory with data of another cluster than the flags speak of. The first
@@ -350,13 +336,15 @@ async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(),
     let Ok(cluster) = config.join_cluster() else { return Ok(()) };
     let others = cluster.members.iter().filter(|(name, _)| **name != config.name).flat_map(|(_, urls)| urls);
     let asking: Vec<_> = others
-        .map(|url| Box::pin(async move { members_at(&url.to_string()).await.map(|asked| (url, asked)) }))
+        .map(|url| {
+            Box::pin(async move { ask::cluster(&url.to_string(), ASK_PATIENCE).await.map(|asked| (url, asked)) })
+        })
         .collect();
     if asking.is_empty() {
         return Ok(());
     }
     let Ok(((url, asked), _)) = select_ok(asking).await else { return Ok(()) };
-    if asked.cluster_id == identity.cluster_id {
+    if asked.id == identity.cluster_id {
         return Ok(());
     }
     Err(format!(
@@ -365,7 +353,7 @@ async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(),
         config.data_dir.display(),
         identity.member_id,
         identity.cluster_id,
-        asked.cluster_id
+        asked.id
     ))
 }
 

@@ -22,6 +22,23 @@ const ASK_PATIENCE: Duration = Duration::from_secs(1);
 /// Time between two tries to publish.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(200);
 
+/// A blank member's first steps: returns when it has something of a leader in its log, durable. It is not blank then, and is
+/// not taken for one when it starts again; so others may be told that it has run.
+pub async fn settle(handle: &Handle) {
+    let mut changes = handle.status_changes();
+    while handle.peers().is_wary() {
+        match handle.linearizable().await {
+            // Who leads was asked, and what a leader reads at is of its own term, and applied here.
+            Ok(_) => handle.peers().be_trusting(),
+            Err(_) if handle.is_stopping() => return std::future::pending().await,
+            Err(error) => {
+                tracing::debug!(%error, "no leader has brought this member anything yet");
+                let _ = tokio::time::timeout(PUBLISH_AGAIN, changes.changed()).await;
+            }
+        }
+    }
+}
+
 /// Tells the cluster this member's name and client URLs; returns when that is
 /// committed, however long it takes.
 pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {

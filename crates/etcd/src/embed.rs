@@ -39,7 +39,7 @@ impl Embedded {
         let listener = listener.map_err(|error| format!("cannot listen on loopback: {error}"))?;
         let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
         let edge = Arc::new(Edge::start().map_err(|error| format!("cannot start the edge's threads: {error}"))?);
-        let Booted { lock, disk, opened, settings } = boot::boot(config, plan, clock::seed())?;
+        let Booted { lock, disk, opened, settings, .. } = boot::boot(config, plan, clock::seed())?;
         let running = run::start(disk, opened, serve::birth(config, settings), runtime.handle());
         let (stop, stopped) = watch::channel(false);
         let handle = running.handle.clone();

@@ -38,6 +38,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use store::roster::Member;
 use tokio::sync::{oneshot, watch};
 use waiters::AllWaiters;
 
@@ -69,6 +70,8 @@ pub struct Running {
     links_stop: oneshot::Sender<()>,
     /// Becomes true when other members say that this one was removed.
     pub removed: watch::Receiver<bool>,
+    /// Is there when another member, at that URL, knows this one as one that has run, although it is blank.
+    pub has_run: watch::Receiver<Option<(String, Member)>>,
     inbox: Arc<Inbox>,
     waiters: Arc<AllWaiters>,
     stopping: Arc<AtomicBool>,
@@ -97,6 +100,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let (keeper_sender, keeper_inputs) = mpsc::channel();
 
     let (removed, removed_changes) = watch::channel(false);
+    let (has_run, has_run_changes) = watch::channel(None);
     // Links to other members have a thread of their own: a message wakes it
     // and nobody else, and a busy edge does not delay heartbeats.
     let links = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -109,6 +113,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         view: view.clone(),
         disk: disk.clone(),
         removed,
+        has_run,
         parts: AtomicU64::new(0),
         received: Arc::default(),
         handle: handle_cell.clone(),
@@ -216,6 +221,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         links_stop,
         roster_changes,
         removed: removed_changes,
+        has_run: has_run_changes,
         inbox,
         waiters,
         stopping,

@@ -9,6 +9,7 @@ use crate::{clock, cluster, lacking, listen, logging};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use store::roster::Member;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -70,7 +71,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let client_listeners = bind_all(&config.listen_client_urls, "listen-client-urls").await?;
     let metrics_listeners = bind_all(&config.listen_metrics_urls, "listen-metrics-urls").await?;
 
-    let Booted { lock, disk, opened, settings } = boot::boot(config, plan, clock::seed())?;
+    let Booted { lock, disk, opened, settings, is_blank } = boot::boot(config, plan, clock::seed())?;
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file, offset, "the end of the write-ahead log was torn by a crash and has been cut");
     }
@@ -91,6 +92,9 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let edge = Arc::new(edge);
     let (stop, stopped) = watch::channel(false);
     let handle = running.handle.clone();
+    if is_blank {
+        handle.peers().be_wary();
+    }
     for listener in peer_listeners {
         running.links.spawn(handle.peers().clone().serve(listener));
     }
@@ -103,7 +107,9 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     if alone && config.initial_election_tick_advance {
         running.campaign();
     }
-    let signal = tokio::select! {
+    let mut has_run = running.has_run.clone();
+    let mut lost = None;
+    let ended = tokio::select! {
         () = serve_clients(config, &edge, handle.clone(), client_listeners, &stopped) => {
             unreachable!("clients are served until the member stops")
         }
@@ -113,8 +119,12 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
             tracing::error!("the member has been permanently removed from the cluster");
             None
         }
+        words = known_as_lost(config, &mut has_run) => {
+            lost = Some(words);
+            None
+        }
     };
-    if let Some(signal) = signal {
+    if let Some(signal) = ended {
         tracing::info!(signal = name_of(signal), "received signal; shutting down");
     }
     hand_over(&handle).await;
@@ -127,7 +137,15 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     // Who waited until now is told that the member has stopped.
     let _ = tokio::time::timeout(LAST_WORDS, stop.closed()).await;
     drop(lock);
-    Ok(signal)
+    lost.map_or(Ok(ended), Err)
+}
+
+/// Resolves when this member has begun anew and another one knows that it has run before.
+async fn known_as_lost(config: &Config, has_run: &mut watch::Receiver<Option<(String, Member)>>) -> String {
+    match has_run.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some((url, me))) => boot::lost_words(config, me, url),
+        _ => std::future::pending().await,
+    }
 }
 
 /// Where other members reach this one.
@@ -156,6 +174,7 @@ async fn serve_clients(
     listeners: Vec<TcpListener>,
     stopped: &watch::Receiver<bool>,
 ) {
+    cluster::settle(&handle).await;
     cluster::publish(&handle, &config.name, &config.advertise_client_urls).await;
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {

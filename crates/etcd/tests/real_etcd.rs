@@ -72,6 +72,7 @@ impl Local for Half {
     fn unreachable(&self, _: u64) {}
     fn snapshot_sent(&self, _: u64, _: bool) {}
     fn removed(&self) {}
+    fn has_run(&self, _: &str, _: store::roster::Member) {}
     fn snapshot(&self) -> io::Result<SnapshotBody> {
         Err(io::Error::other("this half has no state"))
     }

@@ -10,9 +10,10 @@
 //! here, or look inside an entry.
 //!
 //! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream, [`Line`]
-//! the connection behind it, [`remote`] one other member, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we ask of
-//! it, `server` what it asks of us.
+//! the connection behind it, [`remote`] one other member, `acquaint`, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we
+//! ask of it, `server` what it asks of us.
 
+mod acquaint;
 mod chain;
 mod chunks;
 mod client;
@@ -118,6 +119,8 @@ struct Inner {
     remotes: ArcSwap<Remotes>,
     /// Held while `remotes` is replaced.
     changing: std::sync::Mutex<()>,
+    /// Who is not heard yet.
+    wary: acquaint::Wary,
     /// Whose snapshots are being received.
     receiving: std::sync::Mutex<BTreeSet<snapshot::Sender>>,
 }
@@ -153,9 +156,25 @@ impl Peers {
             shared: Arc::default(),
             remotes: ArcSwap::default(),
             changing: std::sync::Mutex::default(),
+            wary: acquaint::Wary::default(),
             receiving: std::sync::Mutex::default(),
         };
         Peers { inner: Arc::new(inner) }
+    }
+
+    /// This member is blank: it hears nobody who has not been asked whether this one has run. Comes before the first link.
+    pub fn be_wary(&self) {
+        self.inner.wary.begin();
+    }
+
+    /// Whether this member is still blank.
+    pub fn is_wary(&self) -> bool {
+        self.inner.wary.is_on()
+    }
+
+    /// Everybody is heard from now on: somebody who was asked leads.
+    pub fn be_trusting(&self) {
+        self.inner.wary.end();
     }
 
     /// The roster changed: links to new members begin, links to members no longer listed end, URLs are updated.
@@ -269,6 +288,7 @@ impl Peers {
         let (remote, inbox) = Remote::new(id, urls);
         let remote = Arc::new(remote);
         pipeline::start(inner, &remote, inbox);
+        acquaint::start(inner, &remote);
         if is_member {
             reader::start(inner, &remote);
             probe::start(inner, &remote);
@@ -342,6 +362,10 @@ impl Inner {
 
     fn deliver_checked(&self, mut message: Message) -> Result<(), Rejected> {
         self.check(&message)?;
+        if !self.wary.hears(message.from) {
+            // As if the network had lost it.
+            return Ok(());
+        }
         // What another member appends is decided; what it only proposes can still be kept out of the log. Others of the
         // same message are of other clients.
         if message.kind == MessageKind::Prop {

@@ -213,6 +213,9 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     if let Err(rejected) = inner.check(&message) {
         return delivered(message.from, Err(rejected));
     }
+    if !inner.wary.hears(message.from) {
+        return text(StatusCode::SERVICE_UNAVAILABLE, "this member has just started");
+    }
     let Some(receiving) = Receiving::begin(inner, message.from) else {
         tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "refused a database snapshot; one is being received already");
         return text(StatusCode::SERVICE_UNAVAILABLE, "a snapshot is being received already");

@@ -11,6 +11,7 @@ use member::core::Input;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use store::roster::Member;
 
 /// This member, as its peers' links see it.
 pub struct LocalMember {
@@ -23,6 +24,8 @@ pub struct LocalMember {
     pub received: Arc<Mutex<Receipts>>,
     /// Told when other members say that this one was removed.
     pub removed: tokio::sync::watch::Sender<bool>,
+    /// Told when another member knows this one, which is blank, as one that has run: where that one is, and what it knows.
+    pub has_run: tokio::sync::watch::Sender<Option<(String, Member)>>,
     /// Set once the edge is up; until then leases cannot be asked for.
     pub handle: Arc<OnceLock<Handle>>,
 }
@@ -52,6 +55,10 @@ impl Local for LocalMember {
 
     fn removed(&self) {
         self.removed.send_replace(true);
+    }
+
+    fn has_run(&self, url: &str, me: Member) {
+        self.has_run.send_replace(Some((url.to_owned(), me)));
     }
 
     fn snapshot(&self) -> io::Result<SnapshotBody> {
@@ -205,6 +212,7 @@ mod tests {
             parts: AtomicU64::new(0),
             received: Arc::default(),
             removed: tokio::sync::watch::channel(false).0,
+            has_run: tokio::sync::watch::channel(None).0,
             handle: Arc::default(),
         }
     }

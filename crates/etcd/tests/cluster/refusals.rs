@@ -2,6 +2,7 @@
 //! plain line that names the cause and the flag, and nothing written.
 
 use crate::harness::{self, Cluster, Member, PATIENCE, Ports};
+use crate::load::{self, Load};
 #[cfg(feature = "real-etcd")]
 use crate::raw;
 #[cfg(feature = "real-etcd")]
@@ -243,6 +244,46 @@ async fn an_empty_directory_in_a_running_cluster() {
         member.start();
         cluster.leader().await;
     }
+}
+
+/// After a power cut nobody can be asked, because all start at once; and the flags say `new`, as they always did.
+#[tokio::test]
+async fn an_empty_directory_when_all_start_at_once() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::start("refused-all-at-once", 3, &[]).await;
+    let lost = cluster.others(cluster.leader().await)[0];
+    let load = Load::start(&cluster, "load", 4, &[0, 1, 2]);
+    load.goes_on(50).await;
+    let acknowledged = load.stop().await;
+    cluster.kill_all();
+    let data = cluster.members[lost].data.clone();
+    let aside = data.with_extension("aside");
+    std::fs::rename(&data, &aside).unwrap();
+    let refusals = |member: &Member| member.said().lines().filter(|line| line.starts_with("etcd: ")).count();
+    // It begins anew, for want of somebody who knows better; also when it starts again.
+    for refused in 1..=2 {
+        cluster.members[lost].start();
+        let member = &cluster.members[lost];
+        harness::until("it waits for others", async || member.said().contains("nobody leads: too few").then_some(()))
+            .await;
+        cluster.start_all();
+        let status = cluster.members[lost].ended().await;
+        assert_eq!(status.code(), Some(1), "{}", cluster.members[lost].said());
+        let said = cluster.members[lost].said();
+        assert_eq!(refusals(&cluster.members[lost]), refused, "{said}");
+        let line = said.lines().rfind(|line| line.starts_with("etcd: ")).expect("a line");
+        assert!(line.contains("has already been bootstrapped") && line.contains("not mounted"), "{line}");
+        cluster.leader().await;
+        let (first, second) = (cluster.others(lost)[0], cluster.others(lost)[1]);
+        load::expect_all(&cluster.client_of(&[first, second]), "load", &acknowledged).await;
+        cluster.members[first].kill();
+        cluster.members[second].kill();
+    }
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&aside, &data).unwrap();
+    cluster.start_all();
+    cluster.leader().await;
+    cluster.same_everywhere().await;
 }
 
 /// How it comes back: under another id. The real etcd removes and adds it.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::*;
 use frame::StreamKind;
 
+mod acquaintances;
 mod links;
 mod questions;
 mod snapshots;
@@ -33,6 +34,7 @@ enum Event {
     SnapshotAbandoned(u64),
     SnapshotDiscarded(u64),
     Removed,
+    HasRun(String),
 }
 
 /// A member that remembers what it was told.
@@ -93,6 +95,9 @@ impl Local for Recorder {
     }
     fn snapshot_sent(&self, id: u64, ok: bool) {
         self.tell(Event::SnapshotSent(id, ok));
+    }
+    fn has_run(&self, url: &str, _: store::roster::Member) {
+        self.tell(Event::HasRun(url.to_owned()));
     }
     fn removed(&self) {
         self.tell(Event::Removed);
@@ -264,11 +269,10 @@ async fn raw(site: &Site, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-async fn ask(site: &Site, line: &str, headers: &str, body: &str) -> (u16, String) {
-    let length = body.len();
-    let request =
-        format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
-    let answer = raw(site, request.as_bytes()).await;
+async fn ask(site: &Site, line: &str, headers: &str, body: impl AsRef<[u8]>) -> (u16, String) {
+    let (body, length) = (body.as_ref(), body.as_ref().len());
+    let head = format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n");
+    let answer = raw(site, &[head.as_bytes(), body].concat()).await;
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     assert!(status == 404 || status == 405 || answer.contains("x-etcd-cluster-id: c1\r\n"), "{answer}");
