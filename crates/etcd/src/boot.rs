@@ -38,8 +38,12 @@ pub struct Booted {
     pub opened: Opened<OsDisk>,
     /// What the edge is told.
     pub settings: Settings,
+    /// The directory held this member already.
+    pub is_known: bool,
     /// It has neither voted nor followed anybody, as on a first start. Perhaps its data is lost, and nobody could be asked.
     pub is_blank: bool,
+    /// The members of the cluster that it joins, as another one has told them.
+    pub told: Vec<Member>,
 }
 
 /// Who this member is, before anything is written.
@@ -48,6 +52,8 @@ pub struct Plan {
     start: Start,
     /// Whether the directory held this member already.
     is_known: bool,
+    /// The members of the cluster that it joins.
+    told: Vec<Member>,
 }
 
 /// Finds out who this member is, from its directory, its flags and the other
@@ -63,7 +69,7 @@ pub async fn plan(config: &Config) -> Result<Plan, String> {
     match stored_identity(config)? {
         Some(identity) => {
             refuse_other_cluster(config, identity).await?;
-            Ok(Plan { identity, start: begun(config, identity), is_known: true })
+            Ok(Plan { identity, start: begun(config, identity), is_known: true, told: Vec::new() })
         }
         None => match config.initial_cluster_state {
             ClusterState::New => plan_new(config).await,
@@ -93,15 +99,16 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
     if opened.identity != plan.identity {
         return Err(format!("data directory {shown} was taken by another member while this one started"));
     }
-    if plan.is_known {
-        let view = opened.store.view();
-        let members: Vec<&Member> = view.roster().members().collect();
-        ignored::notes(config, &members).iter().for_each(crate::logging::emit);
-    }
     // The first entries of a cluster are written in term 1, where nobody leads.
     let raft = opened.core.raft_status();
     let is_blank = raft.term <= 1 && raft.vote == raft::NO_MEMBER;
-    Ok(Booted { lock, disk, opened, settings, is_blank })
+    Ok(Booted { lock, disk, opened, settings, is_known: plan.is_known, is_blank, told: plan.told })
+}
+
+/// Says which flags count for nothing, because the cluster that this member knows is another.
+pub fn say_ignored(config: &Config, known: &store::roster::Roster) {
+    let members: Vec<&Member> = known.members().collect();
+    ignored::notes(config, &members).iter().for_each(crate::logging::emit);
 }
 
 trait Acquire: Sized {
@@ -221,7 +228,7 @@ async fn plan_new(config: &Config) -> Result<Plan, String> {
     let others = members.values().filter(|member| member.id != me.id);
     try_join_all(others.map(|member| refuse_bootstrapped(config, member, identity))).await?;
     let changes = members.values().map(first_change).collect();
-    Ok(Plan { identity, start: Start::New(changes), is_known: false })
+    Ok(Plan { identity, start: Start::New(changes), is_known: false, told: Vec::new() })
 }
 
 /// The entry that adds a first member, as etcd writes it.
@@ -308,7 +315,7 @@ fn join_among(config: &Config, cluster: &InitialCluster, asked: &ask::Cluster) -
         )
     })?;
     let identity = Identity { member_id: me.id, cluster_id: asked.id };
-    Ok(Plan { identity, start: Start::Join, is_known: false })
+    Ok(Plan { identity, start: Start::Join, is_known: false, told: asked.members.clone() })
 }
 
 /// What to say when a member that has run finds no log: what it held is lost, or lies elsewhere. Under its old id it would help

@@ -19,6 +19,8 @@ const FIRST_VERSION_LOOK: Duration = Duration::from_millis(100);
 const FIRST_LOOKS: u32 = 30;
 /// How long a member may take to tell its version.
 const ASK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the peer port waits for the first members to be known, at most.
+const FIRST_ROSTER: Duration = Duration::from_secs(1);
 /// Time between two tries to publish.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(200);
 
@@ -72,18 +74,37 @@ pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {
     }
 }
 
-/// Links to exactly the members of the roster.
+/// Links to the first members that this one knows. Who joins knows those that told it of the cluster. A new cluster's are in
+/// the log, and applied in a moment; whoever dials before that would be refused, and both sides would say so.
+pub async fn first_links(handle: &Handle, mut changes: watch::Receiver<u64>, told: Vec<Member>) {
+    if !told.is_empty() {
+        return link(handle, told.iter());
+    }
+    let is_known = || handle.view().roster().members().next().is_some();
+    if handle.status().commit > 0 {
+        let _ = tokio::time::timeout(FIRST_ROSTER, changes.wait_for(|_| is_known())).await;
+    }
+    link(handle, handle.view().roster().members());
+}
+
+/// Links to exactly the members of the roster. While there is none, who joins keeps its first links.
 pub async fn follow_roster(handle: Handle, mut changes: watch::Receiver<u64>) {
     loop {
-        let me = handle.settings().member_id;
         let view = handle.view();
-        let remotes = view.roster().members().filter(|member| member.id != me);
-        handle.peers().set_remotes(remotes.map(|member| (member.id, member.peer_urls.clone())).collect());
+        if view.roster().members().next().is_some() {
+            link(&handle, view.roster().members());
+        }
         drop(view);
         if changes.changed().await.is_err() {
             return;
         }
     }
+}
+
+fn link<'a>(handle: &Handle, members: impl Iterator<Item = &'a Member>) {
+    let me = handle.settings().member_id;
+    let remotes = members.filter(|member| member.id != me).map(|member| (member.id, member.peer_urls.clone()));
+    handle.peers().set_remotes(remotes.collect());
 }
 
 /// Resolves when this member has been removed from its cluster.

@@ -71,7 +71,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let client_listeners = bind_all(&config.listen_client_urls, "listen-client-urls").await?;
     let metrics_listeners = bind_all(&config.listen_metrics_urls, "listen-metrics-urls").await?;
 
-    let Booted { lock, disk, opened, settings, is_blank } = boot::boot(config, plan, clock::seed())?;
+    let Booted { lock, disk, opened, settings, is_known, is_blank, told } = boot::boot(config, plan, clock::seed())?;
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file, offset, "the end of the write-ahead log was torn by a crash and has been cut");
     }
@@ -94,6 +94,10 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let handle = running.handle.clone();
     if is_blank {
         handle.peers().be_wary();
+    }
+    cluster::first_links(&handle, running.roster_changes.clone(), told).await;
+    if is_known {
+        boot::say_ignored(config, handle.view().roster());
     }
     for listener in peer_listeners {
         running.links.spawn(handle.peers().clone().serve(listener));

@@ -9,6 +9,7 @@
 //! Lists in fields: a `Debug` value that reads as a JSON array is written as one. etcd's sampling (the first 100 equal
 //! lines a second) is not done.
 
+pub mod throttle;
 pub mod timestamp;
 
 use std::fmt::Write as _;

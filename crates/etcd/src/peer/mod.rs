@@ -11,12 +11,14 @@
 //!
 //! Files: [`wire`] and [`frame`] turn messages into bytes and back, [`outbox`] is the queue in front of a stream, [`Line`]
 //! the connection behind it, [`remote`] one other member, `acquaint`, `reader`, `pipeline`, `snapshot`, `probe` and `lease` what we
-//! ask of it, `server` what it asks of us.
+//! ask of it, `server` what it asks of us, and `door`
+//! who may ask.
 
 mod acquaint;
 mod chain;
 mod chunks;
 mod client;
+mod door;
 pub mod frame;
 mod io;
 mod lease;
@@ -45,6 +47,7 @@ pub use outbox::{STREAM_QUEUE_BYTES_MAX, STREAM_QUEUE_MAX};
 pub use remote::{Counters, PIPELINE_QUEUE_MAX};
 
 use crate::line::{self, Line};
+use crate::logging::throttle::Throttle;
 use frame::SharedAppends;
 use remote::{Remote, Sent};
 
@@ -121,6 +124,8 @@ struct Inner {
     changing: std::sync::Mutex<()>,
     /// Who is not heard yet.
     wary: acquaint::Wary,
+    /// What has been said lately of those who were turned away.
+    refusals: std::sync::Mutex<Throttle>,
     /// Whose snapshots are being received.
     receiving: std::sync::Mutex<BTreeSet<snapshot::Sender>>,
 }
@@ -157,6 +162,7 @@ impl Peers {
             remotes: ArcSwap::default(),
             changing: std::sync::Mutex::default(),
             wary: acquaint::Wary::default(),
+            refusals: std::sync::Mutex::new(Throttle::new(door::PAUSE)),
             receiving: std::sync::Mutex::default(),
         };
         Peers { inner: Arc::new(inner) }

@@ -102,7 +102,7 @@ async fn dial(inner: &Inner, remote: &Remote, kind: StreamKind, url: &str) -> Re
         StatusCode::PRECONDITION_FAILED => {
             let (_, _, body) = client::read_answer(url, answer).await?;
             let reason = String::from_utf8_lossy(&body).trim().to_owned();
-            tracing::warn!("remote-peer-id" = %hex(remote.id), error = %reason, "request sent was ignored by remote peer");
+            remote.ignored(&reason);
             Err(StreamError::Precondition(reason))
         }
         other => Err(StreamError::Status(other)),

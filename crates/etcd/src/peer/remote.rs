@@ -19,7 +19,8 @@ use tokio::task::AbortHandle;
 use super::client::Lane;
 use super::frame::StreamKind;
 use super::outbox::{Inbox, Outbox, Refused, STREAM_QUEUE_MAX, queue};
-use super::{Local, hex};
+use super::{Local, door, hex};
+use crate::logging::throttle::Throttle;
 
 /// Messages that may wait for the pipeline (etcd's number).
 pub const PIPELINE_QUEUE_MAX: usize = 64;
@@ -51,6 +52,8 @@ pub(super) struct Remote {
     message: Mutex<Option<Outbox>>,
     pipeline: Outbox,
     active: Mutex<Active>,
+    /// What has been said lately of its refusals.
+    refusals: Mutex<Throttle>,
     /// A snapshot is on its way.
     pub snapshot_under_way: AtomicBool,
     /// Until when it need not be asked for its hash chain.
@@ -58,6 +61,7 @@ pub(super) struct Remote {
     /// Idle connections for requests.
     pub lanes: Mutex<Vec<Lane>>,
     pub counters: Counters,
+    stopped: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -92,10 +96,12 @@ impl Remote {
             message: Mutex::new(None),
             pipeline,
             active: Mutex::new(Active::default()),
+            refusals: Mutex::new(Throttle::new(door::PAUSE)),
             snapshot_under_way: AtomicBool::new(false),
             no_chain_until: Mutex::new(None),
             lanes: Mutex::new(Vec::new()),
             counters: Counters::default(),
+            stopped: AtomicBool::new(false),
             tasks: Mutex::new(Vec::new()),
         };
         (remote, inbox)
@@ -217,6 +223,14 @@ impl Remote {
         }
     }
 
+    /// It has refused this member, and will again: it is asked ten times a second.
+    pub fn ignored(&self, reason: &str) {
+        if let Some(untold) = lock(&self.refusals).due(reason, Instant::now()) {
+            let id = hex(self.id);
+            tracing::warn!("remote-peer-id" = %id, error = reason, "suppressed-lines" = untold, "request sent was ignored by remote peer");
+        }
+    }
+
     pub fn active_since(&self) -> Option<Instant> {
         lock(&self.active).since
     }
@@ -232,6 +246,7 @@ impl Remote {
 
     /// Ends its tasks and streams. What waits is lost.
     pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         for task in lock(&self.tasks).drain(..) {
             task.abort();
         }
@@ -252,7 +267,15 @@ pub(super) fn on_stream_end(
     Box::new(move || {
         remote.detach(kind, &outbox);
         let id = hex(remote.id);
-        tracing::warn!("stream-writer-type" = kind.title(), "remote-peer-id" = %id, "closed TCP streaming connection with remote peer");
+        match remote.stopped.load(Ordering::Relaxed) {
+            // By this member itself, which stops, or has let the other one go.
+            true => {
+                tracing::info!("stream-writer-type" = kind.title(), "remote-peer-id" = %id, "stopped TCP streaming connection with remote peer");
+            }
+            false => {
+                tracing::warn!("stream-writer-type" = kind.title(), "remote-peer-id" = %id, "closed TCP streaming connection with remote peer");
+            }
+        }
         // What was queued or on its way may be lost: raft probes again.
         local.unreachable(remote.id);
     })

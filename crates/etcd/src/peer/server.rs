@@ -1,9 +1,9 @@
 //! What other members ask of us: the peer listener.
 //!
-//! One function per path. Every answer of the raft paths carries our cluster id; every refusal has etcd's status and words,
-//! because etcd's members decide by them whether to retry, to give up, or to stop.
+//! One function per path. Every answer of the raft paths carries our cluster id. Who may ask is decided in `door`.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -25,14 +25,14 @@ use tokio::task::JoinSet;
 
 use super::chain;
 use super::client::set;
-use super::frame::{Decoder, FRAME_BYTES_MAX, Received, StreamKind};
+use super::frame::{Decoder, FRAME_BYTES_MAX, Received};
 use super::io::Timed;
 use super::local::LeaseError;
 use super::outbox::StreamBody;
 use super::snapshot::{Receiving, Stored, Storing};
-use super::{Inner, Peers, Rejected, hex, remote, wire};
+use super::{Inner, Peers, Rejected, door, hex, wire};
 use crate::line::{Ended, Line};
-use crate::version::{self, Version};
+use crate::version;
 
 /// Connections open at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
@@ -43,7 +43,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after the system refused a connection (no descriptors, for example).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-type Answer = Response<Either<Full<Bytes>, StreamBody>>;
+pub(super) type Answer = Response<Either<Full<Bytes>, StreamBody>>;
 
 /// Accepts for ever. Dropping the future closes every connection.
 pub(super) async fn serve(peers: Peers, listener: TcpListener) {
@@ -57,7 +57,7 @@ pub(super) async fn serve(peers: Peers, listener: TcpListener) {
                 let peers = peers.clone();
                 connections.spawn(async move {
                     let _permit = permit;
-                    if let Err(error) = serve_connection(peers, stream).await {
+                    if let Err(error) = serve_connection(peers, stream, address).await {
                         tracing::debug!("remote-addr" = %address, error = %error, "connection of peer ended");
                     }
                 });
@@ -70,11 +70,12 @@ pub(super) async fn serve(peers: Peers, listener: TcpListener) {
     }
 }
 
-async fn serve_connection(peers: Peers, stream: TcpStream) -> Ended {
+async fn serve_connection(peers: Peers, stream: TcpStream, address: SocketAddr) -> Ended {
     let io = TokioIo::new(Timed::new(stream, peers.inner.timeouts.write)?);
     let line = Line::new(peers.inner.runtime.clone());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let peers = peers.clone();
+        request.extensions_mut().insert(door::From(address));
         async move { Ok::<_, Infallible>(answer(&peers, request).await) }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
@@ -108,7 +109,7 @@ async fn answer(peers: &Peers, request: Request<Incoming>) -> Answer {
         match answer {
             Path::Pipeline => pipeline(peers, request).await,
             Path::Snapshot => snapshot(peers, request).await,
-            Path::Stream => stream(peers, &path, &request),
+            Path::Stream => door::stream(peers, &path, &request),
             Path::Probing => probing(),
             Path::Members => members(inner),
             Path::HashKv => hash_kv(inner, request).await,
@@ -116,7 +117,7 @@ async fn answer(peers: &Peers, request: Request<Incoming>) -> Answer {
             Path::LeasesInternal => leases_internal(inner, request).await,
             Path::Version => json(version::json(inner.local.cluster_version().as_deref())),
             Path::Downgrade => plain(inner.local.downgrade_enabled().to_string()),
-            Path::Chain => own_chain(inner, request.headers()),
+            Path::Chain => own_chain(inner, &request),
         }
     };
     set(answer.headers_mut(), "x-etcd-cluster-id", &hex(inner.identity.cluster_id));
@@ -142,7 +143,7 @@ enum Path {
 /// One message in one request.
 async fn pipeline(peers: &Peers, request: Request<Incoming>) -> Answer {
     let inner = &peers.inner;
-    if let Some(refusal) = greet(peers, request.headers()) {
+    if let Some(refusal) = door::greet(peers, &request) {
         return refusal;
     }
     let body = match read_body(inner, request.into_body(), FRAME_BYTES_MAX as usize).await {
@@ -181,7 +182,7 @@ fn delivered(from: u64, outcome: Result<(), Rejected>) -> Answer {
 /// A message and a state.
 async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     let inner = &peers.inner;
-    if let Some(refusal) = greet(peers, request.headers()) {
+    if let Some(refusal) = door::greet(peers, &request) {
         return refusal;
     }
     let mut body = request.into_body();
@@ -252,80 +253,6 @@ async fn store(storing: Storing, head: Vec<Bytes>, mut body: Incoming, patience:
             return storing.finish().await;
         }
     }
-}
-
-/// A member dials the stream on which we shall write to it.
-fn stream(peers: &Peers, path: &str, request: &Request<Incoming>) -> Answer {
-    let inner = &peers.inner;
-    let headers = request.headers();
-    let mut answer = open_stream(peers, path, headers);
-    set(answer.headers_mut(), "x-server-version", version::SERVER);
-    if answer.status() != StatusCode::OK {
-        let status = answer.status().as_u16();
-        tracing::warn!("local-member-id" = %hex(inner.identity.member_id), path, status, "refused a stream");
-    }
-    answer
-}
-
-fn open_stream(peers: &Peers, path: &str, headers: &HeaderMap) -> Answer {
-    let inner = &peers.inner;
-    if let Err(reason) = compatible(inner, headers) {
-        return text(StatusCode::PRECONDITION_FAILED, reason);
-    }
-    let (folder, from) = path.rsplit_once('/').unwrap_or((path, ""));
-    let Some(kind) = StreamKind::ALL.into_iter().find(|kind| kind.path() == folder) else {
-        return text(StatusCode::NOT_FOUND, "invalid path");
-    };
-    let Ok(from) = u64::from_str_radix(from, 16) else {
-        return text(StatusCode::NOT_FOUND, "invalid from");
-    };
-    if inner.local.is_removed(from) {
-        return text(StatusCode::GONE, "removed member");
-    }
-    let Some(remote) = inner.member(from) else {
-        peers.meet(from, peer_urls(headers));
-        return text(StatusCode::NOT_FOUND, "error sender not found");
-    };
-    if header(headers, "x-raft-to") != Some(&hex(inner.identity.member_id)) {
-        return text(StatusCode::PRECONDITION_FAILED, "to field mismatch");
-    }
-    let (outbox, inbox) = remote.attach(kind);
-    remote.activate();
-    tracing::info!("stream-writer-type" = kind.title(), "remote-peer-id" = %hex(from), "established TCP streaming connection with remote peer");
-    let on_end = remote::on_stream_end(remote.clone(), inner.local.clone(), kind, outbox);
-    let sent_bytes = remote.counters.sent_bytes.clone();
-    let body = StreamBody::new(kind, inbox, inner.shared.clone(), inner.timeouts.heartbeat(), sent_bytes, on_end);
-    Response::new(Either::Right(body))
-}
-
-/// Refuses members of other clusters and of other ages; remembers where strangers can be answered.
-fn greet(peers: &Peers, headers: &HeaderMap) -> Option<Answer> {
-    if let Err(reason) = compatible(&peers.inner, headers) {
-        return Some(text(StatusCode::PRECONDITION_FAILED, reason));
-    }
-    if let Some(from) = header(headers, "x-server-from").and_then(|from| u64::from_str_radix(from, 16).ok()) {
-        peers.meet(from, peer_urls(headers));
-    }
-    None
-}
-
-fn compatible(inner: &Inner, headers: &HeaderMap) -> Result<(), &'static str> {
-    // Members before 2.1 sent no versions.
-    let read = |name| Version::parse(header(headers, name).unwrap_or("2.0.0"));
-    let id = header(headers, "x-etcd-cluster-id").unwrap_or("");
-    let from = header(headers, "x-server-from").unwrap_or("");
-    match (read("x-server-version"), read("x-min-cluster-version")) {
-        (Some(server), Some(min_cluster)) if version::peers_compatible(server, min_cluster) => {}
-        _ => {
-            tracing::warn!("remote-peer-server-name" = from, "failed version compatibility check");
-            return Err("incompatible version");
-        }
-    }
-    if id != hex(inner.identity.cluster_id) {
-        tracing::warn!("remote-peer-server-name" = from, "remote-peer-cluster-id" = id, "request cluster ID mismatch");
-        return Err("cluster ID mismatch");
-    }
-    Ok(())
 }
 
 fn probing() -> Answer {
@@ -406,9 +333,9 @@ async fn hash_kv(inner: &Inner, request: Request<Incoming>) -> Answer {
 }
 
 /// The hash chain, for members of this cluster.
-fn own_chain(inner: &Inner, headers: &HeaderMap) -> Answer {
-    if let Err(reason) = compatible(inner, headers) {
-        return text(StatusCode::PRECONDITION_FAILED, reason);
+fn own_chain(inner: &Inner, request: &Request<Incoming>) -> Answer {
+    if let Some(refusal) = door::of_this_cluster(inner, request) {
+        return refusal;
     }
     match inner.local.chain() {
         Some(chain) => with_type(StatusCode::OK, "application/octet-stream", chain),
@@ -514,13 +441,8 @@ async fn read_body(inner: &Inner, mut body: Incoming, limit: usize) -> Result<By
     Ok(chunks.take(chunks.len()).unwrap_or_default())
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
-}
-
-fn peer_urls(headers: &HeaderMap) -> Vec<String> {
-    let list = header(headers, "x-peerurls").unwrap_or("");
-    list.split(',').filter(|url| !url.is_empty()).map(str::to_owned).collect()
 }
 
 fn empty(status: StatusCode) -> Answer {
@@ -537,7 +459,7 @@ fn with_type(status: StatusCode, kind: &str, body: impl Into<Bytes>) -> Answer {
 }
 
 /// A refusal as Go's `http.Error` writes it.
-fn text(status: StatusCode, words: &str) -> Answer {
+pub(super) fn text(status: StatusCode, words: &str) -> Answer {
     let mut answer = with_type(status, "text/plain; charset=utf-8", format!("{words}\n"));
     set(answer.headers_mut(), "x-content-type-options", "nosniff");
     answer

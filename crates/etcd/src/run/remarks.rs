@@ -4,38 +4,31 @@
 //! Whoever sends one of those may send thousands: a line a second is enough,
 //! with the number of those that got none.
 
+use crate::logging::throttle::Throttle;
 use member::core::{Status, Strange};
 use std::time::{Duration, Instant};
 
 /// Between two lines.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// When something was said last, and what was not said since.
-#[derive(Debug, Default)]
-pub struct Remarks {
-    last: Option<Instant>,
-    untold: u64,
+/// What has been said lately.
+#[derive(Debug)]
+pub struct Remarks(Throttle);
+
+impl Default for Remarks {
+    fn default() -> Remarks {
+        Remarks(Throttle::new(PAUSE))
+    }
 }
 
 impl Remarks {
     /// Says something of these, if it is time, and drops them.
     pub fn on_strange(&mut self, strange: &mut Vec<Strange>, now: Instant) {
         for Strange { from, kind, why } in strange.drain(..) {
-            if !self.is_due(now) {
-                self.untold += 1;
-                continue;
-            }
-            let (from, untold) = (crate::peer::hex(from), std::mem::take(&mut self.untold));
+            let Some(untold) = self.0.due("strange", now) else { continue };
+            let from = crate::peer::hex(from);
             tracing::warn!("remote-peer-id" = %from, ?kind, reason = %why, "suppressed-lines" = untold, "refused a Raft message");
         }
-    }
-
-    fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.last.is_none_or(|last| now.duration_since(last) >= PAUSE);
-        if due {
-            self.last = Some(now);
-        }
-        due
     }
 }
 
@@ -69,18 +62,5 @@ mod tests {
         assert_eq!(words(0xa1, 0).as_deref(), Some("raft.node: a1 lost leader a1 at term 7"));
         assert_eq!(words(5, 5), None);
         assert_eq!(words(0, 0), None);
-    }
-
-    #[test]
-    fn a_line_a_second() {
-        let mut remarks = Remarks::default();
-        let begun = Instant::now();
-        let one = Strange { from: 9, kind: raft::MessageKind::App, why: raft::Refused::Malformed };
-        remarks.on_strange(&mut vec![one; 5], begun);
-        assert_eq!(remarks.untold, 4);
-        remarks.on_strange(&mut vec![one], begun + PAUSE / 2);
-        assert_eq!(remarks.untold, 5);
-        remarks.on_strange(&mut vec![one], begun + PAUSE);
-        assert_eq!(remarks.untold, 0);
     }
 }

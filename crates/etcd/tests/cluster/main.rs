@@ -29,6 +29,7 @@ mod mixed;
 mod not_ready;
 mod odd_sizes;
 mod playground;
+mod quiet;
 mod refusals;
 mod requests;
 mod require_leader;

@@ -54,7 +54,7 @@ async fn begin_snapshot(member: &Member, header: &ResponseHeader, from: u64, len
     stream
 }
 
-async fn first_line(mut stream: TcpStream) -> String {
+pub async fn first_line(mut stream: TcpStream) -> String {
     let mut answer = String::new();
     let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer));
     read.await.expect("a member answers in time").expect("a member answers");
