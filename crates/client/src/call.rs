@@ -1,7 +1,7 @@
 //! One call: to whom, how long, and whether to say it again.
 //!
 //! The rules are etcd's. A call waits for a connection as long as its time
-//! lasts. Once it was sent, only a `Repeat::Safe` one is sent again, and only
+//! lasts, and is given only to a server that has spoken. Once it was sent, only a `Repeat::Safe` one is sent again, and only
 //! when the answer is `Unavailable`. After each round over the endpoints comes
 //! a pause. Nothing else in this crate repeats a unary call.
 
@@ -19,11 +19,11 @@ use tonic_prost::ProstCodec;
 
 use crate::API_VERSION;
 use crate::config::{Config, Credentials};
-use crate::endpoints::{Endpoints, Target};
-use crate::error::{Error, Result, Status, Trouble, reason_broken, reason_unreachable};
+use crate::endpoints::{Endpoints, Who};
+use crate::error::{Error, Result, Status, Trouble, reason_broken, was_never_sent};
 
-/// Most repetitions of a call that was sent, and most rounds over unreachable
-/// endpoints when the call has no deadline.
+/// Most repetitions of a call that was sent, and most dials of each endpoint
+/// for a call that has no deadline.
 pub(crate) const TRIES_MAX: usize = 100;
 /// The pause after the first round over all endpoints, and the longest one.
 const PAUSE_MIN: Duration = Duration::from_millis(25);
@@ -39,7 +39,7 @@ pub(crate) enum Repeat {
 }
 
 /// The endpoint whose answer a call waits for just now.
-pub(crate) type Asked<'a> = Option<&'a Target>;
+pub(crate) type Asked<'a> = Option<Who<'a>>;
 
 /// A handle on a cluster. Clones share connections and token.
 #[derive(Clone, Debug)]
@@ -122,10 +122,14 @@ impl Client {
     }
 
     /// The end of a call. One whose time was over says which endpoints are why;
-    /// `asked` is the one that still had to answer.
+    /// `asked` is the one that still had to answer; if there was none, nobody
+    /// had spoken yet.
     pub(crate) fn name_the_silent<T>(&self, result: Result<T>, asked: Asked<'_>) -> Result<T> {
         let Err(Error::Deadline { .. }) = result else { return result };
-        asked.inspect(|target| target.silent());
+        match asked {
+            Some(who) => who.silent(),
+            None => self.shared.endpoints.all_silent(),
+        }
         Err(Error::Deadline { troubles: self.troubles() })
     }
 
@@ -157,15 +161,20 @@ impl Client {
         let endpoints = &self.shared.endpoints;
         let mut tries = 0;
         let mut renewed = false;
+        let mut refused: Vec<Who<'_>> = Vec::new();
+        let mut refusal = None;
         loop {
             let token = self.token(asked).await?;
-            let target = endpoints.turn();
+            let (who, channel) = match endpoints.turn(self.dials_max(&refused), &refused).await {
+                Ok(turn) => turn,
+                Err(error) => return Err(refusal.unwrap_or(error)),
+            };
             let mut request = self.request(message.clone(), token.as_ref());
             if let Some(at) = deadline {
                 request.set_timeout(at.saturating_duration_since(Instant::now()));
             }
-            let mut grpc = self.grpc(target.channel());
-            *asked = Some(target);
+            let mut grpc = self.grpc(channel);
+            *asked = Some(who);
             let status = match grpc.ready().await {
                 Err(error) => tonic::Status::from_error(error.into()),
                 Ok(()) => {
@@ -173,7 +182,7 @@ impl Client {
                     let path = http_path(path);
                     match grpc.unary(request, path, codec).await {
                         Ok(response) => {
-                            target.answered();
+                            who.answered();
                             return Ok(response.into_inner());
                         }
                         Err(status) => status,
@@ -183,18 +192,18 @@ impl Client {
 
             *asked = None;
             tries += 1;
-            let never_sent = reason_unreachable(&status);
-            let error = target.failed(&status, deadline);
-            if never_sent.is_some() {
-                endpoints.pass_over(target);
-                if deadline.is_none() && tries >= TRIES_MAX * endpoints.len() {
+            let error = who.failed(&status, deadline);
+            if was_never_sent(&status) {
+                if deadline.is_none() && tries >= TRIES_MAX {
                     return Err(error);
                 }
             } else if !renewed && self.token_is_stale(&error) {
                 renewed = true;
                 self.forget_token(token).await;
                 continue;
-            } else if refused_by_learner(&error) && tries < endpoints.len() {
+            } else if refused_by_learner(&error) && refused.len() + 1 < endpoints.len() {
+                refused.push(who);
+                refusal = Some(error);
                 continue;
             } else {
                 let unavailable = error.code() == Some(Code::Unavailable);
@@ -202,12 +211,22 @@ impl Client {
                     return Err(error);
                 }
                 if reason_broken(&status).is_none() {
-                    target.refused(status.message());
+                    who.refused(status.message());
                 }
             }
             if tries.is_multiple_of(endpoints.len()) {
                 sleep(pause(tries / endpoints.len())).await;
             }
+        }
+    }
+
+    /// How often each endpoint is dialled in vain before a call gives up: as
+    /// long as its time lasts; and once, if somebody has answered already.
+    pub(crate) fn dials_max(&self, refused: &[Who<'_>]) -> usize {
+        match self.timeout {
+            _ if !refused.is_empty() => 1,
+            Some(_) => usize::MAX,
+            None => TRIES_MAX,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a [`Client`](crate::Client) is made from.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ pub struct Config {
     /// Where the members listen for clients: `host:port`, `http://host:port` or
     /// `unix:path`. At least one.
     pub endpoints: Vec<String>,
-    /// How long one attempt to connect may take. 2 s.
+    /// How long one attempt to connect may take, until the server has spoken. 2 s.
     pub connect_timeout: Duration,
     /// Time without traffic after which a connection in use is probed. Values
     /// below [`KEEP_ALIVE_TIME_MIN`] are raised to it. 10 s.
@@ -80,33 +81,44 @@ impl Config {
     }
 }
 
-/// An endpoint as the transport wants it: with a scheme, without a path.
-pub(crate) fn transport_address(endpoint: &str) -> Result<String> {
-    let bad = |why: &str| Error::Config(format!("bad endpoint {endpoint:?}: {why}"));
-    if endpoint.is_empty() {
-        return Err(bad("it is empty"));
-    }
-    if endpoint.starts_with("https://") || endpoint.starts_with("unixs:") {
-        return Err(bad("TLS is not supported yet"));
-    }
-    if let Some(path) = endpoint.strip_prefix("unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        return match path {
-            "" => Err(bad("it has no path")),
-            path => Ok(format!("unix:{path}")),
+/// Where an endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// Host and port.
+    Tcp(String),
+    /// A socket of this machine.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// What an endpoint says, of which scheme and path may be left out.
+    pub(crate) fn of(endpoint: &str) -> Result<Address> {
+        let bad = |why: &str| Error::Config(format!("bad endpoint {endpoint:?}: {why}"));
+        if endpoint.is_empty() {
+            return Err(bad("it is empty"));
+        }
+        if endpoint.starts_with("https://") || endpoint.starts_with("unixs:") {
+            return Err(bad("TLS is not supported yet"));
+        }
+        if let Some(path) = endpoint.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return match path {
+                "" => Err(bad("it has no path")),
+                path => Ok(Address::Unix(path.into())),
+            };
+        }
+        let host = match endpoint.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some((scheme, _)) => return Err(bad(&format!("unknown scheme {scheme:?}"))),
+            None => endpoint,
         };
-    }
-    let host = match endpoint.split_once("://") {
-        Some(("http", rest)) => rest,
-        Some((scheme, _)) => return Err(bad(&format!("unknown scheme {scheme:?}"))),
-        None => endpoint,
-    };
-    // etcd's client looks at the host alone; a trailing slash is common.
-    match host.split('/').next() {
-        None | Some("") => Err(bad("it has no host")),
-        // What comes after the brackets of an IPv6 address, or all of it.
-        Some(host) if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) => Err(bad("it has no port")),
-        Some(host) => Ok(format!("http://{host}")),
+        // etcd's client looks at the host alone; a trailing slash is common.
+        match host.split('/').next() {
+            None | Some("") => Err(bad("it has no host")),
+            // What comes after the brackets of an IPv6 address, or all of it.
+            Some(host) if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) => Err(bad("it has no port")),
+            Some(host) => Ok(Address::Tcp(host.to_owned())),
+        }
     }
 }
 
@@ -116,17 +128,18 @@ mod tests {
 
     #[test]
     fn scheme_is_optional_and_path_is_dropped() {
-        let address = |endpoint| transport_address(endpoint).unwrap();
-        assert_eq!(address("127.0.0.1:2379"), "http://127.0.0.1:2379");
-        assert_eq!(address("http://host:1/"), "http://host:1");
-        assert_eq!(address("[::1]:2379"), "http://[::1]:2379");
-        assert_eq!(address("unix:///run/etcd.sock"), "unix:/run/etcd.sock");
-        assert_eq!(address("unix:etcd.sock"), "unix:etcd.sock");
+        let address = |endpoint| Address::of(endpoint).unwrap();
+        let tcp = |host: &str| Address::Tcp(host.to_owned());
+        assert_eq!(address("127.0.0.1:2379"), tcp("127.0.0.1:2379"));
+        assert_eq!(address("http://host:1/"), tcp("host:1"));
+        assert_eq!(address("[::1]:2379"), tcp("[::1]:2379"));
+        assert_eq!(address("unix:///run/etcd.sock"), Address::Unix("/run/etcd.sock".into()));
+        assert_eq!(address("unix:etcd.sock"), Address::Unix("etcd.sock".into()));
     }
 
     #[test]
     fn refusals_say_why() {
-        let refusal = |endpoint| transport_address(endpoint).unwrap_err().to_string();
+        let refusal = |endpoint| Address::of(endpoint).unwrap_err().to_string();
         assert_eq!(refusal("https://h:1"), "bad endpoint \"https://h:1\": TLS is not supported yet");
         assert_eq!(refusal(""), "bad endpoint \"\": it is empty");
         assert_eq!(refusal("ftp://h"), "bad endpoint \"ftp://h\": unknown scheme \"ftp\"");

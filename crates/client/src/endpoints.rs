@@ -1,35 +1,43 @@
 //! The endpoints of one client, and whose turn it is.
 //!
-//! A connection is made when a call first needs it and is kept by the
-//! transport from then on. Calls go round; an endpoint that could not be
-//! reached is passed over for a moment, unless all are in that state. Nothing
-//! here sends, waits or decides about repetition.
+//! Who has no connection yet is dialled in the background, all at once, and a
+//! call goes to the first on whose connection a server has spoken: one that
+//! takes connections and stays silent holds nobody up. From then on calls go
+//! round over the connections there are. Nothing here sends, or decides about
+//! repetition.
+//!
+//! ```text
+//!           its turn, and its pause is over          the server speaks
+//!   down ───────────────────────────────▶ dialling ───────────────────▶ up
+//!    ▲ ▲     no connection, or no word       │                          │
+//!    │ └─────────────────────────────────────┘                          │
+//!    └──────────────────────────────────────────────────────────────────┘
+//!                   lost, or a call had no answer in time
+//! ```
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tonic::Code;
+use tonic::transport::Channel;
 
-use crate::config::{Config, KEEP_ALIVE_TIME_MIN, transport_address};
-use crate::error::{Error, Result, Status, Trouble, reason_broken, reason_unreachable};
+use crate::call::pause;
+use crate::config::Config;
+use crate::dial::Dialer;
+use crate::error::{Error, Result, Status, Trouble, reason_broken};
 
-/// How long an endpoint is passed over after an attempt to connect failed.
-const PASS_OVER: Duration = Duration::from_secs(1);
-/// HTTP/2 window of one stream and of one connection, in bytes: enough that a
-/// large range is not sent in 64 KiB steps. HTTP/2's library ends a connection
-/// on which small frames lie unread whose overhead is more than half its
-/// window; a watch that is not read must meet the end of its stream's first.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+/// What is known of who was asked and has not answered.
+const NO_ANSWER: &str = "no answer in time";
 
 /// All endpoints of a client.
 #[derive(Debug)]
 pub(crate) struct Endpoints {
-    all: Vec<Target>,
+    all: Vec<Arc<Target>>,
     next: AtomicUsize,
-    born: Instant,
+    /// Told when a dial has ended, well or not.
+    news: Arc<Notify>,
 }
 
 /// One endpoint with its connection.
@@ -37,15 +45,36 @@ pub(crate) struct Endpoints {
 pub(crate) struct Target {
     /// As given.
     endpoint: String,
-    channel: Channel,
+    dialer: Dialer,
+    line: Mutex<Line>,
     /// What became of the last try, if it did not end well.
     trouble: Mutex<Option<Trouble>>,
     /// Whether there is one; a call that goes well need not lock for it.
     is_troubled: AtomicBool,
-    /// Whether it has ever answered.
-    has_answered: AtomicBool,
-    /// Milliseconds after `born` until which this one is passed over.
-    passed_over_until_ms: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Line {
+    state: State,
+    /// Connections there have been: which one is meant.
+    life: u64,
+    /// Dials that have failed, and how many of them in a row.
+    failed: usize,
+    failed_in_a_row: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Down { until: Instant },
+    Dialling,
+    Up(Channel),
+}
+
+/// Who is asked, on which of its connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Who<'a> {
+    target: &'a Target,
+    life: u64,
 }
 
 impl Endpoints {
@@ -57,40 +86,71 @@ impl Endpoints {
             let message = "a client must be made inside a tokio runtime";
             return Err(Error::Config(message.to_owned()));
         }
-        let target = |endpoint: &String| {
-            Ok(Target {
+        let mut all = Vec::with_capacity(config.endpoints.len());
+        for endpoint in &config.endpoints {
+            let state = State::Down { until: Instant::now() };
+            all.push(Arc::new(Target {
                 endpoint: endpoint.clone(),
-                channel: channel(config, endpoint)?,
+                dialer: Dialer::new(config, endpoint)?,
+                line: Mutex::new(Line { state, life: 0, failed: 0, failed_in_a_row: 0 }),
                 trouble: Mutex::new(None),
                 is_troubled: AtomicBool::new(false),
-                has_answered: AtomicBool::new(false),
-                passed_over_until_ms: AtomicU64::new(0),
-            })
-        };
-        Ok(Self {
-            all: config.endpoints.iter().map(target).collect::<Result<_>>()?,
-            next: AtomicUsize::new(0),
-            born: Instant::now(),
-        })
+            }));
+        }
+        Ok(Self { all, next: AtomicUsize::new(0), news: Arc::new(Notify::new()) })
     }
 
     pub(crate) fn len(&self) -> usize {
         self.all.len()
     }
 
-    /// The endpoint whose turn it is.
-    pub(crate) fn turn(&self) -> &Target {
+    /// The connection whose turn it is, of those who are not `refused`. Waits
+    /// while there is none, and dials all of them meanwhile.
+    ///
+    /// Fails when each of them has been dialled in vain so many times since.
+    pub(crate) async fn turn(&self, dials_max: usize, refused: &[Who<'_>]) -> Result<(Who<'_>, Channel)> {
         let count = self.all.len();
-        assert!(count > 0, "a client has at least one endpoint");
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        if count == 1 {
-            return &self.all[0];
+        let is_refused = |target: &Target| refused.iter().any(|who| std::ptr::eq(who.target, target));
+        let wanted = || {
+            let in_turn = (0..count).map(|step| &self.all[first.wrapping_add(step) % count]);
+            in_turn.filter(|target| !is_refused(target))
+        };
+        let mut failed_before: Option<Vec<usize>> = None;
+        loop {
+            let news = self.news.notified();
+            let mut soonest: Option<Instant> = None;
+            let mut failed = Vec::new();
+            for target in wanted() {
+                let mut line = target.line();
+                match &line.state {
+                    State::Up(channel) => return Ok((Who { target, life: line.life }, channel.clone())),
+                    State::Dialling => {}
+                    State::Down { until } if *until > Instant::now() => {
+                        soonest = Some(soonest.map_or(*until, |other| other.min(*until)));
+                    }
+                    State::Down { .. } => {
+                        line.state = State::Dialling;
+                        tokio::spawn(dial(target.clone(), self.news.clone()));
+                    }
+                }
+                failed.push(line.failed);
+            }
+            let before = failed_before.get_or_insert_with(|| failed.clone());
+            if failed.iter().zip(before).all(|(now, before)| *now - *before >= dials_max) {
+                let last = wanted().find_map(|target| target.trouble().clone());
+                return Err(
+                    last.map_or_else(Error::deadline, |trouble| unreachable(&trouble.endpoint, &trouble.reason))
+                );
+            }
+            match soonest {
+                None => news.await,
+                Some(at) => tokio::select! {
+                    () = news => {}
+                    () = sleep_until(at) => {}
+                },
+            }
         }
-        let now_ms = self.now_ms();
-        (0..count)
-            .map(|step| &self.all[first.wrapping_add(step) % count])
-            .find(|target| target.passed_over_until_ms.load(Ordering::Relaxed) <= now_ms)
-            .unwrap_or(&self.all[first % count])
     }
 
     /// The endpoints whose last try did not end well.
@@ -98,60 +158,69 @@ impl Endpoints {
         self.all.iter().filter_map(|target| target.trouble().clone()).collect()
     }
 
-    /// The endpoint could not be reached.
-    pub(crate) fn pass_over(&self, target: &Target) {
-        let until = self.now_ms() + PASS_OVER.as_millis() as u64;
-        target.passed_over_until_ms.store(until, Ordering::Relaxed);
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.born.elapsed().as_millis() as u64
+    /// The time of a call is over that found nobody to ask.
+    pub(crate) fn all_silent(&self) {
+        let dialling = |target: &&Arc<Target>| matches!(target.line().state, State::Dialling);
+        self.all.iter().filter(dialling).for_each(|target| target.silent());
     }
 }
 
+/// Makes a connection, or finds out why there is none.
+async fn dial(target: Arc<Target>, news: Arc<Notify>) {
+    match target.dialer.dial().await {
+        Ok(channel) => target.came_up(channel),
+        Err(reason) => target.went_down(reason),
+    }
+    news.notify_waiters();
+}
+
+/// The error of a call that met nobody, or whose connection broke.
+fn unreachable(endpoint: &str, reason: &str) -> Error {
+    Error::Status(Status::new(Code::Unavailable, format!("connection error: {endpoint}: {reason}")))
+}
+
 impl Target {
-    /// A try was answered.
-    pub(crate) fn answered(&self) {
-        self.has_answered.store(true, Ordering::Relaxed);
+    fn came_up(&self, channel: Channel) {
+        {
+            let mut line = self.line();
+            line.state = State::Up(channel);
+            line.life += 1;
+            line.failed_in_a_row = 0;
+        }
+        // What a member said stays until it says something else.
+        if self.trouble().as_ref().is_some_and(|trouble| !trouble.answered) {
+            self.untroubled();
+        }
+    }
+
+    fn went_down(&self, reason: String) {
+        // Before those who wait look.
+        *self.trouble() = Some(self.troubled(false, reason));
+        let mut line = self.line();
+        line.failed += 1;
+        line.failed_in_a_row += 1;
+        let until = Instant::now() + pause(line.failed_in_a_row);
+        line.state = State::Down { until };
+    }
+
+    /// Lets go of a connection, unless there is another one by now. Who still
+    /// waits on it may go on.
+    fn hang_up(&self, life: u64) {
+        let mut line = self.line();
+        if line.life == life && matches!(line.state, State::Up(_)) {
+            line.state = State::Down { until: Instant::now() };
+        }
+    }
+
+    /// What is known of an earlier try says more.
+    fn silent(&self) {
+        self.trouble().get_or_insert_with(|| self.troubled(false, NO_ANSWER.to_owned()));
+    }
+
+    fn untroubled(&self) {
         if self.is_troubled.swap(false, Ordering::Relaxed) {
             *self.trouble() = None;
         }
-    }
-
-    /// A try failed. Where the transport speaks of its connection, the error
-    /// names the endpoint and the reason, which its own message leaves out.
-    pub(crate) fn failed(&self, status: &tonic::Status, deadline: Option<Instant>) -> Error {
-        let error = Error::from_transport(status, deadline);
-        let broken = reason_broken(status);
-        let Error::Status(Status { code, .. }) = error else {
-            match broken {
-                Some(_) => self.silent(),
-                None => self.refused(status.message()),
-            }
-            return error;
-        };
-        let Some(mut reason) = broken else {
-            self.answered();
-            return error;
-        };
-        if reason_unreachable(status).is_none() && !self.has_answered.load(Ordering::Relaxed) {
-            reason.push_str("; is it etcd, and without TLS?");
-        }
-        let message = format!("connection error: {}: {reason}", self.endpoint);
-        *self.trouble() = Some(self.troubled(false, reason));
-        Error::Status(Status { code, message })
-    }
-
-    /// A member answered, but cannot do it now. Kept until it can, for a caller
-    /// whose time is over by then.
-    pub(crate) fn refused(&self, message: &str) {
-        self.answered();
-        *self.trouble() = Some(self.troubled(true, message.to_owned()));
-    }
-
-    /// A try took too long. What is known of an earlier one says more.
-    pub(crate) fn silent(&self) {
-        self.trouble().get_or_insert_with(|| self.troubled(false, "no answer in time".to_owned()));
     }
 
     fn troubled(&self, answered: bool, reason: String) -> Trouble {
@@ -163,53 +232,56 @@ impl Target {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A handle on the connection; cheap.
-    pub(crate) fn channel(&self) -> Channel {
-        self.channel.clone()
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn channel(config: &Config, endpoint: &str) -> Result<Channel> {
-    let address = transport_address(endpoint)?;
-    let transport = Endpoint::from_shared(address)
-        .map_err(|error| Error::Config(format!("bad endpoint {endpoint:?}: {error}")))?
-        .connect_timeout(config.connect_timeout)
-        .http2_keep_alive_interval(config.keep_alive_time.max(KEEP_ALIVE_TIME_MIN))
-        .keep_alive_timeout(config.keep_alive_timeout)
-        // A server answers probes on idle connections with GOAWAY.
-        .keep_alive_while_idle(false)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .user_agent(concat!("quorate-client/", env!("CARGO_PKG_VERSION")))
-        .map_err(|error| Error::Config(format!("bad user agent: {error}")))?;
-    Ok(transport.connect_lazy())
+impl Who<'_> {
+    /// A try was answered.
+    pub(crate) fn answered(self) {
+        self.target.untroubled();
+    }
+
+    /// A try failed. Where the transport speaks of its connection, the error
+    /// names the endpoint and the reason, which its own message leaves out, and
+    /// the next call finds another connection.
+    pub(crate) fn failed(self, status: &tonic::Status, deadline: Option<Instant>) -> Error {
+        let error = Error::from_transport(status, deadline);
+        let broken = reason_broken(status);
+        let Error::Status(Status { code, .. }) = error else {
+            match broken {
+                Some(_) => self.silent(),
+                None => self.refused(status.message()),
+            }
+            return error;
+        };
+        let Some(reason) = broken else {
+            self.answered();
+            return error;
+        };
+        self.target.hang_up(self.life);
+        let message = format!("connection error: {}: {reason}", self.target.endpoint);
+        *self.target.trouble() = Some(self.target.troubled(false, reason));
+        Error::Status(Status { code, message })
+    }
+
+    /// A member answered, but cannot do it now. Kept until it can, for a caller
+    /// whose time is over by then.
+    pub(crate) fn refused(self, message: &str) {
+        *self.target.trouble() = Some(self.target.troubled(true, message.to_owned()));
+    }
+
+    /// A try took too long. The next one finds out anew whether anybody is there.
+    pub(crate) fn silent(self) {
+        self.target.silent();
+        self.target.hang_up(self.life);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn index(endpoints: &Endpoints, target: &Target) -> usize {
-        let same = |other: &Target| std::ptr::eq(other, target);
-        endpoints.all.iter().position(same).unwrap()
-    }
-
-    #[tokio::test]
-    async fn turns_go_round_and_skip_the_unreachable() {
-        let config = Config::to(["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
-        let endpoints = Endpoints::new(&config).unwrap();
-        let turns = |count: usize| -> Vec<usize> {
-            let turn = |_| index(&endpoints, endpoints.turn());
-            (0..count).map(turn).collect()
-        };
-        assert_eq!(turns(4), [0, 1, 2, 0]);
-        endpoints.pass_over(&endpoints.all[2]);
-        assert_eq!(turns(3), [1, 0, 0]);
-        endpoints.pass_over(&endpoints.all[0]);
-        endpoints.pass_over(&endpoints.all[1]);
-        // With all in the same state, they take turns as before.
-        assert_eq!(turns(3), [1, 2, 0]);
-    }
 
     #[test]
     fn needs_endpoints_and_a_runtime() {

@@ -105,17 +105,17 @@ impl Error {
     }
 }
 
-/// Why no connection could be made, when that is why the call failed: such a
-/// call surely never left.
-pub(crate) fn reason_unreachable(status: &tonic::Status) -> Option<String> {
+/// Whether the connection was lost before the call was given to it: then it
+/// surely never left.
+pub(crate) fn was_never_sent(status: &tonic::Status) -> bool {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
         if error.is::<tonic::ConnectError>() {
-            return Some(innermost(error));
+            return true;
         }
         source = error.source();
     }
-    None
+    false
 }
 
 /// What is wrong with the connection, when the status was made on this side.
@@ -124,7 +124,7 @@ pub(crate) fn reason_broken(status: &tonic::Status) -> Option<String> {
 }
 
 /// The innermost error is the one that names the reason.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(next) = inner.source() {
         inner = next;

@@ -2,9 +2,9 @@
 //!
 //! [`Client`] is one value that knows several endpoints and behaves as if they
 //! were one server: it connects when first needed, spreads calls over the
-//! endpoints that answer, and goes on to the next when one does not. There is
-//! one method per RPC, it takes the wire's own request and gives the wire's own
-//! response; nothing is renamed, cached or guessed in between.
+//! endpoints where a server speaks, and goes past those where none does. There
+//! is one method per RPC, it takes the wire's own request and gives the wire's
+//! own response; nothing is renamed, cached or guessed in between.
 //!
 //! What may be sent twice is decided in one place (`call`): a call
 //! that only reads, or whose repetition is harmless, is repeated while the
@@ -47,6 +47,7 @@ mod auth;
 mod call;
 mod cluster;
 mod config;
+mod dial;
 mod endpoints;
 mod error;
 mod keep_alive;

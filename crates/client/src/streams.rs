@@ -8,13 +8,12 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tonic::Streaming;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
 use crate::Client;
 use crate::call::{Asked, TRIES_MAX, http_path, pause};
-use crate::endpoints::{Endpoints, Target};
-use crate::error::{Error, Result, reason_unreachable};
+use crate::endpoints::Who;
+use crate::error::{Error, Result, was_never_sent};
 
 /// Requests that may wait on a stream for the transport to take them.
 const REQUESTS_WAITING_MAX: usize = 16;
@@ -47,23 +46,24 @@ impl Client {
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
-        let mut search = Search::new(self.shared_endpoints());
+        let mut lost = 0;
         loop {
             let token = self.token(&mut None).await?;
+            let (who, channel) = self.shared_endpoints().turn(TRIES_MAX, &[]).await?;
             let (requests, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
             let queued = requests.try_send(first.clone());
             assert!(queued.is_ok(), "a new queue has room");
             let request = self.request(ReceiverStream::new(waiting), token.as_ref());
             let codec = ProstCodec::<M, R>::default();
-            let mut grpc = self.grpc(search.turn());
+            let mut grpc = self.grpc(channel);
             let opened = match grpc.ready().await {
                 Err(error) => Err(tonic::Status::from_error(error.into())),
                 Ok(()) => grpc.streaming(request, http_path(path), codec).await,
             };
             match opened {
-                Err(status) => search.failed(&status).await?,
+                Err(status) => again(who, &status, &mut lost).await?,
                 Ok(response) => {
-                    search.target.answered();
+                    who.answered();
                     return Ok(Bidi { requests, responses: response.into_inner() });
                 }
             }
@@ -82,13 +82,14 @@ impl Client {
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
-        let mut search = Search::new(self.shared_endpoints());
+        let mut lost = 0;
         loop {
             let token = self.token(asked).await?;
+            let (who, channel) = self.shared_endpoints().turn(self.dials_max(&[]), &[]).await?;
             let request = self.request(message.clone(), token.as_ref());
             let codec = ProstCodec::<M, R>::default();
-            let mut grpc = self.grpc(search.turn());
-            *asked = Some(search.target);
+            let mut grpc = self.grpc(channel);
+            *asked = Some(who);
             let opened = match grpc.ready().await {
                 Err(error) => Err(tonic::Status::from_error(error.into())),
                 Ok(()) => grpc.server_streaming(request, http_path(path), codec).await,
@@ -96,10 +97,10 @@ impl Client {
             match opened {
                 Err(status) => {
                     *asked = None;
-                    search.failed(&status).await?;
+                    again(who, &status, &mut lost).await?;
                 }
                 Ok(response) => {
-                    search.target.answered();
+                    who.answered();
                     return Ok(response.into_inner());
                 }
             }
@@ -107,38 +108,14 @@ impl Client {
     }
 }
 
-/// Going from endpoint to endpoint until one can be reached. Whatever that one
-/// says is the result.
-struct Search<'a> {
-    endpoints: &'a Endpoints,
-    target: &'a Target,
-    tries: usize,
-}
-
-impl<'a> Search<'a> {
-    fn new(endpoints: &'a Endpoints) -> Self {
-        Self { endpoints, target: endpoints.turn(), tries: 0 }
+/// Whether to open a stream again: when it has met nobody, for the connection
+/// was lost before. Whatever somebody says is the result.
+async fn again(who: Who<'_>, status: &tonic::Status, lost: &mut usize) -> Result<()> {
+    let error = who.failed(status, None);
+    if !was_never_sent(status) || *lost >= TRIES_MAX {
+        return Err(error);
     }
-
-    /// The connection to try.
-    fn turn(&self) -> Channel {
-        self.target.channel()
-    }
-
-    /// Moves on to the next endpoint, unless this one was reached or it has been
-    /// tried often enough.
-    async fn failed(&mut self, status: &tonic::Status) -> Result<()> {
-        self.tries += 1;
-        let count = self.endpoints.len();
-        let error = self.target.failed(status, None);
-        if reason_unreachable(status).is_none() || self.tries >= TRIES_MAX * count {
-            return Err(error);
-        }
-        self.endpoints.pass_over(self.target);
-        if self.tries.is_multiple_of(count) {
-            sleep(pause(self.tries / count)).await;
-        }
-        self.target = self.endpoints.turn();
-        Ok(())
-    }
+    *lost += 1;
+    sleep(pause(*lost)).await;
+    Ok(())
 }

@@ -36,6 +36,7 @@ mod require_leader;
 mod restarts;
 #[cfg(feature = "real-etcd")]
 mod since_3_5;
+mod stopped;
 mod stopping;
 mod strangers;
 mod timeouts;

@@ -35,6 +35,31 @@ fn nobody_at_the_endpoint() {
     }
 }
 
+/// An endpoint that takes connections and says nothing, beside one that serves.
+#[test]
+fn silence_at_one_of_two_endpoints() {
+    let twins = Twins::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent_at = silent.local_addr().expect("it is bound").to_string();
+    let both = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        for turned in [false, true] {
+            let [ours, theirs] =
+                [(ours(), &twins.for_ours), (real("etcdctl"), &twins.for_real)].map(|(binary, member)| {
+                    let ends = if turned { [&member.endpoint, &silent_at] } else { [&silent_at, &member.endpoint] };
+                    run(&binary, &ends.map(String::as_str).join(","), &words, "")
+                });
+            assert_eq!(ours, theirs, "{line}, turned: {turned}");
+            assert_eq!(ours.exit, Some(0), "{line}, turned: {turned}");
+        }
+    };
+    for line in
+        ["put a b", "get a", "member list", "lock l true", "lock l --dial-timeout 1h true", "get a --user root:x"]
+    {
+        both(line);
+    }
+}
+
 #[test]
 fn alarms_are_listed_and_disarmed() {
     let twins = Twins::new();
