@@ -9,6 +9,7 @@
 
 mod admission;
 mod answer;
+mod auth;
 mod budget;
 mod cluster;
 mod election;
@@ -34,7 +35,7 @@ use crate::{http, metrics};
 use admission::Admission;
 use answer::{decode, decode_txn, encoded};
 use bytes::Bytes;
-use proto::etcdserverpb::{HashRequest, LeaseLeasesRequest, StatusRequest};
+use proto::etcdserverpb::{AuthStatusRequest, HashRequest, LeaseLeasesRequest, StatusRequest};
 use proto::health::HealthListRequest;
 use proto::methods::{METHODS, path};
 use std::future::{Future, ready};
@@ -112,6 +113,11 @@ impl Router {
             }
             path::HASH_KV => Box::pin(maintenance::hash_kv(handle, decode(message)?)),
             path::MOVE_LEADER => Box::pin(maintenance::move_leader(handle, decode(message)?)),
+            path::AUTHENTICATE => Box::pin(auth::authenticate(handle, decode(message)?)),
+            path::AUTH_STATUS => {
+                let AuthStatusRequest {} = decode(message)?;
+                Box::pin(auth::status(handle))
+            }
             path::LOCK => Box::pin(lock::lock(handle, decode(message)?)),
             path::UNLOCK => Box::pin(lock::unlock(handle, decode(message)?)),
             path::ELECTION_CAMPAIGN => Box::pin(election::campaign(handle, decode(message)?)),

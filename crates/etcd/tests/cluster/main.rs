@@ -9,6 +9,8 @@ mod harness;
 mod load;
 mod raw;
 
+#[cfg(feature = "real-etcd")]
+mod auth_off;
 mod catch_up;
 mod corruption;
 mod damage;

@@ -343,6 +343,23 @@ async fn token_while_auth_off() {
 }
 
 #[tokio::test]
+async fn text_no_utf8() {
+    let _turn = harness::together().await;
+    let clusters = both("utf8", 1, &[]).await;
+    let mut answers = Vec::new();
+    for cluster in &clusters {
+        // On the wire as an AuthenticateRequest with name and password.
+        let request = PutRequest { key: b"\xff"[..].into(), value: "x".into(), ..PutRequest::default() };
+        let channel = raw::channel(&cluster.members[0]);
+        answers.push(raw::unary::<_, AuthenticateResponse>(&channel, path::AUTHENTICATE, request).await);
+    }
+    let [real, ours] = [REAL, OURS].map(|side| answers[side].as_ref().expect_err("no token"));
+    assert_eq!(real.message(), "etcdserver: authentication is not enabled");
+    assert_eq!(ours.code(), tonic::Code::Internal);
+    assert!(ours.message().starts_with("grpc: error unmarshalling request"), "{}", ours.message());
+}
+
+#[tokio::test]
 async fn alarm_kind() {
     let _turn = harness::together().await;
     let mut clusters = both("alarm-kind", 1, &[]).await;
