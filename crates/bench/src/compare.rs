@@ -23,6 +23,7 @@ use crate::figure::{MEMORY, Measurement, RESTART, ROWS, Row, Sample, Side, To, l
 use crate::keyspace::Keyspace;
 use crate::load::{self, Extent, Load, Outcome};
 use crate::machine::{self, Machine};
+use crate::origin::Origin;
 use crate::request::Kind;
 use crate::{report, restart};
 
@@ -89,6 +90,8 @@ pub fn run(plan: &Plan) -> Result<bool> {
     plan.check()?;
     std::fs::create_dir_all(&plan.directory).with_context(|| format!("making {}", plan.directory.display()))?;
     let machine = Machine::here(&plan.directory);
+    // Before anything runs: a tree that is built anew meanwhile would be told for the one that was measured.
+    let origin = Origin::of(Side::BOTH.map(|side| (side, plan.program(side))))?;
     let keyspace = Rc::new(Keyspace::new(plan.keys, plan.value_bytes));
     let mut findings = Findings::default();
     for round in 1..=plan.rounds {
@@ -117,13 +120,15 @@ pub fn run(plan: &Plan) -> Result<bool> {
     }
     let lines = lines(&findings.samples);
     println!();
+    print!("{}", origin.lines());
+    println!();
     print!("{}", report::table(&lines));
     warn_of_others(&findings.samples);
     if let Some(path) = &plan.json {
         let result = json!({
             "machine": machine, "rounds": plan.rounds, "members": plan.members, "keys": plan.keys,
             "value_bytes": plan.value_bytes, "fill": plan.fill, "measured_seconds": plan.measured.as_secs_f64(),
-            "ours": plan.ours, "etcd": plan.etcd, "figures": lines, "findings": findings,
+            "origin": origin, "figures": lines, "findings": findings,
         });
         let text = serde_json::to_string_pretty(&result).context("writing JSON")?;
         std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))?;

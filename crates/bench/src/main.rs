@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   main ──▶ compare ──▶ cluster ──▶ started        processes
-//!     │         │  ├───▶ restart
+//!     │         │  ├───▶ restart, origin
 //!     │         │  └───▶ figure ───▶ report         numbers
 //!     └──▶ load ◀┘
 //!           └──▶ request, keyspace, grpc, http2     bytes
@@ -22,6 +22,7 @@ mod http2;
 mod keyspace;
 mod load;
 mod machine;
+mod origin;
 mod report;
 mod request;
 mod restart;

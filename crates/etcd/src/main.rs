@@ -45,7 +45,7 @@ fn print(text: &str) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(128 + 13),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "etcd: {error}");
+            let _ = writeln!(std::io::stderr(), "etcd: the output could not be written: {error}");
             std::process::exit(1);
         }
     }

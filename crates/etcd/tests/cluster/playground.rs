@@ -229,3 +229,16 @@ fn help_ends_quietly_when_nobody_reads() {
         assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn help_that_cannot_be_written_is_an_error() {
+    for arguments in [&["--help"][..], &["--version"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+        let mut command = Command::new(harness::our_program());
+        let Output { status, stderr, .. } = command.args(arguments).stdout(full).output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&stderr);
+        let last = stderr.lines().last();
+        let said = "etcd: the output could not be written: No space left on device (os error 28)";
+        assert_eq!((last, status.code()), (Some(said), Some(1)), "{arguments:?}");
+    }
+}
