@@ -1,17 +1,22 @@
-//! Trading a name and a password for a token.
+//! Whether authentication is on, and trading a name and a password for a token.
 
-use proto::etcdserverpb::{AuthenticateRequest, AuthenticateResponse};
+use proto::etcdserverpb::{AuthStatusRequest, AuthStatusResponse, AuthenticateRequest, AuthenticateResponse};
 use proto::methods::path;
 use tokio::time::sleep;
 use tonic::Code;
 use tonic_prost::ProstCodec;
 
 use crate::Client;
-use crate::call::{Asked, TRIES_MAX, http_path, pause, refused_by_learner};
+use crate::call::{Asked, Repeat, TRIES_MAX, http_path, pause, refused_by_learner};
 use crate::endpoints::Who;
 use crate::error::{Result, was_never_sent};
 
 impl Client {
+    /// Whether authentication is on.
+    pub async fn auth_status(&self) -> Result<AuthStatusResponse> {
+        self.unary(path::AUTH_STATUS, Repeat::Safe, AuthStatusRequest {}).await
+    }
+
     /// A fresh token; None when the cluster has authentication off, in which
     /// case nobody asks for one.
     ///

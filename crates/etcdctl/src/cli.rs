@@ -50,7 +50,7 @@ pub const GROUPS: &[Group] = &[
         ],
     },
     Group { title: "Concurrency commands", verbs: &[cmd::lock::VERB, cmd::elect::VERB] },
-    Group { title: "Authentication commands", verbs: &[cmd::absent::AUTH, cmd::absent::USER, cmd::absent::ROLE] },
+    Group { title: "Authentication commands", verbs: &[cmd::auth::VERB, cmd::absent::USER, cmd::absent::ROLE] },
     Group {
         title: "Utility commands",
         verbs: &[
@@ -196,16 +196,21 @@ fn path_of(line: &[OsString]) -> Vec<&'static Verb> {
     path
 }
 
-/// pflag's words for what clap refused.
 fn misused(line: &[OsString], error: &clap::Error) -> Parsed {
     let path = path_of(line);
+    let text = refusal(&path, line, error);
+    Parsed::Misused(path, text)
+}
+
+/// pflag's words for what clap refused.
+fn refusal(path: &[&Verb], line: &[OsString], error: &clap::Error) -> String {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
     let argument = context(ContextKind::InvalidArg);
     let value = context(ContextKind::InvalidValue);
-    let text = match error.kind() {
+    match error.kind() {
         ErrorKind::UnknownArgument => match argument.strip_prefix("--") {
             Some(_) => format!("unknown flag: {argument}"),
             None => {
@@ -216,7 +221,7 @@ fn misused(line: &[OsString], error: &clap::Error) -> Parsed {
         ErrorKind::InvalidValue if value.is_empty() => needs_argument(line, &argument),
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let quoted = crate::go::quote(value.as_bytes());
-            let flag = full_name(&path, &argument);
+            let flag = full_name(path, &argument);
             let why = std::error::Error::source(error).map_or(String::new(), ToString::to_string);
             format!("invalid argument {quoted} for \"{flag}\" flag: {why}")
         }
@@ -225,8 +230,7 @@ fn misused(line: &[OsString], error: &clap::Error) -> Parsed {
             let first = text.lines().next().unwrap_or_default();
             first.strip_prefix("error: ").unwrap_or(first).to_owned()
         }
-    };
-    Parsed::Misused(path, text)
+    }
 }
 
 /// A flag stood last, without the value it needs.
@@ -245,7 +249,7 @@ fn needs_argument(line: &[OsString], argument: &str) -> String {
 }
 
 /// A flag with its short name in front, as pflag calls it.
-fn full_name(path: &[&'static Verb], argument: &str) -> String {
+fn full_name(path: &[&Verb], argument: &str) -> String {
     let long = argument.split([' ', '=', '[']).next().unwrap_or_default();
     let of_path = path.iter().flat_map(|verb| verb.flags.iter().chain(verb.shared));
     let flag = GLOBAL.iter().chain(of_path).find(|flag| long.strip_prefix("--") == Some(flag.name));
@@ -255,14 +259,13 @@ fn full_name(path: &[&'static Verb], argument: &str) -> String {
     }
 }
 
-/// Parses the words of one verb alone, as in a line of `txn`. None when they
-/// are wrong.
-pub fn parse_alone(verb: &Verb, words: &[Vec<u8>]) -> Option<ArgMatches> {
+/// Parses the words of one verb alone, as in a line of `txn`. Or why they are wrong.
+pub fn parse_alone(verb: &Verb, words: &[Vec<u8>]) -> Result<ArgMatches, String> {
     use std::os::unix::ffi::OsStringExt;
-    let words = words.iter().cloned().map(OsString::from_vec);
+    let words: Vec<OsString> = words.iter().cloned().map(OsString::from_vec).collect();
     let command = verb.command().no_binary_name(true).args_override_self(true);
     assert!(verb.rest != Rest::Anything, "such a verb is never part of a line");
-    command.try_get_matches_from(words).ok()
+    command.try_get_matches_from(&words).map_err(|error| refusal(&[verb], &words, &error))
 }
 
 #[cfg(test)]

@@ -338,8 +338,9 @@ fn ask_password() -> Result<String> {
     let read = std::io::stdin().read_line(&mut line);
     if silent {
         stty("echo");
-        out::line("")?;
     }
+    // What ended the line was not shown, and where it was not typed there is none to see.
+    out::line("")?;
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -20,12 +20,6 @@ pub const DOWNGRADE: Verb = Verb::new("downgrade <TARGET_VERSION>", "Downgrade r
     absent("enable <TARGET_VERSION>", "Start a downgrade action to cluster"),
     absent("cancel", "Cancel the ongoing downgrade action to cluster"),
 ]);
-/// `auth`
-pub const AUTH: Verb = Verb::new("auth <enable or disable>", "Enable or disable authentication").verbs(&[
-    absent("enable", "Enables authentication"),
-    absent("disable", "Disables authentication"),
-    absent("status", "Returns authentication status"),
-]);
 /// `user`
 pub const USER: Verb = Verb::new("user <subcommand>", "User related commands").verbs(&[
     absent("add <user name or user:password> [options]", "Adds a new user"),

@@ -6,6 +6,7 @@
 
 pub mod absent;
 pub mod alarm;
+pub mod auth;
 pub mod compaction;
 pub mod completion;
 pub mod del;
@@ -50,6 +51,7 @@ pub async fn run(path: &[&'static Verb], matches: &ArgMatches) -> Result<()> {
         ["endpoint", "health"] => endpoint::health(matches).await,
         ["endpoint", "status"] => endpoint::status(matches).await,
         ["endpoint", "hashkv"] => endpoint::hash_kv(matches).await,
+        ["auth", "status"] => auth::status(matches).await,
         ["alarm", "disarm"] => alarm::disarm(matches).await,
         ["alarm", "list"] => alarm::list(matches).await,
         ["move-leader"] => move_leader::run(matches).await,

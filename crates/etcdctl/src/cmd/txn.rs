@@ -174,7 +174,7 @@ fn operation(line: &[u8]) -> Result<RequestOp> {
     let verb = verbs.iter().find(|verb| verb.name().starts_with(&*name) && !name.is_empty());
     let refused = || invalid(format!("invalid txn request: {shown}"));
     let verb = verb.ok_or_else(refused)?;
-    let matches = parse_alone(verb, rest).ok_or_else(refused)?;
+    let matches = parse_alone(verb, rest).map_err(|_| refused())?;
     let request = match verb.name() {
         "put" => Request::RequestPut(put::request(&matches, Vec::new)?),
         "get" => Request::RequestRange(get::request(&matches)?),

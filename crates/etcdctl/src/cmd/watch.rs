@@ -5,7 +5,6 @@
 //! `--interactive`, standard input gives one such line after the other, each
 //! with flags of its own, and all watches run side by side.
 
-use std::ffi::OsString;
 use std::io::BufRead;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
@@ -255,11 +254,7 @@ fn parse_line(words: &[Vec<u8>], ends: &[Vec<u8>]) -> Result<Job> {
     if bare_dashes {
         return Err(Failure::arguments(NO_PROGRAM));
     }
-    let matches = parse_alone(&VERB, words).ok_or_else(|| {
-        let words: Vec<OsString> = words.iter().cloned().map(OsString::from_vec).collect();
-        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-        Failure::arguments(format!("invalid watch request: {}", words.join(" ")))
-    })?;
+    let matches = parse_alone(&VERB, words).map_err(Failure::arguments)?;
     Job::of(&matches, ends, false)
 }
 

@@ -82,7 +82,7 @@ pub fn text(answer: &Answer, hex: bool) -> Result<String> {
                 out.end();
             }
         }
-        Answer::MoveLeader(..) => return Err(unsupported("fields")),
+        Answer::MoveLeader(..) | Answer::Auth(_) => return Err(unsupported("fields")),
     }
     Ok(out.text)
 }

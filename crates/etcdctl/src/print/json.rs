@@ -61,6 +61,10 @@ pub fn line(answer: &Answer, hex: bool) -> String {
         Answer::Alarms(response) => {
             with_header(response.header.as_ref()).list("alarms", &response.alarms, alarm).finish()
         }
+        Answer::Auth(response) => with_header(response.header.as_ref())
+            .truth("enabled", response.enabled)
+            .number("authRevision", response.auth_revision)
+            .finish(),
     };
     text.push('\n');
     text

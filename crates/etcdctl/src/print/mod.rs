@@ -14,7 +14,7 @@ mod simple;
 mod table;
 
 use proto::etcdserverpb::{
-    AlarmResponse, DeleteRangeResponse, HashKvResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
+    AlarmResponse, AuthStatusResponse, DeleteRangeResponse, HashKvResponse, LeaseGrantResponse, LeaseKeepAliveResponse,
     LeaseLeasesResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, MemberListResponse, MoveLeaderResponse,
     PutResponse, RangeResponse, StatusResponse, TxnResponse, WatchResponse,
 };
@@ -58,6 +58,8 @@ pub enum Answer {
     MoveLeader(u64, u64, MoveLeaderResponse),
     /// `alarm list`
     Alarms(AlarmResponse),
+    /// `auth status`
+    Auth(AuthStatusResponse),
 }
 
 /// How one endpoint is.

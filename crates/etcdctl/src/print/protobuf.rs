@@ -17,6 +17,7 @@ pub fn bytes(answer: &Answer) -> Result<Vec<u8>> {
         Answer::Members(response) => Ok(response.encode_to_vec()),
         Answer::MoveLeader(_, _, response) => Ok(response.encode_to_vec()),
         Answer::Alarms(response) => Ok(response.encode_to_vec()),
+        Answer::Auth(response) => Ok(response.encode_to_vec()),
         // etcdctl's own client wraps these, and a wrapper has no wire form.
         Answer::Grant(_) => Err(no_wire_form("LeaseGrantResponse")),
         Answer::Revoke(..) => Err(no_wire_form("LeaseRevokeResponse")),

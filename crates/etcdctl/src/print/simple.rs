@@ -44,6 +44,10 @@ pub fn bytes(answer: &Answer, style: &Style) -> Vec<u8> {
             out.line(&format!("Leadership transferred from {from:x} to {to:x}"));
         }
         Answer::Alarms(response) => out.alarms(response),
+        Answer::Auth(response) => {
+            out.line(&format!("Authentication Status: {}", response.enabled));
+            out.line(&format!("AuthRevision: {}", response.auth_revision));
+        }
     }
     out.bytes
 }

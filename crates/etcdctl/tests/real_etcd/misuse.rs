@@ -38,6 +38,9 @@ fn refusals_in_the_same_words() {
         "compaction x",
         "compaction 1000",
         "txn x",
+        "auth status x",
+        "auth status -w fields",
+        "auth status -w table",
         "lease grant",
         "lease grant x",
         "lease grant 99999999999",
@@ -71,6 +74,14 @@ fn refusals_in_the_same_words() {
     twins.same("compaction 3");
     twins.same("get a --rev 1");
     twins.same("compaction 3 --physical -w json");
+}
+
+#[test]
+fn authentication_is_off() {
+    let twins = Twins::new();
+    for line in ["auth status", "auth status -w json", "auth status -w protobuf", "get a --user=root:x"] {
+        assert_eq!(twins.same(line).exit, Some(0), "{line}");
+    }
 }
 
 #[test]

@@ -25,7 +25,16 @@ fn watches() {
     assert!(shown.contains("DELETE\na\n"), "{shown}");
     assert!(shown.contains("progress notify: 5"), "{shown}");
 
-    for input in ["", "foo\n\nwatch\n", "watch a --\n", "watch a b --prefix\nwatch\n"] {
+    for input in [
+        "",
+        "foo\n\nwatch\n",
+        "watch a --\n",
+        "watch a b --prefix\nwatch\n",
+        "watch a --foo\n",
+        "watch --rev=x a\n",
+        "watch a --rev\n",
+        "watch -x\n",
+    ] {
         twins.same_with(&["watch", "-i"], input);
     }
     twins.same("compaction 4");
