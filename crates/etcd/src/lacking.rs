@@ -1,8 +1,11 @@
-//! While nobody leads: which members do not answer, and why, said to the operator now and then.
+//! While nobody leads, or the leader that is known says nothing: which members do not answer, and why, said to the operator now and
+//! then.
 //!
 //! A member that waits for its first quorum takes no calls, so its log is the one place to look. Only reads, and says.
 
 use crate::handle::Handle;
+use crate::peer::hex;
+use member::core::Status;
 use std::time::{Duration, Instant};
 
 /// Election timeouts without a leader until it is worth a line.
@@ -14,18 +17,22 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 pub async fn tell(handle: Handle, peer_urls: Vec<String>) {
     let mut changes = handle.status_changes();
     loop {
-        if changes.wait_for(|status| status.leader == 0).await.is_err() {
+        if changes.wait_for(|status| !is_led(status)).await.is_err() {
             return;
         }
         let begun = Instant::now();
         for pause in pauses(handle.settings().election_timeout) {
-            match tokio::time::timeout(pause, changes.wait_for(|status| status.leader != 0)).await {
+            match tokio::time::timeout(pause, changes.wait_for(|status| is_led(status))).await {
                 Ok(Ok(_)) => break,
                 Ok(Err(_)) => return,
                 Err(_) => say(&handle, &peer_urls, begun.elapsed()),
             }
         }
     }
+}
+
+fn is_led(status: &Status) -> bool {
+    status.leader != 0 && !status.leader_is_silent
 }
 
 /// Before each line.
@@ -35,30 +42,56 @@ fn pauses(election_timeout: Duration) -> impl Iterator<Item = Duration> {
 }
 
 fn say(handle: &Handle, peer_urls: &[String], waited: Duration) {
-    let me = handle.settings().member_id;
     let waited = Duration::from_secs(waited.as_secs());
+    let leader = handle.status().leader;
     let view = handle.view();
     let voters = &view.conf_state().voters;
-    // Who joins has no configuration until a leader brings it one.
+    // Who joins has no configuration until a leader brings it one, and knows only those whom it was told of when it started.
     if voters.is_empty() {
-        tracing::warn!(?waited, "peer-urls" = ?peer_urls, "no leader has reached this member yet");
+        let others = handle.peers().members();
+        let lacking = lacking(handle, &others);
+        match leader {
+            0 => {
+                tracing::warn!(?waited, "peer-urls" = ?peer_urls, lacking = ?lacking, "no leader has reached this member yet")
+            }
+            _ => {
+                tracing::warn!(?waited, leader = hex(leader), "peer-urls" = ?peer_urls, lacking = ?lacking, "the leader has reached this member and says nothing since");
+            }
+        }
         return;
     }
     let needed = voters.len() / 2 + 1;
-    let mut lacking = Vec::new();
-    for &id in voters.iter().filter(|&&id| id != me && handle.peers().active_since(id).is_none()) {
-        let member = view.roster().members().find(|member| member.id == id);
-        let name = member.map(|member| member.name.clone()).filter(|name| !name.is_empty());
-        let name = name.unwrap_or_else(|| format!("{id:x}"));
-        let why = handle.peers().trouble(id).unwrap_or_else(|| "has not answered yet".to_owned());
-        lacking.push(format!("{name}: {why}"));
-    }
+    let lacking = lacking(handle, voters);
     let answer = voters.len() - lacking.len();
-    let words = match answer >= needed {
-        true => "nobody leads, although enough members answer for a quorum",
-        false => "nobody leads: too few members answer for a quorum",
+    let led = match leader {
+        0 => "nobody leads",
+        _ => "the leader says nothing",
     };
-    tracing::warn!(?waited, voters = voters.len(), needed, answer, lacking = ?lacking, "{words}");
+    let words = match answer >= needed {
+        true => format!("{led}, although enough members answer for a quorum"),
+        false => format!("{led}: too few members answer for a quorum"),
+    };
+    let leader = (leader != 0).then(|| name_of(handle, leader));
+    tracing::warn!(?waited, leader, voters = voters.len(), needed, answer, lacking = ?lacking, "{words}");
+}
+
+/// Which of these do not answer, and why.
+fn lacking(handle: &Handle, among: &[u64]) -> Vec<String> {
+    let me = handle.settings().member_id;
+    let silent = among.iter().copied().filter(|&id| id != me && handle.peers().active_since(id).is_none());
+    silent
+        .map(|id| {
+            let why = handle.peers().trouble(id).unwrap_or_else(|| "has not answered yet".to_owned());
+            format!("{}: {why}", name_of(handle, id))
+        })
+        .collect()
+}
+
+/// A member's name, or its id while it has none.
+fn name_of(handle: &Handle, id: u64) -> String {
+    let view = handle.view();
+    let member = view.roster().members().find(|member| member.id == id);
+    member.map(|member| member.name.clone()).filter(|name| !name.is_empty()).unwrap_or_else(|| hex(id))
 }
 
 #[cfg(test)]

@@ -172,6 +172,8 @@ pub struct Status {
     pub id: MemberId,
     /// Who leads; 0 if nobody is known to.
     pub leader: MemberId,
+    /// It is known, and has said nothing for longer than any voter would wait.
+    pub leader_is_silent: bool,
     /// What this member is.
     pub role: Role,
     /// Whether it only learns.
@@ -364,6 +366,7 @@ impl Core {
         Status {
             id,
             leader: self.raft.leader_id(),
+            leader_is_silent: self.raft.leader_is_silent(),
             role: self.raft.role(),
             is_learner: self.conf_state.learners.contains(&id),
             term: self.raft.term(),

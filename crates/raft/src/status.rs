@@ -118,6 +118,13 @@ impl Raft {
         self.leader()
     }
 
+    /// Whether a leader is known here that has said nothing for longer than any voter would wait. Who cannot campaign (it
+    /// learns, or has no configuration yet) goes on knowing it for ever.
+    pub fn leader_is_silent(&self) -> bool {
+        let is_led = matches!(self.state, State::Follower { leader } if leader != NO_MEMBER);
+        is_led && self.election_elapsed >= 2 * self.config.election_ticks
+    }
+
     /// Whether this member leads and is handing that over; until then it takes no proposals.
     pub fn is_transferring(&self) -> bool {
         matches!(&self.state, State::Leader(leader) if leader.transferee != NO_MEMBER)

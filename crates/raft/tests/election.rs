@@ -51,6 +51,26 @@ fn patience_is_drawn_between_one_and_two_timeouts() {
 }
 
 #[test]
+fn who_cannot_campaign_notices_that_its_leader_is_silent() {
+    let heartbeat = Message { from: 2, term: 3, ..Message::new(Heartbeat, 1) };
+    let learns = ConfState { voters: vec![2], learners: vec![1], ..ConfState::default() };
+    for conf_state in [ConfState::default(), learns] {
+        let snapshot = SnapshotMeta { index: 0, term: 0, conf_state };
+        let mut raft = Raft::new(config(1), Restored { snapshot, ..Restored::default() });
+        (0..30).for_each(|_| raft.tick());
+        assert!(!raft.leader_is_silent(), "there is none");
+        for _ in 0..2 {
+            raft.step(heartbeat.clone()).unwrap();
+            (0..19).for_each(|_| raft.tick());
+            assert!(!raft.leader_is_silent(), "a voter might wait so long");
+            raft.tick();
+            assert!(raft.leader_is_silent());
+            assert_eq!(raft.leader_id(), 2);
+        }
+    }
+}
+
+#[test]
 fn with_pre_vote_a_lonely_member_disturbs_nobody() {
     let mut cluster = Cluster::new(3);
     cluster.elect(1);

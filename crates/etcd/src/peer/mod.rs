@@ -244,6 +244,11 @@ impl Peers {
         self.inner.discard_snapshot(index);
     }
 
+    /// The other members that there are links to.
+    pub fn members(&self) -> Vec<u64> {
+        self.inner.remotes.load().members.keys().copied().collect()
+    }
+
     /// Since when a member answers. None: it does not, or is unknown.
     pub fn active_since(&self, id: u64) -> Option<Instant> {
         self.inner.remotes.load().members.get(&id)?.active_since()

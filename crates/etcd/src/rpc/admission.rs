@@ -107,6 +107,7 @@ mod tests {
             commit: 3,
             applied: 3,
             leader_changes: 0,
+            leader_is_silent: false,
             held: 0,
             held_bytes: 0,
         }

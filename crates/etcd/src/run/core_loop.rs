@@ -29,7 +29,7 @@ pub struct Below {
     pub owed: Arc<Owed>,
     /// The present numbers.
     pub numbers: Arc<ArcSwap<Status>>,
-    /// Told only when leader, role or term change: whoever listens is woken.
+    /// Told only when leader (or its silence), role or term change: whoever listens is woken.
     pub status: watch::Sender<Arc<Status>>,
 }
 
@@ -147,7 +147,7 @@ impl Driver {
             let _ = self.below.keeper.send(KeeperInput::Leads(leads(&status)));
         }
         remarks::on_leader(self.shown.leader, &status);
-        let what = |status: &Status| (status.leader, status.term, status.role);
+        let what = |status: &Status| (status.leader, status.leader_is_silent, status.term, status.role);
         let news = what(&status) != what(&self.shown);
         self.shown = Arc::new(status);
         self.below.numbers.store(self.shown.clone());

@@ -99,10 +99,41 @@ async fn who_joins_while_nobody_leads_says_that_no_leader_has_reached_it() {
     let joiner = &cluster.members[2];
     let record = harness::until("it says what it waits for", async || records(joiner, UNREACHED).pop()).await;
     assert_eq!(record["peer-urls"], serde_json::json!([url]));
+    // Who told it of the cluster knows the other, which is down.
+    let gone = cluster.members[0].peer_url();
+    let lacking = record["lacking"].as_array().expect("a list");
+    assert!(lacking.len() == 1 && lacking[0].as_str().is_some_and(|one| one.contains(&gone)), "{record}");
     assert!(records(joiner, LACKING).is_empty(), "{}", joiner.said());
 
     cluster.members[0].start();
     cluster.leader().await;
+    // It learns, cannot campaign, and knows its leader for ever: what it says then is that nothing comes.
+    let led = cluster.leader().await;
+    let names = [0, 1].map(|number| cluster.members[number].name.clone());
+    cluster.members[..2].iter_mut().for_each(Member::kill);
+    let joiner = &cluster.members[2];
+    const SILENT: &str = "the leader says nothing: too few members answer for a quorum";
+    let lines = harness::until("it says twice that nothing comes", async || {
+        let records = records(joiner, SILENT);
+        (records.len() >= 2).then_some(records)
+    })
+    .await;
+    for record in lines {
+        assert_eq!(record["leader"], names[led], "{record}");
+        let lacking = record["lacking"].as_array().expect("a list");
+        let told = |name: &String| {
+            lacking.iter().any(|one| one.as_str().is_some_and(|one| one.starts_with(&format!("{name}: "))))
+        };
+        assert!(lacking.len() == 2 && names.iter().all(told), "{record}");
+    }
+    cluster.start_all();
+    cluster.leader().await;
+    harness::until("it is led again, and has nothing more to say", async || {
+        let said = cluster.members[2].said();
+        let last = said.rfind(SILENT)?;
+        said[last..].contains("established TCP streaming connection").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
