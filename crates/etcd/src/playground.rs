@@ -5,6 +5,7 @@
 
 use crate::ask;
 use clap::{Parser, builder::PossibleValuesParser, builder::TypedValueParser};
+use commands::Commands;
 use futures_util::future::select_all;
 use home::{Home, Made};
 use rustix::process::{Pid, Signal};
@@ -12,11 +13,12 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::signal::unix::SignalKind;
 
+mod commands;
 mod home;
 
 /// Ports between one member and the next.
@@ -56,10 +58,18 @@ struct Member {
     name: String,
     client_port: u16,
     peer_port: u16,
+    data: PathBuf,
     log: PathBuf,
     /// Where in the log this start begins, in bytes.
     log_start: u64,
     child: Option<Child>,
+}
+
+impl Member {
+    /// The number of its process, 0 when there is none.
+    fn process(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).unwrap_or(0)
+    }
 }
 
 /// Called first of all by every process of `etcd`: a member of a playground asks to be stopped when that ends,
@@ -113,18 +123,20 @@ fn warn(text: &str) {
 async fn run(arguments: &Arguments) -> Result<i32, String> {
     let mut members = plan(arguments)?;
     let made = Made { members: arguments.members, base_port: arguments.base_port };
-    let home = Home::open(&arguments.data_dir, made)?;
-    for member in &members {
-        check_port(member.client_port, &member.name, "clients")?;
-        check_port(member.peer_port, &member.name, "other members")?;
+    // A start that is refused leaves nothing behind.
+    if !arguments.data_dir.exists() {
+        check_ports(&members)?;
     }
+    let home = Home::open(&arguments.data_dir, made)?;
+    check_ports(&members)?;
     let mut signals = signals()?;
+    let mut again = listen_for(SignalKind::user_defined1())?;
     let asked_to_stop = select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv())));
-    let outcome = match start(&mut members, arguments) {
+    let outcome = match Commands::of(&members, &home) {
         Err(reason) => Err(reason),
-        Ok(()) => tokio::select! {
+        Ok(commands) => tokio::select! {
             _ = asked_to_stop => Ok(()),
-            ended = serve(&mut members, &home) => ended,
+            ended = serve(&mut members, &commands, &home, &mut again) => ended,
         },
     };
     let code = match outcome {
@@ -149,9 +161,11 @@ fn signals() -> Result<Vec<tokio::signal::unix::Signal>, String> {
     if !ignores_hangup() {
         kinds.push(SignalKind::hangup());
     }
-    let listen =
-        |kind| tokio::signal::unix::signal(kind).map_err(|error| format!("cannot listen for signals: {error}"));
-    kinds.into_iter().map(listen).collect()
+    kinds.into_iter().map(listen_for).collect()
+}
+
+fn listen_for(kind: SignalKind) -> Result<tokio::signal::unix::Signal, String> {
+    tokio::signal::unix::signal(kind).map_err(|error| format!("cannot listen for signals: {error}"))
 }
 
 fn ignores_hangup() -> bool {
@@ -181,10 +195,19 @@ fn plan(arguments: &Arguments) -> Result<Vec<Member>, String> {
         .map(|number| {
             let client_port = arguments.base_port + number * PORT_STEP;
             let name = format!("m{}", number + 1);
+            let data = arguments.data_dir.join(&name);
             let log = arguments.data_dir.join(format!("{name}.log"));
-            Member { name, client_port, peer_port: client_port + 1, log, log_start: 0, child: None }
+            Member { name, client_port, peer_port: client_port + 1, data, log, log_start: 0, child: None }
         })
         .collect())
+}
+
+fn check_ports(members: &[Member]) -> Result<(), String> {
+    for member in members {
+        check_port(member.client_port, &member.name, "clients")?;
+        check_port(member.peer_port, &member.name, "other members")?;
+    }
+    Ok(())
 }
 
 fn check_port(port: u16, name: &str, whose: &str) -> Result<(), String> {
@@ -197,42 +220,17 @@ fn check_port(port: u16, name: &str, whose: &str) -> Result<(), String> {
     }
 }
 
-fn start(members: &mut [Member], arguments: &Arguments) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
-    let url = |port: u16| format!("http://127.0.0.1:{port}");
-    let pairs: Vec<String> =
-        members.iter().map(|member| format!("{}={}", member.name, url(member.peer_port))).collect();
-    let cluster = pairs.join(",");
-    for member in members {
-        let unwritable = |error| format!("cannot write {}: {error}", member.log.display());
-        let log = File::options().create(true).append(true).open(&member.log).map_err(unwritable)?;
-        member.log_start = log.metadata().map_err(unwritable)?.len();
-        let mut command = Command::new(&program);
-        command
-            .args(["--name", &member.name, "--data-dir"])
-            .arg(arguments.data_dir.join(&member.name))
-            .args(["--listen-client-urls", &url(member.client_port)])
-            .args(["--advertise-client-urls", &url(member.client_port)])
-            .args(["--listen-peer-urls", &url(member.peer_port)])
-            .args(["--initial-advertise-peer-urls", &url(member.peer_port)])
-            .args(["--initial-cluster", &cluster, "--initial-cluster-token", "playground"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        // The members' own settings come from here, not from the shell.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ETCD_")) {
-            command.env_remove(name);
-        }
-        command.env(ENDS_WITH, std::process::id().to_string());
-        // Ctrl-C reaches the playground, which then stops the members in order.
-        command.process_group(0).kill_on_drop(true);
-        member.child = Some(command.spawn().map_err(|error| format!("cannot start {}: {error}", program.display()))?);
+/// Starts the members, waits for a leader, greets, and goes on until no member is left. Until the greeting every member is
+/// needed; after it those that have ended are started again when `again` says so.
+async fn serve(
+    members: &mut [Member],
+    commands: &Commands,
+    home: &Home,
+    again: &mut tokio::signal::unix::Signal,
+) -> Result<(), String> {
+    for member in &mut *members {
+        commands.start(member)?;
     }
-    Ok(())
-}
-
-/// Waits for a leader, greets, and goes on until no member is left. Until the greeting every member is needed.
-async fn serve(members: &mut [Member], home: &Home) -> Result<(), String> {
     let ports: Vec<u16> = members.iter().map(|member| member.client_port).collect();
     let leader = tokio::select! {
         ended = next_end(members) => return Err(ended.unwrap_or_default()),
@@ -247,20 +245,30 @@ async fn serve(members: &mut [Member], home: &Home) -> Result<(), String> {
         ));
     };
     home.remember()?;
-    greet(members, &members[leader].name);
+    greet(members, &members[leader].name, commands);
+    let me = std::process::id();
     let (count, quorum) = (members.len(), members.len() / 2 + 1);
-    while let Some(ended) = next_end(members).await {
-        let running = members.iter().filter(|member| member.child.is_some()).count();
-        let so = match running {
-            0 => {
+    loop {
+        tokio::select! {
+            ended = next_end(members) => {
+                let Some(ended) = ended else { break };
                 warn(&ended);
-                break;
+                let so = match members.iter().filter(|member| member.child.is_some()).count() {
+                    0 => break,
+                    up if up >= quorum => format!("{up} of {count} members still up, {quorum} needed: the cluster goes on"),
+                    up => format!("{up} of {count} members still up, {quorum} needed: too few to go on"),
+                };
+                warn(&format!("{so}; kill -USR1 {me} starts again what has ended"));
             }
-            up if up >= quorum => "the cluster goes on",
-            _ => "too few to go on; Ctrl-C and a new start bring all back",
-        };
-        warn(&ended);
-        warn(&format!("{running} of {count} members still up, {quorum} needed: {so}"));
+            _ = again.recv() => {
+                for member in members.iter_mut().filter(|member| member.child.is_none()) {
+                    match commands.start(member) {
+                        Ok(()) => tell(&format!("member {} is started again, process {}\n", member.name, member.process())),
+                        Err(reason) => warn(&reason),
+                    }
+                }
+            }
+        }
     }
     Err("all members have ended".to_owned())
 }
@@ -340,7 +348,7 @@ async fn leader(ports: &[u16]) -> Option<usize> {
     leader
 }
 
-fn greet(members: &[Member], leader: &str) {
+fn greet(members: &[Member], leader: &str, commands: &Commands) {
     let endpoints: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.client_port)).collect();
     let other = endpoints.last().expect("there is a member");
     let all = endpoints.join(",");
@@ -355,16 +363,22 @@ fn greet(members: &[Member], leader: &str) {
         "A cluster of {count} is running: {quorum} must be up for it to work, so it survives the loss of {}.\n\n\
          \x20 clients     {all}\n\
          \x20 leader      {leader}\n\
-         \x20 logs        {}\n\n\
+         \x20 processes   {}\n\
+         \x20 logs        {}\n\
+         \x20 commands    {}\n\n\
          Try, in another terminal (`cargo build --release -p etcdctl` makes target/release/etcdctl; etcd's own does too):\n\n\
          \x20 etcdctl{first} put name joe\n\
          \x20 etcdctl{first} get name\n\
          \x20 etcdctl --endpoints {other} get / --prefix --keys-only\n\
          \x20 etcdctl{first} endpoint status -w table --cluster\n\
          \x20 etcdctl{first} watch --prefix /\n\n\
+         kill -9 one of the processes and see; kill -USR1 {} starts again what has ended.\n\
          Ctrl-C stops it; started again it has kept everything.\n",
         count - quorum,
+        members.iter().map(|member| format!("{} {}", member.name, member.process())).collect::<Vec<_>>().join(", "),
         members.iter().map(|member| member.log.display().to_string()).collect::<Vec<_>>().join(", "),
+        commands.file().display(),
+        std::process::id(),
     ));
 }
 

@@ -15,16 +15,16 @@ pub(super) const USAGE: &str = "Usage:
     Show the help information about etcd.
 
   etcd --config-file
-    Path to the server configuration file. Note that if a configuration file is provided, other command line flags and environment variables will be ignored.
+    Path to the server configuration file (not supported yet).
 
   etcd playground
     Run a whole cluster on this machine, to try it; etcd playground --help lists its flags.
 
   etcd gateway
-    Run the stateless pass-through etcd TCP connection forwarding proxy.
+    Run the stateless pass-through etcd TCP connection forwarding proxy (not supported yet).
 
   etcd grpc-proxy
-    Run the stateless etcd v3 gRPC L7 reverse proxy.
+    Run the stateless etcd v3 gRPC L7 reverse proxy (not supported yet).
 ";
 
 /// Every flag by group, in the order of the table.

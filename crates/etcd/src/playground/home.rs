@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 /// The file that says what a directory was made with, in flags.
 const MADE_WITH: &str = "made-with";
 
+/// The file with the members' commands.
+const COMMANDS: &str = "commands";
+/// Names of others that are shown.
+const SHOWN_MAX: usize = 3;
+
 /// What the members of a directory depend on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Made {
@@ -34,7 +39,7 @@ impl fmt::Display for Made {
 /// A directory that is ours until this is dropped.
 pub(super) struct Home {
     _lock: DirectoryLock,
-    file: PathBuf,
+    directory: PathBuf,
     made: Made,
 }
 
@@ -48,9 +53,10 @@ impl Home {
             ),
             _ => format!("cannot use {shown} (--data-dir): {error}"),
         })?;
-        let home = Home { _lock: lock, file: directory.join(MADE_WITH), made };
-        let file = home.file.display();
-        match std::fs::read_to_string(&home.file) {
+        let home = Home { _lock: lock, directory: directory.to_owned(), made };
+        let path = home.made_with();
+        let file = path.display();
+        match std::fs::read_to_string(&path) {
             Ok(text) => match Made::parse(&text) {
                 Some(before) if before == made => Ok(home),
                 Some(before) => Err(format!(
@@ -77,20 +83,45 @@ impl Home {
     /// Writes down what the directory was made with. This waits until its members have found each other: only then are the
     /// flags known to be right, and a start that was refused for a port binds nobody to it.
     pub fn remember(&self) -> Result<(), String> {
-        std::fs::write(&self.file, format!("{}\n", self.made))
-            .map_err(|error| format!("cannot write {}: {error}", self.file.display()))
+        let file = self.made_with();
+        std::fs::write(&file, format!("{}\n", self.made))
+            .map_err(|error| format!("cannot write {}: {error}", file.display()))
+    }
+
+    /// Where the members' commands are written.
+    pub fn commands(&self) -> PathBuf {
+        self.directory.join(COMMANDS)
+    }
+
+    fn made_with(&self) -> PathBuf {
+        self.directory.join(MADE_WITH)
     }
 }
 
-/// How many members have a directory here.
+/// How many members have a directory here. A directory with anything that is not a playground's is somebody else's.
 fn members_in(directory: &Path) -> Result<u16, String> {
     let wrong = |error| format!("cannot read {} (--data-dir): {error}", directory.display());
-    let mut count = 0;
+    let (mut count, mut others) = (0, Vec::new());
     for entry in std::fs::read_dir(directory).map_err(wrong)? {
         let entry = entry.map_err(wrong)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_named = name.strip_prefix('m').is_some_and(|number| number.parse::<u16>().is_ok());
-        count += u16::from(is_named && entry.path().is_dir());
+        let is_directory = entry.path().is_dir();
+        match name.strip_prefix('m').map(|rest| rest.strip_suffix(".log").unwrap_or(rest).parse::<u16>()) {
+            Some(Ok(_)) if is_directory != name.ends_with(".log") => count += u16::from(is_directory),
+            // A file system of its own has the latter.
+            _ if [COMMANDS, "lost+found"].contains(&name.as_str()) => {}
+            _ => others.push(name),
+        }
     }
-    Ok(count)
+    if others.is_empty() {
+        return Ok(count);
+    }
+    others.sort();
+    let more = if others.len() > SHOWN_MAX { ", …" } else { "" };
+    others.truncate(SHOWN_MAX);
+    Err(format!(
+        "{} (--data-dir) is not a playground's, it holds other things ({}{more}): give a new or an empty directory",
+        directory.display(),
+        others.join(", ")
+    ))
 }

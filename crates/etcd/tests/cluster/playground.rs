@@ -152,6 +152,79 @@ async fn the_playground_goes_on_without_a_member_and_ends_without_any() {
     std::fs::remove_dir_all(&directory).expect("it was ours");
 }
 
+/// What the one who reads does: `kill -9` of a process that is named, and the command that is named too.
+#[tokio::test]
+async fn a_killed_member_comes_back_when_the_playground_is_told_so() {
+    let _turn = harness::together().await;
+    let (directory, ports) = (harness::new_directory("playground-again"), Ports::reserve());
+    let mut playground = Playground::start(&directory, &ports, &[]);
+    playground.greets().await;
+    let me = playground.child.as_ref().expect("it runs").id();
+    let before = running(&directory);
+    playground.says("out", &format!("m2 {}", before[1].1.as_raw_nonzero())).await;
+    let again = || kill_process(Pid::from_raw(me as i32).expect("a process"), Signal::USR1).expect("it is ours");
+    again();
+    for number in [2, 3] {
+        kill(&directory, number);
+        playground.says("err", &format!("member m{number} ended with signal 9 (SIGKILL)")).await;
+    }
+    playground.says("err", &format!("too few to go on; kill -USR1 {me} starts again what has ended")).await;
+    again();
+    for number in [2, 3] {
+        playground.says("out", &format!("member m{number} is started again, process ")).await;
+        let port = ports.port(0) + 10 * (number - 1);
+        let member = Member::new("m", harness::our_program(), &directory, port, port + 1);
+        harness::until("it takes writes", async || member.client().put(put()).await.ok()).await;
+    }
+    let after = running(&directory);
+    assert_eq!(after.len(), 3);
+    assert!(after[0] == before[0] && after[1] != before[1] && after[2] != before[2], "{before:?} {after:?}");
+    assert_eq!(playground.end(Signal::INT).expect("it stops").code(), Some(0));
+    assert_eq!(running(&directory), []);
+
+    // What is written down starts a member too.
+    let commands = std::fs::read_to_string(directory.join("data/commands")).expect("it is written");
+    let first = commands.lines().find(|line| line.contains("--name m1 ")).expect("a line for each");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("exec {first}")]).stdin(Stdio::null());
+    let log = File::create(directory.join("by-hand")).expect("the directory can be written");
+    let mut by_hand = shell.stderr(log).stdout(Stdio::null()).spawn().expect("a shell");
+    let said = || std::fs::read_to_string(directory.join("by-hand")).unwrap_or_default();
+    harness::until("it starts", async || said().contains("starting an etcd server").then_some(())).await;
+    by_hand.kill().expect("it is ours");
+    by_hand.wait().expect("it ends");
+    std::fs::remove_dir_all(&directory).expect("it was ours");
+}
+
+#[tokio::test]
+async fn a_playground_that_is_refused_leaves_nothing_and_takes_nothing_that_is_not_its_own() {
+    let _turn = harness::together().await;
+    let (directory, ports) = (harness::new_directory("playground-refused"), Ports::reserve());
+    let taken = std::net::TcpListener::bind(("127.0.0.1", ports.port(10))).expect("a port of ours");
+    let words = refused(&directory, ports.port(0), &[]);
+    assert!(
+        words.contains(&format!("port {}, where member m2", ports.port(10))) && words.contains("--base-port"),
+        "{words}"
+    );
+    assert!(!directory.join("data").exists(), "an empty directory stays");
+    drop(taken);
+
+    let data = directory.join("data");
+    std::fs::create_dir_all(data.join("member/snap")).expect("a directory");
+    std::fs::write(data.join("letters.txt"), "dear").expect("a file");
+    let words = refused(&directory, ports.port(0), &[]);
+    assert!(words.contains("(--data-dir) is not a playground's") && words.contains("(letters.txt, member)"), "{words}");
+    let left: Vec<_> =
+        std::fs::read_dir(&data).expect("it is there").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(left.len(), 2, "nothing came to it: {left:?}");
+    std::fs::remove_dir_all(&data).expect("it was ours");
+    std::fs::create_dir_all(data.join("lost+found")).expect("a directory");
+    let mut playground = Playground::start(&directory, &ports, &["--members", "1"]);
+    playground.greets().await;
+    assert_eq!(playground.end(Signal::INT).expect("it stops").code(), Some(0));
+    std::fs::remove_dir_all(&directory).expect("it was ours");
+}
+
 #[tokio::test]
 async fn the_playground_leaves_no_member_behind() {
     let _turn = harness::together().await;
