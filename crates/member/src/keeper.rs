@@ -227,7 +227,7 @@ impl Keeper {
         if lease.clearing {
             return Ok(Renewal::Waits(None));
         }
-        if lease.deadline.expect("a leader counts every lease") <= now {
+        if is_over(lease.deadline.expect("a leader counts every lease"), now) {
             // It has ended; that nobody has looked yet does not revive it.
             return Ok(Renewal::Ended);
         }
@@ -293,7 +293,7 @@ impl Keeper {
         }
         let Some(lease) = self.leases.get(&id) else { return Ok(None) };
         let deadline = lease.deadline.expect("a leader counts every lease");
-        if deadline <= now {
+        if is_over(deadline, now) {
             return Ok(None);
         }
         let left_seconds = ((deadline - now) / 1_000) as i64;
@@ -318,7 +318,7 @@ impl Keeper {
         let ended: Vec<LeaseId> = self
             .deadlines
             .iter()
-            .take_while(|&&(deadline, _)| deadline <= now)
+            .take_while(|&&(deadline, _)| is_over(deadline, now))
             .map(|&(_, id)| id)
             .filter(|id| !self.revoking.contains(id) && !self.leases[id].clearing)
             .take(room.min(limits::EXPIRED_LEASES_PER_LOOK))
@@ -383,6 +383,12 @@ impl Keeper {
     pub fn stats(&self) -> Stats {
         self.stats
     }
+}
+
+/// Whether a deadline has passed. A millisecond that has begun is not over: of a lease that was granted within one, a part of the
+/// last is left.
+fn is_over(deadline: Millis, now: Millis) -> bool {
+    deadline < now
 }
 
 fn millis(seconds: i64) -> Millis {

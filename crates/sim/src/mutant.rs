@@ -116,6 +116,8 @@ pub enum Mutant {
     DeniesEnds,
     /// Store may be as far behind as it likes.
     StoreUnbounded,
+    /// A lease ends as soon as its last millisecond has begun.
+    EndsWithinItsLast,
 }
 
 /// Where a mutant is looked for.
@@ -128,7 +130,7 @@ pub enum Stage {
 }
 
 /// Those that must be caught, where, and by one of the first how many seeds.
-pub const ALL: [(Mutant, Stage, u64); 52] = [
+pub const ALL: [(Mutant, Stage, u64); 53] = [
     (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
     (Mutant::SkipsSync, Stage::World, 8),
     (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
@@ -181,6 +183,7 @@ pub const ALL: [(Mutant, Stage, u64); 52] = [
     (Mutant::ForgetsEnds, Stage::World, 8),
     (Mutant::DeniesEnds, Stage::World, 8),
     (Mutant::StoreUnbounded, Stage::Told(scenario::store_behind::run), 8),
+    (Mutant::EndsWithinItsLast, Stage::Told(scenario::leases_to_the_last::run), 8),
 ];
 
 impl Stage {

@@ -17,6 +17,7 @@ pub mod deposed_leader_and_leases;
 pub mod doubled_events;
 pub mod full_disk;
 pub mod leases_over_leaders;
+pub mod leases_to_the_last;
 pub mod majority_lost;
 pub mod member_replaced;
 pub mod names_lost;
@@ -73,7 +74,7 @@ impl Story {
 pub type Scenario = fn(Story) -> Outcome;
 
 /// All that can be run with a mutant, by name.
-pub const ALL: [(&str, Scenario); 41] = [
+pub const ALL: [(&str, Scenario); 42] = [
     ("alarm_of_nobody", alarm_of_nobody::run),
     ("alarm_then_power", alarm_then_power::run),
     ("alarm_twice", alarm_twice::run),
@@ -89,6 +90,7 @@ pub const ALL: [(&str, Scenario); 41] = [
     ("doubled_events", doubled_events::run),
     ("full_disk", full_disk::run),
     ("leases_over_leaders", leases_over_leaders::run),
+    ("leases_to_the_last", leases_to_the_last::run),
     ("majority_lost", majority_lost::run),
     ("member_replaced", member_replaced::run),
     ("names_lost", names_lost::run),

@@ -105,6 +105,11 @@ fn leases_outlive_leader_after_leader() {
 }
 
 #[test]
+fn a_lease_lives_to_the_end_of_its_last_millisecond() {
+    holds(scenario::leases_to_the_last::run);
+}
+
+#[test]
 fn a_replaced_member_learns_and_is_promoted_for_good() {
     holds(scenario::member_replaced::run);
 }

@@ -182,8 +182,7 @@ impl House {
                 Some((what, _)) => self.failed(what),
             }
         }
-        // A millisecond that has begun is not over: of a lease that was granted within one, a part of the last is left.
-        if let Some((term, ended)) = self.keeper.expired(self.now_ms.saturating_sub(1)) {
+        if let Some((term, ended)) = self.keeper.expired(self.now_ms) {
             for lease in ended {
                 let revoke = InternalRaftRequest {
                     lease_revoke: Some(LeaseRevokeRequest { id: lease }),

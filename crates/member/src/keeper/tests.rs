@@ -24,11 +24,11 @@ fn only_a_leader_counts() {
 fn a_new_leader_gives_the_whole_time_and_an_election_timeout() {
     let mut keeper = keeper(&[(7, 2)]);
     keeper.lead(3, 10_000, 1_000);
-    assert_eq!(keeper.expired(12_999), None);
-    assert_eq!(keeper.expired(13_000), Some((3, vec![7])));
-    assert_eq!(keeper.expired(13_001), None, "named once");
-    keeper.retry(7);
+    assert_eq!(keeper.expired(13_000), None);
     assert_eq!(keeper.expired(13_001), Some((3, vec![7])));
+    assert_eq!(keeper.expired(13_002), None, "named once");
+    keeper.retry(7);
+    assert_eq!(keeper.expired(13_002), Some((3, vec![7])));
     keeper.revoked(7);
     assert_eq!(keeper.expired(20_000), None);
 }
@@ -80,7 +80,7 @@ fn a_renewal_waits_until_the_checkpoint_is_taken_back() {
     keeper.checkpointed(7, 0, 100_001);
     assert_eq!(keeper.cleared(7, 100_001), Ok(Renewal::Renewed(100)));
     assert_eq!(keeper.keep_alive(7, 100_002), Ok(Renewal::Renewed(100)), "nothing is left to take back");
-    assert_eq!(keeper.expired(200_002), Some((1, vec![7])));
+    assert_eq!(keeper.expired(200_003), Some((1, vec![7])));
 }
 
 /// In its last interval no checkpoint is to come any more, until it is renewed.
@@ -109,7 +109,7 @@ fn a_renewal_waits_for_a_checkpoint_that_is_on_its_way() {
     keeper.checkpointed(7, 90, 10_100);
     keeper.checkpointed(7, 0, 10_200);
     assert_eq!(keeper.cleared(7, 10_200), Ok(Renewal::Renewed(100)));
-    assert_eq!(keeper.expired(110_199), None);
+    assert_eq!(keeper.expired(110_200), None);
 
     // One that never got into the log need not be waited for.
     keeper.due_checkpoints(30_000).expect("it is due");
@@ -148,9 +148,9 @@ fn keeping_alive_renews_until_the_end_and_not_after() {
     keeper.lead(1, 0, 0);
     keeper.granted(9, 2, 0);
     assert_eq!(keeper.keep_alive(9, 1_900), Ok(Renewal::Renewed(2)));
-    assert_eq!(keeper.expired(3_899), None);
-    assert_eq!(keeper.keep_alive(9, 3_900), Ok(Renewal::Ended), "ended, though nobody has looked");
-    assert_eq!(keeper.expired(3_900), Some((1, vec![9])));
+    assert_eq!(keeper.expired(3_900), None, "the millisecond of its end is not over");
+    assert_eq!(keeper.keep_alive(9, 3_901), Ok(Renewal::Ended), "ended, though nobody has looked");
+    assert_eq!(keeper.expired(3_901), Some((1, vec![9])));
     assert_eq!(keeper.keep_alive(9, 3_901), Ok(Renewal::Ended), "about to be revoked");
     assert_eq!(keeper.keep_alive(10, 0), Ok(Renewal::Ended), "unknown");
 }
@@ -169,19 +169,19 @@ fn renewing_never_takes_away_what_a_new_leader_has_added() {
     let mut keeper = keeper(&[(7, 2)]);
     keeper.lead(3, 0, 1_000);
     assert_eq!(keeper.keep_alive(7, 10), Ok(Renewal::Renewed(2)));
-    assert_eq!(keeper.expired(2_999), None, "2 s and the extension of 1 s");
-    assert_eq!(keeper.expired(3_000), Some((3, vec![7])));
+    assert_eq!(keeper.expired(3_000), None, "2 s and the extension of 1 s");
+    assert_eq!(keeper.expired(3_001), Some((3, vec![7])));
 }
 
 #[test]
 fn a_snapshot_brings_other_leases_and_a_leader_counts_them_anew() {
     let mut keeper = keeper(&[(1, 1), (2, 5)]);
     keeper.lead(4, 0, 0);
-    assert_eq!(keeper.expired(1_000), Some((4, vec![1])));
+    assert_eq!(keeper.expired(1_001), Some((4, vec![1])));
     keeper.reset([(2, 5), (3, 1)].into_iter().map(granted), 2_000, 500);
     assert_eq!(keeper.keep_alive(1, 2_000), Ok(Renewal::Ended), "gone");
-    assert_eq!(keeper.expired(3_499), None);
-    assert_eq!(keeper.expired(3_500), Some((4, vec![3])));
+    assert_eq!(keeper.expired(3_500), None);
+    assert_eq!(keeper.expired(3_501), Some((4, vec![3])));
     keeper.revoked(99);
     assert_eq!(keeper.leases(), vec![3, 2], "the one that ends first at the front");
 }
@@ -206,11 +206,11 @@ fn revocations_under_way_are_bounded_and_the_rest_follow() {
 fn a_new_term_names_again_what_the_old_one_had_proposed() {
     let mut keeper = keeper(&[(7, 1)]);
     keeper.lead(1, 0, 0);
-    assert_eq!(keeper.expired(1_000), Some((1, vec![7])));
+    assert_eq!(keeper.expired(1_001), Some((1, vec![7])));
     keeper.follow();
     keeper.lead(2, 1_500, 0);
-    assert_eq!(keeper.expired(2_499), None, "its whole time again");
-    assert_eq!(keeper.expired(2_500), Some((2, vec![7])));
+    assert_eq!(keeper.expired(2_500), None, "its whole time again");
+    assert_eq!(keeper.expired(2_501), Some((2, vec![7])));
 }
 
 #[test]

@@ -147,9 +147,12 @@ impl House {
         // Checkpoints may still be applied: it is not known that they are not there.
         late.into_iter().filter(|what| !matches!(what, Proposed::Checkpoints(_))).for_each(|what| self.failed(what));
         let mut wanted = Vec::new();
-        let early = if self.mutant == Some(Mutant::ExpiresEarly) { 3_000 } else { 0 };
-        // A millisecond that has begun is not over: of a lease that was granted within one, a part of the last is left.
-        if let Some((term, ended)) = self.keeper.expired((now / 1_000 + early).saturating_sub(1)) {
+        let early = match self.mutant {
+            Some(Mutant::ExpiresEarly) => 3_000,
+            Some(Mutant::EndsWithinItsLast) => 1,
+            _ => 0,
+        };
+        if let Some((term, ended)) = self.keeper.expired(now / 1_000 + early) {
             let forgotten = |lease: &i64| self.mutant == Some(Mutant::ForgetsEnds) && lease % 5 == 0;
             let ended = ended.into_iter().filter(|lease| !forgotten(lease));
             wanted.extend(ended.map(|lease| (term, Proposed::Revocation(lease), revoke(lease))));
