@@ -32,17 +32,22 @@ impl Handle {
     pub async fn keep_alive(&self, id: i64) -> Result<i64, Error> {
         let deadline = Instant::now() + self.0.settings.request_timeout;
         loop {
-            let leader = self.status().leader;
+            let (asked, leader) = (Instant::now(), self.status().leader);
             if leader == self.0.settings.member_id {
                 match self.keep_alive_here(id).await {
                     Ok(ttl) => return Ok(ttl),
                     Err(Error::Unavailable(Unavailable::NotLeader)) => {}
                     Err(error) => return Err(error),
                 }
-            } else if leader != 0
-                && let Ok(ttl) = self.0.peers.lease_keep_alive(leader, id).await
-            {
-                return Ok(ttl);
+            } else if leader != 0 {
+                let answer = tokio::select! {
+                    answer = self.0.peers.lease_keep_alive(leader, id) => answer.ok(),
+                    // Who leads no more may have been stopped, and then says nothing for long.
+                    () = self.leads_no_more(leader) => None,
+                };
+                if let Some(ttl) = answer.filter(|_| self.is_fresh(asked)) {
+                    return Ok(ttl);
+                }
             }
             self.try_again(deadline).await?;
         }
@@ -53,15 +58,26 @@ impl Handle {
     /// # Errors
     /// When this member does not lead.
     pub async fn keep_alive_here(&self, id: i64) -> Result<i64, Error> {
-        // A read round, shared with all that wait: it proves that this member
-        // still leads, and that what is committed has been applied here.
-        self.linearizable().await?;
-        let (answer, answered) = oneshot::channel();
-        self.ask_keeper(KeeperInput::KeepAlive(id, answer))?;
-        match answered.await.map_err(|_| Unavailable::Stopped)? {
-            Ok(ttl) => Ok(ttl.unwrap_or(0)),
-            Err(NotLeading) => Err(Unavailable::NotLeader.into()),
+        let deadline = Instant::now() + self.0.settings.request_timeout;
+        loop {
+            let asked = Instant::now();
+            // A read round, shared with all that wait: it proves that this member
+            // still leads, and that what is committed has been applied here.
+            self.linearizable().await?;
+            let (answer, answered) = oneshot::channel();
+            self.ask_keeper(KeeperInput::KeepAlive(id, answer))?;
+            let renewed = answered.await.map_err(|_| Unavailable::Stopped)?;
+            if self.is_fresh(asked) {
+                return renewed.map(|ttl| ttl.unwrap_or(0)).map_err(|NotLeading| Unavailable::NotLeader.into());
+            }
+            self.try_again(deadline).await?;
         }
+    }
+
+    /// Whether what is known of a lease since then may still be told: for an election timeout. Later somebody else may lead
+    /// and count, for this process may have stood still in between (`docs/decisions/007-renewals.md`).
+    fn is_fresh(&self, asked: Instant) -> bool {
+        asked.elapsed() <= self.0.settings.election_timeout
     }
 
     /// What a lease has left.
@@ -129,6 +145,13 @@ impl Handle {
             Ok(applied) => applied,
             Err(_) => Err(Unavailable::TimeoutWaitApplied.into()),
         }
+    }
+
+    /// Waits until another leads than this one, or nobody.
+    async fn leads_no_more(&self, leader: u64) {
+        let mut changes = self.status_changes();
+        // Nothing changes any more when the member stops; whoever asks is told so elsewhere.
+        while self.status().leader == leader && changes.changed().await.is_ok() {}
     }
 
     async fn try_again(&self, deadline: Instant) -> Result<(), Error> {

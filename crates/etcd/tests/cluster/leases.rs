@@ -4,6 +4,7 @@
 use crate::harness::{self, Cluster, PATIENCE};
 use client::{Client, Error};
 use proto::etcdserverpb::{LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest, RangeRequest};
+use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 async fn grant(client: &Client, id: i64, ttl: i64) {
@@ -112,4 +113,46 @@ async fn outlives_its_leader() {
     cluster.leader().await;
     cluster.same_everywhere().await;
     assert_eq!(count_here(&cluster.members[leader].client(), "leased/").await, 0);
+}
+
+/// A leader is stopped while renewals are on their way in it; another leads, and the lease is kept there. When the first goes on,
+/// the time that it had counted is over: that is no answer to anybody.
+#[tokio::test]
+async fn a_leader_that_was_stopped_does_not_say_that_a_lease_has_ended() {
+    let _turn = harness::together().await;
+    let cluster = Cluster::start("lease-stopped-leader", 3, &[]).await;
+    let leader = cluster.leader().await;
+    let kept = cluster.client_of(&cluster.others(leader));
+    let stopped = cluster.client_of(&[leader]);
+    grant(&kept, 9, 3).await;
+    let renewals: Vec<_> = (0..16)
+        .map(|_| {
+            let stopped = stopped.clone();
+            tokio::spawn(async move {
+                // Until the leader is stopped they are answered one after the other.
+                loop {
+                    let asked = Instant::now();
+                    let renewed = stopped.lease_keep_alive_once(9).await;
+                    if renewed.is_err() || asked.elapsed() > Duration::from_secs(2) {
+                        return renewed;
+                    }
+                }
+            })
+        })
+        .collect();
+    kept.lease_keep_alive_once(9).await.expect("kept through a follower");
+    cluster.members[leader].signal(Signal::STOP);
+    let since = Instant::now();
+    let mut keep_alive = kept.lease_keep_alive(9);
+    while since.elapsed() < Duration::from_secs(5) {
+        let renewed = tokio::time::timeout(PATIENCE, keep_alive.next()).await.expect("in time");
+        assert_eq!(renewed.expect("it can be kept").expect("it is there").ttl, 3);
+    }
+    cluster.members[leader].signal(Signal::CONT);
+    for renewal in renewals {
+        match renewal.await.expect("no panic") {
+            Ok(renewed) => assert_eq!(renewed.ttl, 3),
+            Err(error) => assert!(!error.to_string().contains("not found"), "it is kept elsewhere: {error}"),
+        }
+    }
 }
