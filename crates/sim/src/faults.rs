@@ -187,6 +187,9 @@ pub fn can_meet(one: usize, other: usize, beyond: bool) -> bool {
 /// Those that leave a disk which is not to be believed any more, by their place in the enum.
 const ROT: [usize; 5] = [24, 25, 26, 34, 35];
 
+/// A tick of the slowest clock.
+pub const TICK_MOST: Micros = 110_000;
+
 /// From a fault to one on its heels, at most.
 const SOON: Micros = 300_000;
 
@@ -280,7 +283,7 @@ impl Plan {
             19 => Fault::BadReads(one),
             20 => Fault::ClientsCut(one, rng.u64(50_000..6_000_000)),
             21 => Fault::ClockStep(one, rng.i64(-31_536_000_000..31_536_000_000)),
-            22 => Fault::ClockDrift(one, rng.u64(90_000..110_000)),
+            22 => Fault::ClockDrift(one, rng.u64(90_000..TICK_MOST)),
             23 => Fault::ClockFrozen(one, rng.u64(200_000..6_000_000)),
             24 => Fault::DiskLost(one),
             25 => Fault::BitFlips(one),

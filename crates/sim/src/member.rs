@@ -7,7 +7,7 @@ pub mod house;
 use crate::check::room::{Bounds, Waiting};
 use crate::mutant::Mutant;
 use crate::world::Micros;
-use disk::SimDisk;
+use disk::{Disk as _, SimDisk};
 use house::House;
 use member::Fault;
 use member::boot::{self, Opened, Receipts, Start};
@@ -213,7 +213,7 @@ impl Member {
         // Room comes back at the very moment Store finds that there is none.
         let room = disk.clone();
         store.wait_when_full(Box::new(move || {
-            room.set_faults(disk::SimFaults::default());
+            room.set_faults(disk::SimFaults { capacity_bytes: None, ..room.faults() });
             true
         }));
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: habits.fragment_bytes };
@@ -394,7 +394,14 @@ impl Member {
                 done = Done { outcomes: applied.outcomes, leases: applied.leases, links: applied.links };
             }
             Some(Apply::Restore(meta)) => {
-                boot::install(&self.disk, &mut self.store, &meta)?;
+                if let Err(fault) = boot::install(&self.disk, &mut self.store, &meta) {
+                    if !fault.is_full() {
+                        return Err(fault);
+                    }
+                    // As on threads: the same again, a little later.
+                    self.store_jobs.push_front(Apply::Restore(meta));
+                    return Ok(done);
+                }
                 done.links.push((meta.index, self.store.view().link()));
                 if !self.breaks(Mutant::RestoreUnpublished) {
                     self.publish();
@@ -544,18 +551,27 @@ impl Member {
         self.receipts.discard(&self.disk, index, self.published.applied())
     }
 
-    /// Stores a received snapshot under its name.
+    /// Stores a received snapshot under its name. Of one that cannot be stored nothing is left, but on a disk that removes
+    /// nothing either.
     pub fn receive_snapshot(&mut self, index: u64, image: &Content) -> std::io::Result<()> {
-        use disk::DiskFile;
         let (part, file) = boot::begin_snapshot(&self.disk, index, 0)?;
+        let stored = self.store_snapshot(index, image, &part, &file);
+        if stored.is_err() {
+            let _ = self.disk.remove(&part);
+        }
+        stored
+    }
+
+    fn store_snapshot(&mut self, index: u64, image: &Content, part: &str, file: &disk::SimFile) -> std::io::Result<()> {
+        use disk::DiskFile;
         for (number, chunk) in image.bytes.chunks(4_096).enumerate() {
             file.write_at(number as u64 * 4_096, &[chunk])?;
         }
         if !self.breaks(Mutant::SnapshotUnsynced) {
             file.sync()?;
         }
-        boot::check_image(&self.disk, &part, &image.beside).map_err(std::io::Error::other)?;
-        self.receipts.name(&self.disk, &part, index, &image.beside)
+        boot::check_image(&self.disk, part, &image.beside).map_err(std::io::Error::other)?;
+        self.receipts.name(&self.disk, part, index, &image.beside)
     }
 
     /// Each response with events waits until there are more, and all else goes before it.

@@ -118,6 +118,8 @@ pub enum Mutant {
     StoreUnbounded,
     /// A lease ends as soon as its last millisecond has begun.
     EndsWithinItsLast,
+    /// A renewal is answered however old the proof is that this member leads.
+    OldProofs,
 }
 
 /// Where a mutant is looked for.
@@ -130,7 +132,7 @@ pub enum Stage {
 }
 
 /// Those that must be caught, where, and by one of the first how many seeds.
-pub const ALL: [(Mutant, Stage, u64); 53] = [
+pub const ALL: [(Mutant, Stage, u64); 54] = [
     (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
     (Mutant::SkipsSync, Stage::World, 8),
     (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
@@ -184,6 +186,7 @@ pub const ALL: [(Mutant, Stage, u64); 53] = [
     (Mutant::DeniesEnds, Stage::World, 8),
     (Mutant::StoreUnbounded, Stage::Told(scenario::store_behind::run), 8),
     (Mutant::EndsWithinItsLast, Stage::Told(scenario::leases_to_the_last::run), 8),
+    (Mutant::OldProofs, Stage::Told(scenario::renewal_after_pause::run), 8),
 ];
 
 impl Stage {

@@ -26,6 +26,7 @@ pub mod one_byte_differs;
 pub mod progress_under_load;
 pub mod read_after_pause;
 pub mod read_at_first_commit;
+pub mod renewal_after_pause;
 pub mod renewal_near_the_end;
 pub mod renewal_races_grant;
 pub mod rest_after_stall;
@@ -74,7 +75,7 @@ impl Story {
 pub type Scenario = fn(Story) -> Outcome;
 
 /// All that can be run with a mutant, by name.
-pub const ALL: [(&str, Scenario); 42] = [
+pub const ALL: [(&str, Scenario); 43] = [
     ("alarm_of_nobody", alarm_of_nobody::run),
     ("alarm_then_power", alarm_then_power::run),
     ("alarm_twice", alarm_twice::run),
@@ -98,6 +99,7 @@ pub const ALL: [(&str, Scenario); 42] = [
     ("progress_under_load", progress_under_load::run),
     ("read_after_pause", read_after_pause::run),
     ("read_at_first_commit", read_at_first_commit::run),
+    ("renewal_after_pause", renewal_after_pause::run),
     ("renewal_near_the_end", renewal_near_the_end::run),
     ("renewal_races_grant", renewal_races_grant::run),
     ("rest_after_stall", rest_after_stall::run),

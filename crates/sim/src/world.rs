@@ -4,6 +4,7 @@ mod beyond;
 mod clients;
 mod comparing;
 mod directed;
+mod harms;
 mod keeping;
 mod operator;
 mod parts;
@@ -25,7 +26,7 @@ use crate::net::{Net, Weather};
 use crate::record::{Counts, Record};
 use crate::trace::Trace;
 use clients::Client;
-use disk::SimFaults;
+use harms::Harm;
 use member::hub::Response;
 use prost::Message as _;
 use proto::raftpb;
@@ -136,6 +137,8 @@ pub struct World {
     mix: Mix,
     /// Longest rest of a client between two requests.
     client_rest: Micros,
+    /// After this a client gives up.
+    patience: Micros,
     /// Where clients ask, if not anywhere.
     clients_at: Option<usize>,
     /// Where watches connect, if not anywhere.
@@ -205,6 +208,7 @@ impl World {
             habits: Habits::draw(&mut chances.faults, settings.mutant),
             mix: Mix::default(),
             client_rest: [5_000, 20_000, 60_000, 250_000][chances.load.usize(..4)],
+            patience: clients::PATIENCE,
             clients_at: None,
             watches_at: None,
             slots,
@@ -285,12 +289,10 @@ impl World {
             Event::Compare(slot, life) => self.compare(slot, life),
             Event::Flap(from, to, left, by) => self.flap(from, to, left, by),
             Event::Room(slot, life) => {
-                if self.life(slot, life).is_some() {
-                    let place = &mut self.slots[slot];
+                let place = &mut self.slots[slot];
+                if place.life == life {
                     place.look_at_disk(&mut self.ledger, self.now);
-                    place.disk.set_faults(SimFaults::default());
-                    // From here on it has no excuse.
-                    place.bad_disk = false;
+                    place.mend_disk(Harm::Full);
                 }
             }
         }

@@ -100,6 +100,11 @@ fn a_renewal_is_never_answered_after_the_end() {
 }
 
 #[test]
+fn a_renewal_is_not_answered_with_a_proof_of_before_a_pause() {
+    holds(scenario::renewal_after_pause::run);
+}
+
+#[test]
 fn leases_outlive_leader_after_leader() {
     holds(scenario::leases_over_leaders::run);
 }

@@ -9,7 +9,6 @@
 use super::{Micros, Outcome, SECOND, World};
 use crate::check;
 use crate::net::{Net, Weather};
-use disk::SimFaults;
 
 /// How long what is on its way may take to arrive, once the faults have ended.
 const SETTLES: Micros = 12 * SECOND;
@@ -28,8 +27,7 @@ impl World {
             (slot.clients_cut, slot.answers_lost) = Default::default();
             slot.outputs_left = None;
             if !slot.rotten {
-                slot.disk.set_faults(SimFaults::default());
-                slot.bad_disk = false;
+                slot.mend_disk_wholly();
             }
         }
         self.go_on(SETTLES);

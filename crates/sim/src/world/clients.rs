@@ -26,12 +26,22 @@ pub(super) struct Open {
     write: Option<Box<InternalRaftRequest>>,
     known_before: u64,
     read: Option<RangeRequest>,
-    /// The lease it renews, whether that had ended when it was asked, and when that was.
-    pub renewal: Option<(i64, bool, Micros)>,
+    /// What it renews.
+    pub renewal: Option<Renewing>,
+}
+
+/// A renewal under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Renewing {
+    pub lease: i64,
+    /// Whether it had ended when the member last set out to prove that it leads.
+    pub had_ended: bool,
+    /// When that was, and what the member's steady clock showed.
+    pub asked: (Micros, Micros),
 }
 
 /// After this a client gives up, not knowing what came of its request.
-const PATIENCE: Micros = 5 * SECOND;
+pub(super) const PATIENCE: Micros = 5 * SECOND;
 
 impl World {
     pub(super) fn ask(&mut self, client: usize) {
@@ -51,6 +61,7 @@ impl World {
         let older = if self.chances.load.bool() { 0 } else { self.chances.load.usize(..60) };
         let leases: Vec<i64> = self.record.leases.keys().rev().skip(older).take(4).copied().collect();
         let revision = self.record.counts.answered as i64 / 2;
+        let steady = self.slots[slot].steady(self.now);
         let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Ask(client)) };
         let revision = member.view().revision().max(revision.min(1));
         let asked = load::ask(&mut self.chances.load, &self.mix, number, revision, &leases);
@@ -82,14 +93,15 @@ impl World {
                 }
                 // As in `etcd/src/handle/lease.rs`: a read round proves that this member still leads.
                 member.core.step(Input::Read(id));
-                renewal = Some((lease, self.record.ended.contains(&lease), self.now));
+                let had_ended = self.record.ended.contains(&lease);
+                renewal = Some(Renewing { lease, had_ended, asked: (self.now, steady) });
                 None
             }
         };
         let at_once = read.as_ref().is_some_and(|request| request.serializable || hasty);
         self.clients[client].open = Some(Open { number, id, write, known_before, read, renewal });
         self.pending.insert((slot, id), client);
-        self.at(self.now + PATIENCE, Event::GiveUp(client, number));
+        self.at(self.now + self.patience, Event::GiveUp(client, number));
         if at_once {
             self.answered_read(slot, id);
         }
@@ -122,7 +134,7 @@ impl World {
         member.propose(id, *write, None);
         self.asked_before.insert(id, open.id);
         self.pending.insert((slot, id), client);
-        self.at(self.now + PATIENCE, Event::GiveUp(client, open.number));
+        self.at(self.now + self.patience, Event::GiveUp(client, open.number));
         self.clients[client].open = Some(open);
         self.settle(slot);
     }
@@ -142,9 +154,9 @@ impl World {
 
     pub(super) fn answered_read(&mut self, slot: usize, id: u64) {
         if let Some(client) = self.pending.get(&(slot, id))
-            && let Some(Open { renewal: Some((lease, ..)), .. }) = self.clients[*client].open
+            && let Some(Open { renewal: Some(renewing), .. }) = self.clients[*client].open
         {
-            return self.renew(slot, id, lease);
+            return self.renew(slot, id, renewing.lease);
         }
         let Some(open) = self.close(slot, id) else { return };
         let Some(request) = open.read else { return };
@@ -184,6 +196,12 @@ impl World {
             let again = self.now + 1 + self.chances.load.u64(..self.client_rest);
             self.at(again, Event::Ask(client));
         }
+    }
+
+    /// Who waits for a renewal.
+    pub(super) fn renewing(&mut self, slot: usize, id: u64) -> Option<&mut Renewing> {
+        let client = *self.pending.get(&(slot, id))?;
+        self.clients[client].open.as_mut()?.renewal.as_mut()
     }
 
     /// Ends a request that has an answer; the client asks again soon.

@@ -44,6 +44,11 @@ impl World {
         (self.mix, self.client_rest, self.clients_at) = (mix, rest, at);
     }
 
+    /// How long clients wait for an answer from now on.
+    pub fn clients_wait(&mut self, patience: Micros) {
+        self.patience = patience;
+    }
+
     /// Where watches connect from now on.
     pub fn watches_connect(&mut self, at: Option<usize>) {
         self.watches_at = at;

@@ -94,10 +94,15 @@ impl World {
                 self.befall(Fault::PowerLossSoon(slot, operations));
             }
             let Some(member) = self.slots[slot].alive.as_mut() else { return };
-            if let Err(error) = member.receive_snapshot(snapshot.meta.index, &image.content) {
-                return self.failed(slot, &error.to_string());
-            }
+            let stored = member.receive_snapshot(snapshot.meta.index, &image.content);
             let ((sender, life), told) = (image.sender, self.now + ANSWER);
+            if let Err(error) = stored {
+                if self.slots[slot].disk.is_dead() {
+                    return self.failed(slot, &error.to_string());
+                }
+                // As between processes: its sender hears that it was not stored, whatever the reason, and nobody ends of that.
+                return self.at(told, Event::SnapshotSent(sender, life, message.to, None));
+            }
             self.at(told, Event::SnapshotSent(sender, life, message.to, Some(image.number)));
         }
         let Some(member) = self.slots[slot].alive.as_mut() else { return };
@@ -221,6 +226,7 @@ impl World {
         if !member.store_jobs.is_empty() && !member.store_busy {
             member.store_busy = true;
             let mut slow = if place.store_slow.strikes(&mut self.ledger, self.now) { 150_000 } else { 0 };
+            slow += if place.full.lasts(self.now) { 50_000 } else { 0 };
             place.stalled.holds_up(&mut self.ledger, self.now);
             slow += place.stalled.until.saturating_sub(self.now);
             begin.push((between(&mut self.chances.disk, 10, 500) + slow, Event::Store(slot, place.life)));

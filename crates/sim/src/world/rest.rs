@@ -6,7 +6,7 @@ use crate::check;
 use crate::faults::PARTITIONS;
 use crate::ledger::Lasting;
 use crate::net::{Net, Weather};
-use disk::{SimDisk, SimFaults};
+use disk::SimDisk;
 use std::collections::BTreeSet;
 
 /// After the faults have ended the cluster must come to rest within this.
@@ -65,8 +65,7 @@ impl World {
             let place = &mut self.slots[slot];
             place.look_at_disk(&mut self.ledger, self.now);
             (place.paused, place.slow, place.store_slow) = Default::default();
-            place.disk.set_faults(SimFaults::default());
-            place.bad_disk = false;
+            place.mend_disk_wholly();
             (place.outputs_left, place.dies_at_vote) = (None, None);
             (place.clients_cut, place.answers_lost) = Default::default();
             place.stalled = Lasting::default();

@@ -1,7 +1,8 @@
 //! A member's place: its machine outlives its processes.
 
 use super::Micros;
-use crate::ledger::{Lasting, Ledger, TroubleId};
+use super::harms::Harms;
+use crate::ledger::{Lasting, TroubleId};
 use crate::member::{Member, TICK};
 use disk::{SimDisk, SimFaults};
 use fastrand::Rng;
@@ -16,8 +17,6 @@ pub(super) struct Slot {
     /// Its log takes longer.
     pub slow: Lasting,
     pub store_slow: Lasting,
-    /// Its disk fails on purpose.
-    pub bad_disk: bool,
     /// Bits have turned on its disk: it is thrown away when the process ends.
     pub rotten: bool,
     /// It has ended on a disk that rots, or has lost it, and nobody replaces it.
@@ -45,8 +44,8 @@ pub(super) struct Slot {
     pub tick_by: Option<TroubleId>,
     /// What its steady clock showed, and when that was.
     clock: (Micros, Micros),
-    /// What its disk was made to do wrong, and how often it had by then.
-    pub disk_by: Option<(TroubleId, u64)>,
+    /// What its disk does wrong.
+    pub harms: Harms,
 }
 
 impl Slot {
@@ -60,7 +59,6 @@ impl Slot {
             paused: Lasting::default(),
             slow: Lasting::default(),
             store_slow: Lasting::default(),
-            bad_disk: false,
             rotten: false,
             down: false,
             joins: false,
@@ -78,7 +76,7 @@ impl Slot {
             tick: TICK - 4_000 + births.u64(0..8_000),
             tick_by: None,
             clock: (0, 0),
-            disk_by: None,
+            harms: Harms::default(),
         }
     }
 
@@ -94,20 +92,9 @@ impl Slot {
         (self.tick, self.frozen) = (tick, frozen);
     }
 
-    /// Its disk does this wrong from now on.
-    pub fn spoil_disk(&mut self, by: TroubleId, faults: SimFaults) {
-        self.disk_by = Some((by, harm(&self.disk)));
-        self.disk.set_faults(faults);
-    }
-
-    /// If its disk has done what it was made to do wrong: that was an effect.
-    pub fn look_at_disk(&mut self, ledger: &mut Ledger, now: Micros) {
-        if let Some((by, before)) = self.disk_by
-            && harm(&self.disk) > before
-        {
-            ledger.strikes(by, now);
-            self.disk_by = Some((by, harm(&self.disk)));
-        }
+    /// Whether its clock has stood still at some moment since then.
+    pub fn stood_still_since(&self, then: Micros) -> bool {
+        self.frozen.until > then
     }
 
     pub fn describe(&self) -> String {
@@ -116,11 +103,4 @@ impl Slot {
             Some(member) => format!("{:?} {:?}", member.core.status(), member.core.raft_status()),
         }
     }
-}
-
-/// How often a disk has done something wrong, beside losing power.
-fn harm(disk: &SimDisk) -> u64 {
-    let stats = disk.stats();
-    let failed = stats.read_errors + stats.write_errors + stats.sync_errors + stats.no_space;
-    failed + stats.bit_flips + stats.misdirected_writes + stats.misdirected_reads + stats.stale_reads
 }

@@ -1,5 +1,6 @@
 //! What goes wrong, and how members come back.
 
+use super::harms::Harm;
 use super::{Event, Micros, World};
 use crate::chance::between;
 use crate::check;
@@ -7,7 +8,6 @@ use crate::faults::Fault;
 use crate::ledger::{Lasting, TroubleId};
 use crate::member::{Clocks, ELECTION_TICKS, Member, TICK};
 use crate::mutant::Mutant;
-use disk::SimFaults;
 use member::boot::Start;
 use member::core::Input;
 use member::log::Identity;
@@ -21,7 +21,7 @@ impl World {
     /// failure of its disk, wrong otherwise.
     pub(super) fn failed(&mut self, slot: usize, words: &str) {
         let dead = self.slots[slot].disk.is_dead();
-        let sound = !self.slots[slot].bad_disk && !self.slots[slot].rotten;
+        let sound = !self.slots[slot].fails_at_disk() && !self.slots[slot].rotten;
         assert!(dead || !sound, "m{slot} stopped on a healthy disk: {words}");
         self.crash(slot, dead);
     }
@@ -36,7 +36,7 @@ impl World {
     /// A process ends; when it is back.
     pub(super) fn crash(&mut self, slot: usize, power: bool) -> Micros {
         self.slots[slot].look_at_disk(&mut self.ledger, self.now);
-        let died_by = self.slots[slot].disk_by.take().filter(|_| self.slots[slot].disk.is_dead());
+        let died_by = self.slots[slot].mend_disk_wholly().filter(|_| self.slots[slot].disk.is_dead());
         self.trace.note(self.now, [3, slot as u64, u64::from(power)], || {
             format!("m{slot} {}", if power { "loses power" } else { "is killed" })
         });
@@ -44,14 +44,12 @@ impl World {
         let place = &mut self.slots[slot];
         place.alive = None;
         place.life += 1;
-        place.bad_disk = false;
         (place.paused, place.full) = Default::default();
         (place.outputs_left, place.dies_at_vote) = (None, None);
         if power && !place.disk.is_dead() {
             place.disk.kill();
         }
         place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
-        place.disk.set_faults(SimFaults::default());
         let rotten = std::mem::take(&mut place.rotten);
         if rotten && self.beyond {
             place.down = true;
@@ -69,7 +67,7 @@ impl World {
         };
         let back = self.now + down;
         self.at(back, Event::Restart(slot));
-        if let Some((by, _)) = died_by {
+        if let Some(by) = died_by {
             self.ledger.strikes(by, self.now);
             self.ledger.strikes(by, back);
         }
@@ -108,6 +106,10 @@ impl World {
                 }
                 self.settle(slot);
             }
+            // A member that runs waits for room; one that starts says that there is none, and is started again.
+            Err(fault) if fault.is_full() && self.slots[slot].full.lasts(self.now) => {
+                self.crash(slot, false);
+            }
             Err(fault) => self.failed(slot, &fault.to_string()),
         }
     }
@@ -124,10 +126,10 @@ impl World {
     }
 
     /// A disk is not to be believed any more, if the others can spare it.
-    fn rot(&mut self, slot: usize, by: TroubleId, faults: SimFaults) {
+    fn rot(&mut self, slot: usize, by: TroubleId, harm: Harm) {
         if self.can_spare(slot) {
             self.slots[slot].rotten = true;
-            self.slots[slot].spoil_disk(by, faults);
+            self.slots[slot].spoil_disk(by, harm);
         }
     }
 
@@ -231,26 +233,17 @@ impl World {
 
     /// What a disk fails at.
     fn spoil(&mut self, fault: &Fault, by: TroubleId) {
-        let now = self.now;
-        let sound = SimFaults::default();
         match *fault {
             Fault::PowerLossSoon(slot, operations) => {
-                let dies_at = Some(self.slots[slot].disk.operations() + operations);
-                self.slots[slot].spoil_disk(by, SimFaults { dies_at, ..sound });
+                let at = self.slots[slot].disk.operations() + operations;
+                self.slots[slot].spoil_disk(by, Harm::Dies(at));
             }
-            Fault::BadDisk(slot) => {
-                self.slots[slot].bad_disk = true;
-                self.slots[slot].spoil_disk(by, SimFaults { sync_error: 0.5, write_error: 0.1, ..sound });
-            }
-            Fault::BadReads(slot) => {
-                self.slots[slot].bad_disk = true;
-                self.slots[slot].spoil_disk(by, SimFaults { read_error: 0.2, ..sound });
-            }
+            Fault::BadDisk(slot) => self.slots[slot].spoil_disk(by, Harm::FailsToWrite),
+            Fault::BadReads(slot) => self.slots[slot].spoil_disk(by, Harm::FailsToRead),
             Fault::FullDisk(slot, time) => {
                 let place = &mut self.slots[slot];
-                // A store that cannot begin a segment ends its process.
-                (place.bad_disk, place.full) = (true, Lasting::new(now + time, by));
-                place.spoil_disk(by, SimFaults { capacity_bytes: Some(0), ..sound });
+                place.full = Lasting::new(self.now + time, by);
+                place.spoil_disk(by, Harm::Full);
                 let (at, life) = (place.full.until, place.life);
                 self.at(at, Event::Room(slot, life));
             }
@@ -260,16 +253,15 @@ impl World {
 
     /// What a disk does so that it is not to be believed any more.
     fn rots(&mut self, fault: &Fault, by: TroubleId) {
-        let sound = SimFaults::default();
         match *fault {
             Fault::DiskLost(slot) if self.can_spare(slot) => {
                 self.slots[slot].rotten = true;
                 self.crash_by(slot, true, by);
             }
-            Fault::BitFlips(slot) => self.rot(slot, by, SimFaults { bit_flip: 0.05, ..sound }),
-            Fault::Misdirected(slot) => self.rot(slot, by, SimFaults { misdirected_write: 0.05, ..sound }),
-            Fault::StaleReads(slot) => self.rot(slot, by, SimFaults { stale_read: 1.0, ..sound }),
-            Fault::MisdirectedReads(slot) => self.rot(slot, by, SimFaults { misdirected_read: 1.0, ..sound }),
+            Fault::BitFlips(slot) => self.rot(slot, by, Harm::Flips),
+            Fault::Misdirected(slot) => self.rot(slot, by, Harm::Misplaces),
+            Fault::StaleReads(slot) => self.rot(slot, by, Harm::ReadsStale),
+            Fault::MisdirectedReads(slot) => self.rot(slot, by, Harm::ReadsElsewhere),
             _ => {}
         }
     }
