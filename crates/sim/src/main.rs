@@ -114,6 +114,7 @@ impl Total {
         sum.snapshots += one.snapshots;
         sum.elections += one.elections;
         sum.events += one.events;
+        sum.progress += one.progress;
         sum.renewals += one.renewals;
         sum.revoked += one.revoked;
         sum.replaced += one.replaced;
@@ -159,12 +160,13 @@ fn many(world: impl Fn(u64) -> Settings + Sync, seeds: Range<u64>, minutes: Opti
     let spent = processor_seconds().unwrap_or(elapsed);
     println!(
         "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
-         {} renewals, {} leases revoked, {} faults with effect, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
+         {} answers of progress, {} renewals, {} leases revoked, {} faults with effect, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
         total.simulated_seconds as f64 / spent,
         counts.asked,
         counts.answered,
         counts.events,
+        counts.progress,
         counts.renewals,
         counts.revoked,
         counts.faults,

@@ -18,7 +18,7 @@ use member::limits;
 use member::log::{Identity, Log};
 use prost::Message as _;
 use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RequestHeader, TxnRequest};
+use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RequestHeader, TxnRequest, WatchCreateRequest};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Weak;
@@ -574,6 +574,18 @@ impl Member {
         self.receipts.name(&self.disk, part, index, &image.beside)
     }
 
+    /// What the mutants do to a watch that is asked for.
+    pub fn break_watch(&self, request: &mut WatchCreateRequest, present: i64, resumes: bool) {
+        match self.habits.mutant {
+            Some(Mutant::IgnoresFilters) => request.filters.clear(),
+            Some(Mutant::FutureIsNow) if request.start_revision > present + 1 => request.start_revision = 0,
+            Some(Mutant::NowIsBefore) if request.start_revision == 0 => request.start_revision = present.max(1),
+            Some(Mutant::ResumesLate) if resumes => request.start_revision += 1,
+            Some(Mutant::FragmentsAll) => request.fragment = true,
+            _ => {}
+        }
+    }
+
     /// Each response with events waits until there are more, and all else goes before it.
     fn held_back(&mut self, out: Vec<(u64, Response)>) -> Vec<(u64, Response)> {
         let mut told = Vec::new();
@@ -591,6 +603,16 @@ impl Member {
     pub fn told(&mut self) -> Vec<(u64, Response)> {
         let mut out = Vec::new();
         self.hub.take(&mut out);
+        if self.breaks(Mutant::ProgressOfTheView) {
+            let revision = self.published.revision();
+            let answers = out.iter_mut().filter(|(_, response)| response.watch_id == -1 && !response.created);
+            answers.for_each(|(_, response)| response.revision = revision);
+        }
+        if self.breaks(Mutant::ForgetsPrevious) {
+            let some = |revision: i64| revision % 10 == 0;
+            let told = out.iter_mut().filter(|(_, response)| some(response.revision));
+            told.for_each(|(_, response)| response.events.iter_mut().for_each(|event| event.previous = None));
+        }
         if self.breaks(Mutant::ProgressOvertakes) {
             out = self.held_back(out);
         }

@@ -120,6 +120,18 @@ pub enum Mutant {
     EndsWithinItsLast,
     /// A renewal is answered however old the proof is that this member leads.
     OldProofs,
+    /// A watch that wants no puts, or no deletions, is told them.
+    IgnoresFilters,
+    /// A watch of the future begins now.
+    FutureIsNow,
+    /// A watch from now on begins with the last that happened.
+    NowIsBefore,
+    /// Who asks how far a stream is, is told how far the member is.
+    ProgressOfTheView,
+    /// Values of before are left out of one event in ten.
+    ForgetsPrevious,
+    /// Parts come to who has not asked for them.
+    FragmentsAll,
 }
 
 /// Where a mutant is looked for.
@@ -132,7 +144,7 @@ pub enum Stage {
 }
 
 /// Those that must be caught, where, and by one of the first how many seeds.
-pub const ALL: [(Mutant, Stage, u64); 54] = [
+pub const ALL: [(Mutant, Stage, u64); 60] = [
     (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
     (Mutant::SkipsSync, Stage::World, 8),
     (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
@@ -187,6 +199,12 @@ pub const ALL: [(Mutant, Stage, u64); 54] = [
     (Mutant::StoreUnbounded, Stage::Told(scenario::store_behind::run), 8),
     (Mutant::EndsWithinItsLast, Stage::Told(scenario::leases_to_the_last::run), 8),
     (Mutant::OldProofs, Stage::Told(scenario::renewal_after_pause::run), 8),
+    (Mutant::IgnoresFilters, Stage::World, 12),
+    (Mutant::FutureIsNow, Stage::World, 12),
+    (Mutant::NowIsBefore, Stage::World, 30),
+    (Mutant::ProgressOfTheView, Stage::World, 12),
+    (Mutant::ForgetsPrevious, Stage::World, 12),
+    (Mutant::FragmentsAll, Stage::World, 12),
 ];
 
 impl Stage {

@@ -65,6 +65,8 @@ pub struct Counts {
     pub elections: u64,
     /// Events told to watches.
     pub events: u64,
+    /// Answers to watches that asked how far their stream was.
+    pub progress: u64,
     /// Members replaced because their disk was lost.
     pub replaced: u64,
     /// Leases renewed.
@@ -111,6 +113,10 @@ pub struct Watched {
     pub runs: Vec<Run>,
     /// Whether it asked for previous values.
     pub previous: bool,
+    /// Whether it asked for no puts.
+    pub no_put: bool,
+    /// Whether it asked for no deletions.
+    pub no_delete: bool,
 }
 
 /// A run of contiguous watching.

@@ -14,6 +14,7 @@ mod sending;
 mod slot;
 mod trouble;
 mod watchers;
+mod watching;
 
 use crate::chance::Chances;
 use crate::check::room::Waiting;
@@ -35,7 +36,7 @@ use raft::Message;
 use slot::Slot;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
-use watchers::Watcher;
+use watching::Watcher;
 
 /// Simulated time since the beginning, in microseconds.
 pub type Micros = u64;
@@ -113,6 +114,8 @@ enum Event {
     Ask(usize),
     GiveUp(usize, u64),
     Connect(usize),
+    /// A client looks at its watches.
+    Look(usize),
     /// A stream of a life of a member has read a response of so many bytes.
     Credit(usize, u32, u64, usize),
     Fault,
@@ -214,7 +217,7 @@ impl World {
             slots,
             first_changes: ids.iter().map(|&id| first_change(id)).collect(),
             clients: (0..chances.load.usize(2..8)).map(|_| Client::default()).collect(),
-            watchers: watchers::draw(&mut chances.load),
+            watchers: watching::draw(&mut chances.load),
             next_stream: 1,
             pending: BTreeMap::new(),
             storm_ends: settings.storm,
@@ -242,6 +245,7 @@ impl World {
         }
         for watcher in 0..world.watchers.len() {
             world.at(SECOND * 2, Event::Connect(watcher));
+            world.at(SECOND * 3, Event::Look(watcher));
         }
         world.at(SECOND, Event::Operate);
         let first = world.plan.wait(&mut world.chances.faults);
@@ -283,6 +287,7 @@ impl World {
             Event::Ask(client) => self.ask(client),
             Event::GiveUp(client, number) => self.give_up(client, number),
             Event::Connect(watcher) => self.connect(watcher),
+            Event::Look(watcher) => self.look_at_watches(watcher),
             Event::Credit(slot, life, stream, bytes) => self.read(slot, life, stream, bytes),
             Event::Fault => self.fault(),
             Event::Operate => self.operate(),
@@ -320,6 +325,7 @@ impl Event {
             | Event::Ask(_)
             | Event::GiveUp(..)
             | Event::Connect(_)
+            | Event::Look(_)
             | Event::Fault
             | Event::Operate
             | Event::Flap(..)

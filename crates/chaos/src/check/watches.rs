@@ -126,8 +126,8 @@ fn as_run(told: &Told) -> (Watched, Run) {
     let watched = Watched {
         key: told.key.clone().into(),
         range_end: told.range_end.clone().into(),
-        runs: Vec::new(),
         previous: told.previous,
+        ..Watched::default()
     };
     (watched, run)
 }

@@ -25,6 +25,7 @@ pub fn check_run(watched: &Watched, run: &Run, model: &Model) {
         .iter()
         .take_while(|change| change.revision <= run.upto)
         .filter(|change| covers(&watched.key, &watched.range_end, &change.key))
+        .filter(|change| if change.after.is_some() { !watched.no_put } else { !watched.no_delete })
         .collect();
     let revisions: Vec<i64> = run.events.iter().map(|(revision, _)| *revision).collect();
     let promised: Vec<i64> = expected.iter().map(|change| change.revision).collect();

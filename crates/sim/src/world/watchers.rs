@@ -1,59 +1,17 @@
-//! Watches: each follows a range from member to member, resuming where it was.
+//! Watches: each client that watches goes from member to member, and its watches resume where they were.
 
+use super::watching::Then;
 use super::{Event, Micros, World};
 use crate::check::{self, room::Waiting};
-use crate::load;
 use crate::mutant::Mutant;
-use crate::record::{Run, Told, Watched};
 use bytes::Bytes;
-use fastrand::Rng;
-use member::hub::{EventKind, Response};
-use prost::Message as _;
+use member::hub::Response;
 use proto::etcdserverpb::WatchCreateRequest;
-use proto::mvccpb::KeyValue;
 
-/// Who watches.
-#[derive(Debug, Default)]
-pub(super) struct Watcher {
-    key: Bytes,
-    range_end: Bytes,
-    previous: bool,
-    /// Takes up to this long to read a response.
-    pub slow: Micros,
-    /// Where it is connected: member and stream.
-    at: Option<(usize, u64)>,
-    /// The next revision it is owed; 0 before it first connects.
-    next: i64,
-    /// Parts of a response that is not whole yet.
-    parts: Vec<(i64, Told)>,
-    /// Event bytes that it has been sent and has not read.
-    unread: usize,
-    /// Its place in the record.
-    record: usize,
-}
-
-/// Watchers of a run.
-pub(super) fn draw(rng: &mut Rng) -> Vec<Watcher> {
-    (0..rng.usize(1..7))
-        .map(|record| {
-            let (key, range_end) = load::span(rng);
-            // An empty range is refused at once; watch one key instead.
-            let range_end = if range_end != "\0" && range_end <= key { Bytes::new() } else { range_end };
-            let slow = [0, 0, 300_000, 6_000_000][rng.usize(..4)];
-            Watcher { key, range_end, previous: rng.bool(), slow, record, ..Watcher::default() }
-        })
-        .collect()
-}
-
-/// A lost watch comes back after this.
+/// A lost stream is opened again after this.
 const RECONNECT: Micros = 150_000;
-
-impl Watcher {
-    /// Told all up to this revision.
-    pub(super) fn has_seen(&self, revision: i64) -> bool {
-        self.next > revision
-    }
-}
+/// From one look of a client at its watches to the next, at most; at rest always half of this.
+const LOOK: Micros = 1_000_000;
 
 impl World {
     pub(super) fn connect(&mut self, number: usize) {
@@ -63,41 +21,49 @@ impl World {
         if self.slots[slot].clients_cut.strikes(&mut self.ledger, self.now) {
             return self.at(again, Event::Connect(number));
         }
-        let watcher = &mut self.watchers[number];
-        if watcher.at.is_some() {
+        if self.watchers[number].at.is_some() {
             return;
         }
         let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Connect(number)) };
-        if watcher.next == 0 {
-            let present = member.view().revision();
-            watcher.next = (present - self.chances.load.i64(0..40)).max(1);
-        }
         let stream = self.next_stream;
         self.next_stream += 1;
-        watcher.at = Some((slot, stream));
-        watcher.parts.clear();
-        watcher.unread = 0;
-        while self.record.watches.len() <= watcher.record {
-            self.record.watches.push(Watched::default());
-        }
-        let record = &mut self.record.watches[watcher.record];
-        record.key = watcher.key.clone();
-        record.range_end = watcher.range_end.clone();
-        record.previous = watcher.previous;
-        record.runs.push(Run { from: watcher.next, upto: watcher.next - 1, events: Vec::new() });
-        let late = i64::from(self.habits.mutant == Some(Mutant::ResumesLate) && record.runs.len() > 1);
-        let request = WatchCreateRequest {
-            key: watcher.key.clone(),
-            range_end: watcher.range_end.clone(),
-            start_revision: watcher.next + late,
-            progress_notify: true,
-            prev_kv: watcher.previous,
-            fragment: true,
-            ..WatchCreateRequest::default()
-        };
         member.hub.open(stream);
+        self.watchers[number].connect(slot, stream);
+        for watch in 0..self.watchers[number].watches.len() {
+            self.create_watch(number, watch);
+        }
+        self.settle(slot);
+    }
+
+    /// Asks for a watch on the stream of its client.
+    fn create_watch(&mut self, number: usize, watch: usize) {
+        let Some((slot, stream)) = self.watchers[number].at else { return };
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        let present = member.view().revision();
+        let resumes = self.watchers[number].watches[watch].has_begun;
+        let mut request = self.watchers[number].create(watch, present);
+        member.break_watch(&mut request, present, resumes);
         member.hub.create(stream, &request);
         self.trace.note(self.now, [9, slot as u64, stream], || format!("watcher {number} at m{slot}: {request:?}"));
+    }
+
+    /// A client looks at its watches: it asks how far they are, or ends one to ask for it again.
+    pub(super) fn look_at_watches(&mut self, number: usize) {
+        let wait = if self.calm { LOOK / 2 } else { 1 + self.chances.load.u64(..LOOK) };
+        self.at(self.now + wait, Event::Look(number));
+        let Some((slot, stream)) = self.watchers[number].at else { return };
+        if self.slots[slot].paused.lasts(self.now) {
+            return;
+        }
+        let Some(member) = self.slots[slot].alive.as_mut() else { return };
+        if self.calm || self.chances.load.u8(..4) > 0 {
+            member.hub.progress(stream);
+        } else {
+            let watch = self.chances.load.usize(..self.watchers[number].watches.len());
+            if let Some(id) = self.watchers[number].cancel(watch) {
+                member.hub.cancel(stream, id);
+            }
+        }
         self.settle(slot);
     }
 
@@ -118,7 +84,7 @@ impl World {
     pub(super) fn disconnect(&mut self, slot: usize) {
         for number in 0..self.watchers.len() {
             if self.watchers[number].at.is_some_and(|(at, _)| at == slot) {
-                self.watchers[number].at = None;
+                self.watchers[number].disconnect();
                 self.at(self.now + RECONNECT, Event::Connect(number));
             }
         }
@@ -163,87 +129,49 @@ impl World {
 
     /// Watches that have not begun yet see everything.
     pub fn watches_see_all(&mut self) {
-        for watcher in &mut self.watchers {
-            (watcher.key, watcher.range_end) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
-        }
+        self.watchers.iter_mut().for_each(super::watching::Watcher::sees_all);
     }
 
     pub(super) fn tell_watchers(&mut self, slot: usize) {
-        let life = self.slots[slot].life;
-        let Some(member) = self.slots[slot].alive.as_mut() else { return };
-        for (stream, response) in member.told() {
-            let Some(number) = self.watchers.iter().position(|watcher| watcher.at == Some((slot, stream))) else {
-                self.apart.entry(stream).and_modify(|told| told.push(response));
-                continue;
-            };
-            let (slow, bytes) = (self.watchers[number].slow, response.size_bytes());
-            if slow == 0 || self.calm {
-                member.hub.credit(stream, 1, bytes);
-            } else {
-                let read = self.now + self.chances.load.u64(..slow);
-                self.queue.push(read, Event::Credit(slot, life, stream, bytes));
-                if member.breaks(Mutant::UnboundedWatch) {
-                    member.hub.credit(stream, 1, bytes);
-                }
-                self.watchers[number].unread += bytes;
-                let watch_bytes = self.watchers[number].unread;
-                check::room::settled(
-                    &mut self.record,
-                    &member.bounds(),
-                    &Waiting { watch_bytes, ..Waiting::default() },
-                );
+        // What a client does because of what it is told has an answer of its own.
+        loop {
+            let Some(member) = self.slots[slot].alive.as_mut() else { return };
+            let told = member.told();
+            if told.is_empty() {
+                return;
             }
-            self.trace.note(self.now, [10, stream, response.revision as u64], || {
-                format!("watcher {number} is told {} events at revision {}", response.events.len(), response.revision)
-            });
-            if self.watchers[number].told(&mut self.record, response) {
-                member.hub.close(stream);
-                self.watchers[number].at = None;
-                self.queue.push(self.now + RECONNECT, Event::Connect(number));
-            }
+            told.into_iter().for_each(|(stream, response)| self.tell_watcher(slot, stream, response));
         }
     }
-}
 
-impl Watcher {
-    /// Takes a response; true when the watch has ended and must be renewed.
-    fn told(&mut self, record: &mut crate::record::Record, response: Response) -> bool {
-        if response.canceled {
-            assert!(response.compact_revision > 0, "a sound watch is only cancelled by compaction: {response:?}");
-            assert!(
-                response.compact_revision > self.next,
-                "revision {} was there, but the watch was cancelled for {}",
-                self.next,
-                response.compact_revision
-            );
-            self.next = response.compact_revision;
-            return true;
+    fn tell_watcher(&mut self, slot: usize, stream: u64, response: Response) {
+        let (now, life) = (self.now, self.slots[slot].life);
+        let Some(number) = self.watchers.iter().position(|watcher| watcher.at == Some((slot, stream))) else {
+            self.apart.entry(stream).and_modify(|told| told.push(response));
+            return;
+        };
+        let member = self.slots[slot].alive.as_mut().expect("who tells lives");
+        let (slow, bytes) = (self.watchers[number].slow, response.size_bytes());
+        if slow == 0 || self.calm {
+            member.hub.credit(stream, 1, bytes);
+        } else {
+            let read = now + self.chances.load.u64(..slow);
+            self.queue.push(read, Event::Credit(slot, life, stream, bytes));
+            if member.breaks(Mutant::UnboundedWatch) {
+                member.hub.credit(stream, 1, bytes);
+            }
+            self.watchers[number].unread += bytes;
+            let watch_bytes = self.watchers[number].unread;
+            check::room::settled(&mut self.record, &member.bounds(), &Waiting { watch_bytes, ..Waiting::default() });
         }
-        let run = record.watches[self.record].runs.last_mut().expect("connected watches have a run");
-        if response.created {
-            assert!(response.events.is_empty(), "no events in the answer to a create request");
-            return false;
+        self.trace.note(now, [10, stream, response.revision as u64], || {
+            let Response { watch_id, revision, events, .. } = &response;
+            format!("watcher {number} is told {} events of watch {watch_id} at revision {revision}", events.len())
+        });
+        match self.watchers[number].told(&mut self.record, response) {
+            Then::Nothing => {}
+            Then::Cancel(id) => member.hub.cancel(stream, id),
+            Then::Create(watch) => self.create_watch(number, watch),
         }
-        if response.events.is_empty() {
-            assert!(response.revision >= run.upto, "progress goes back from {} to {}", run.upto, response.revision);
-            run.upto = run.upto.max(response.revision);
-            self.next = self.next.max(response.revision + 1);
-            return false;
-        }
-        for event in response.events {
-            let revision = KeyValue::decode(event.kv.clone()).expect("events carry key-values").mod_revision;
-            assert!(revision >= self.next, "revision {revision} is told again or late: {} is owed", self.next);
-            let told = Told { delete: event.kind == EventKind::Delete, kv: event.kv, previous: event.previous };
-            self.parts.push((revision, told));
-        }
-        if response.fragment {
-            return false;
-        }
-        record.counts.events += self.parts.len() as u64;
-        let last = self.parts.last().expect("a response with events").0;
-        run.events.append(&mut self.parts);
-        run.upto = run.upto.max(last);
-        self.next = last + 1;
-        false
     }
 }
