@@ -20,7 +20,7 @@ use crate::run::waiters::AllWaiters;
 use arc_swap::ArcSwap;
 use disk::OsDisk;
 use member::core::{Input, Proposal, Status, TurnedBack};
-use member::corruption::NOBODY_IN_PARTICULAR;
+use member::corruption;
 use member::ids::{IdMaker, MemberId, RequestId};
 use prost::Message;
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, RequestHeader, RequestOp, TxnRequest, request_op};
@@ -135,10 +135,18 @@ impl Handle {
     pub fn is_corrupt(&self) -> bool {
         let view = self.0.view.load();
         let me = self.0.settings.member_id;
-        let concerns = |alarm: store::Alarm| {
-            alarm.kind == AlarmKind::CORRUPT && [me, NOBODY_IN_PARTICULAR].contains(&alarm.member)
-        };
-        !view.alarms().is_empty() && view.alarms().iter().any(concerns)
+        corruption::concerns(view.alarms(), me)
+    }
+
+    /// Waits until an alarm says so.
+    pub async fn found_corrupt(&self) {
+        let mut changes = self.roster_changes();
+        while !self.is_corrupt() {
+            if changes.changed().await.is_err() {
+                // The member stops, and says so elsewhere.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Core's numbers.

@@ -16,13 +16,24 @@
 use crate::ids::{Index, MemberId};
 use std::collections::{BTreeMap, BTreeSet};
 use store::chain::{Link, Report};
+use store::{AlarmKind, Alarms};
 
 /// The member of an alarm that blames nobody in particular, as in etcd.
 pub const NOBODY_IN_PARTICULAR: MemberId = 0;
 
+/// From one comparison of a member to its next, in milliseconds: so a member that differs is known within a second.
+pub const EVERY_MS: u64 = 500;
+
 /// For so many comparisons in a row those who are silent, and could say who is right, are waited for: an alarm that blames
 /// nobody stops all members.
 pub const WAITED_COMPARISONS: u32 = 20;
+
+/// Whether alarms say that what this member holds is not what the others hold, or that nobody can say who is right. Then it
+/// serves nothing that keys or leases are in.
+pub fn concerns(alarms: &Alarms, me: MemberId) -> bool {
+    let concerned = [me, NOBODY_IN_PARTICULAR];
+    !alarms.is_empty() && alarms.list(AlarmKind::CORRUPT).iter().any(|alarm| concerned.contains(&alarm.member))
+}
 
 /// What a member knows when it judges.
 #[derive(Clone, Copy, Debug)]

@@ -166,6 +166,9 @@ pub const NAMES: [&str; KINDS] = [
 /// Those that cut links, by their place in the enum.
 pub const PARTITIONS: [usize; 8] = [4, 5, 10, 14, 36, 37, 42, 43];
 
+/// The place in the enum of a disk that is lost.
+pub const DISK_LOST: usize = 24;
+
 /// Its place in the enum: the end of other faults, not one itself.
 const HEAL: usize = 6;
 
@@ -191,7 +194,7 @@ const ROT: [usize; 5] = [24, 25, 26, 34, 35];
 pub const TICK_MOST: Micros = 110_000;
 
 /// From a fault to one on its heels, at most.
-const SOON: Micros = 300_000;
+pub const SOON: Micros = 300_000;
 
 /// How often faults come in a run.
 #[derive(Clone, Copy, Debug)]
@@ -200,21 +203,28 @@ pub struct Plan {
     pub every: Micros,
     /// Weights of the kinds, in the order of the enum.
     weights: [u32; KINDS],
+    /// Two kinds that are to meet: when one has had an effect, the other comes on its heels.
+    pair: Option<(usize, usize)>,
 }
 
 impl Plan {
-    /// The mix of a run: each kind may be absent, and two come more often than the others, so that any two meet in some run.
+    /// The mix of a run: each kind may be absent, and two come more often than the others and together, so that any two meet in
+    /// some run.
     pub fn draw(rng: &mut Rng) -> Plan {
+        Plan::draw_for(rng, false)
+    }
+
+    fn draw_for(rng: &mut Rng, beyond: bool) -> Plan {
         let mut weights = std::array::from_fn(|_| if rng.bool() { rng.u32(1..10) } else { 0 });
-        for _ in 0..2 {
-            weights[rng.usize(..KINDS)] = 40;
-        }
-        Plan { every: rng.u64(300_000..4_000_000), weights }
+        let pair = (rng.usize(..KINDS), rng.usize(..KINDS));
+        (weights[pair.0], weights[pair.1]) = (40, 40);
+        let pair = can_meet(pair.0, pair.1, beyond).then_some(pair);
+        Plan { every: rng.u64(300_000..4_000_000), weights, pair }
     }
 
     /// The mix of a run in which disks may rot on any number of members: every way of it is there.
     pub fn draw_beyond(rng: &mut Rng) -> Plan {
-        let mut plan = Plan::draw(rng);
+        let mut plan = Plan::draw_for(rng, true);
         plan.every = rng.u64(200_000..1_500_000);
         ROT.into_iter().for_each(|kind| plan.weights[kind] = rng.u32(2..6));
         plan
@@ -222,7 +232,7 @@ impl Plan {
 
     /// No faults at all.
     pub fn none() -> Plan {
-        Plan { every: 1 << 44, weights: [0; KINDS] }
+        Plan { every: 1 << 44, weights: [0; KINDS], pair: None }
     }
 
     /// Whether nothing goes wrong by itself.
@@ -244,9 +254,14 @@ impl Plan {
         between(rng, self.every / 4, self.every)
     }
 
+    /// The kind that is to meet this one in this run.
+    pub fn partner(&self, kind: usize) -> Option<usize> {
+        let (one, other) = self.pair?;
+        (kind == one).then_some(other).or((kind == other).then_some(one))
+    }
+
     /// The next fault in a cluster of `count`.
     pub fn next(&self, rng: &mut Rng, count: usize) -> Fault {
-        let one = rng.usize(..count);
         let total: u32 = self.weights.iter().sum();
         if total == 0 {
             return Fault::Heal;
@@ -257,8 +272,16 @@ impl Plan {
             at = at.saturating_sub(weight);
             here
         });
+        Fault::of(kind.expect("some weight holds it"), rng, count)
+    }
+}
+
+impl Fault {
+    /// One of a kind, in a cluster of `count`.
+    pub fn of(kind: usize, rng: &mut Rng, count: usize) -> Fault {
+        let one = rng.usize(..count);
         let other = |rng: &mut Rng| (one + rng.usize(1..count.max(2))) % count;
-        match kind.expect("some weight holds it") {
+        match kind {
             0 => Fault::PowerLoss(one),
             1 => Fault::PowerLossSoon(one, rng.u64(1..30)),
             2 => Fault::Kill(one),
@@ -324,7 +347,7 @@ mod tests {
         for kind in 0..KINDS {
             let mut weights = [0; KINDS];
             weights[kind] = 1;
-            let plan = Plan { every: 1, weights };
+            let plan = Plan { every: 1, weights, pair: None };
             assert_eq!(plan.next(&mut rng, 5).kind(), kind, "{}", NAMES[kind]);
         }
     }

@@ -15,9 +15,11 @@ pub struct TroubleId(usize);
 #[derive(Debug, Default)]
 pub struct Ledger {
     troubles: Vec<Trouble>,
+    /// Kinds of those that have had their first effect since this was last asked.
+    begun: Vec<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Trouble {
     kind: usize,
     /// Its first and its last effect.
@@ -79,8 +81,24 @@ impl Ledger {
 
     /// It has an effect, at this time.
     pub fn strikes(&mut self, trouble: TroubleId, at: Micros) {
-        let (first, last) = self.troubles[trouble.0].struck.unwrap_or((at, at));
+        let Trouble { kind, struck } = self.troubles[trouble.0];
+        let (first, last) = struck.unwrap_or_else(|| {
+            self.begun.push(kind);
+            (at, at)
+        });
         self.troubles[trouble.0].struck = Some((first.min(at), last.max(at)));
+    }
+
+    /// If it has had an effect: what came of that lasts until then.
+    pub fn outlasts(&mut self, trouble: TroubleId, until: Micros) {
+        if let Some((_, last)) = &mut self.troubles[trouble.0].struck {
+            *last = until.max(*last);
+        }
+    }
+
+    /// Kinds of faults that have had their first effect since this was last asked.
+    pub fn begun(&mut self) -> Vec<usize> {
+        std::mem::take(&mut self.begun)
     }
 
     /// What came of it all.

@@ -2,6 +2,7 @@
 //! them, as `etcd/src/run.rs` has them on threads. Who changes one reads the
 //! other.
 
+mod broken;
 pub mod house;
 
 use crate::check::room::{Bounds, Waiting};
@@ -17,13 +18,12 @@ use member::ids::IdMaker;
 use member::limits;
 use member::log::{Identity, Log};
 use prost::Message as _;
-use proto::etcdserverpb::request_op::Request;
-use proto::etcdserverpb::{InternalRaftRequest, PutRequest, RequestHeader, TxnRequest, WatchCreateRequest};
+use proto::etcdserverpb::{InternalRaftRequest, RequestHeader};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Weak;
 use store::chain::Link;
-use store::{ClusterChange, Entry, EntryKind, EventKind, LeaseChange, Refusal, Reply, Settings, Store, View};
+use store::{ClusterChange, EventKind, LeaseChange, Refusal, Reply, Settings, Store, View};
 
 /// How the members of a run keep house. Small numbers, so that members fall
 /// behind the log and need snapshots.
@@ -35,6 +35,8 @@ pub struct Habits {
     pub catch_up_entries: u64,
     /// Length of a segment of the write-ahead log.
     pub log_segment_bytes: u64,
+    /// Values that Store holds in memory, in bytes; others are read from the disk.
+    pub resident_bytes: usize,
     /// A watch response longer than this comes in parts.
     pub fragment_bytes: usize,
     /// Bytes that may wait for Store.
@@ -56,6 +58,7 @@ impl Habits {
             sync_every: [8, 24, 64, 64][rng.usize(..4)],
             catch_up_entries: [4, 16, 48, 200][rng.usize(..4)],
             log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
+            resident_bytes: [512, 4 << 10, 16 << 10][rng.usize(..3)],
             fragment_bytes: [300, 1_000, 4 << 10][rng.usize(..3)],
             checkpoint_ms: [None, None, Some(500), Some(1_500)][rng.usize(..4)],
             backlog_bytes: [2 << 10, 16 << 10, limits::APPLY_BACKLOG_BYTES_MAX][rng.usize(..3)],
@@ -204,7 +207,7 @@ impl Member {
             member_id: identity.member_id,
             cluster_id: identity.cluster_id,
             segment_bytes: 32 << 10,
-            resident_bytes: 16 << 10,
+            resident_bytes: habits.resident_bytes,
             tells_links: true,
             ..Settings::default()
         };
@@ -348,7 +351,7 @@ impl Member {
             Some(Apply::Entries(mut entries)) => {
                 self.tamper(&mut entries);
                 if self.spoils_next {
-                    self.spoils_next = !entries.iter_mut().any(spoil);
+                    self.spoils_next = !entries.iter_mut().any(broken::spoil);
                 }
                 // Answers are made for requests of this member alone, as on threads.
                 let own = self.log.identity().member_id & 0xffff;
@@ -440,59 +443,6 @@ impl Member {
         self.published = if self.breaks(Mutant::PublishesLate) { behind } else { self.store.view() };
     }
 
-    /// Half of the members are those that a mutant makes differ.
-    fn is_even(&self) -> bool {
-        self.log.identity().member_id.is_multiple_of(2)
-    }
-
-    /// What the mutants do to what one member applies.
-    fn tamper(&self, entries: &mut [Entry]) {
-        if self.habits.mutant.is_none() || !self.is_even() {
-            return;
-        }
-        let mut before = bytes::Bytes::new();
-        for entry in entries.iter_mut().filter(|entry| entry.kind == EntryKind::Normal && !entry.data.is_empty()) {
-            let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
-            let own = entry.data.clone();
-            let seldom = entry.index.is_multiple_of(50);
-            match self.habits.mutant {
-                Some(Mutant::SkipsEntry) if seldom => entry.data.clear(),
-                Some(Mutant::RepeatsEntry) if seldom => entry.data = before,
-                Some(Mutant::SkipsCompaction) if request.compaction.is_some() => entry.data.clear(),
-                Some(Mutant::SkipsGrant) if request.lease_grant.is_some() && entry.index % 5 == 0 => entry.data.clear(),
-                Some(Mutant::DropsNegativeLeases) if request.lease_grant.as_ref().is_some_and(|grant| grant.id < 0) => {
-                    entry.data.clear();
-                }
-                Some(Mutant::StripsReads) => {
-                    if let Some(txn) = &mut request.txn {
-                        strip_reads(txn);
-                        entry.data = request.encode_to_vec().into();
-                    }
-                }
-                Some(Mutant::SkipsAlarm) if request.alarm.is_some() => entry.data.clear(),
-                Some(Mutant::DropsAlarmsOfNobody)
-                    if request.alarm.as_ref().is_some_and(|alarm| alarm.member_id == 0) =>
-                {
-                    entry.data.clear();
-                }
-                Some(Mutant::AlarmsTwice) => {
-                    let stands = |id: u64| self.published.alarms().iter().any(|active| active.member == id);
-                    if let Some(alarm) =
-                        request.alarm.as_mut().filter(|alarm| alarm.action == 1 && stands(alarm.member_id))
-                    {
-                        alarm.member_id ^= 1;
-                        entry.data = request.encode_to_vec().into();
-                    }
-                }
-                Some(Mutant::FlipsBit) if seldom => {
-                    spoil(entry);
-                }
-                _ => {}
-            }
-            before = own;
-        }
-    }
-
     /// Keeper learns whether this member leads; returns the term if it has
     /// just begun to.
     pub fn notice_leadership(&mut self, now: Micros) -> Option<u64> {
@@ -574,86 +524,10 @@ impl Member {
         self.receipts.name(&self.disk, part, index, &image.beside)
     }
 
-    /// What the mutants do to a watch that is asked for.
-    pub fn break_watch(&self, request: &mut WatchCreateRequest, present: i64, resumes: bool) {
-        match self.habits.mutant {
-            Some(Mutant::IgnoresFilters) => request.filters.clear(),
-            Some(Mutant::FutureIsNow) if request.start_revision > present + 1 => request.start_revision = 0,
-            Some(Mutant::NowIsBefore) if request.start_revision == 0 => request.start_revision = present.max(1),
-            Some(Mutant::ResumesLate) if resumes => request.start_revision += 1,
-            Some(Mutant::FragmentsAll) => request.fragment = true,
-            _ => {}
-        }
-    }
-
-    /// Each response with events waits until there are more, and all else goes before it.
-    fn held_back(&mut self, out: Vec<(u64, Response)>) -> Vec<(u64, Response)> {
-        let mut told = Vec::new();
-        for (stream, response) in out {
-            if response.events.is_empty() {
-                told.push((stream, response));
-            } else if let Some(before) = self.held.insert(stream, response) {
-                told.push((stream, before));
-            }
-        }
-        told
-    }
-
     /// What Hub has to say.
     pub fn told(&mut self) -> Vec<(u64, Response)> {
         let mut out = Vec::new();
         self.hub.take(&mut out);
-        if self.breaks(Mutant::ProgressOfTheView) {
-            let revision = self.published.revision();
-            let answers = out.iter_mut().filter(|(_, response)| response.watch_id == -1 && !response.created);
-            answers.for_each(|(_, response)| response.revision = revision);
-        }
-        if self.breaks(Mutant::ForgetsPrevious) {
-            let some = |revision: i64| revision % 10 == 0;
-            let told = out.iter_mut().filter(|(_, response)| some(response.revision));
-            told.for_each(|(_, response)| response.events.iter_mut().for_each(|event| event.previous = None));
-        }
-        if self.breaks(Mutant::ProgressOvertakes) {
-            out = self.held_back(out);
-        }
-        if self.breaks(Mutant::DoublesEvents) {
-            let again = |told: &&(u64, Response)| !told.1.events.is_empty() && told.1.revision % 7 == 0;
-            out = out.iter().flat_map(|told| std::iter::once(told).chain(Some(told).filter(again))).cloned().collect();
-        }
-        if self.breaks(Mutant::CompactedUntold) {
-            out.retain(|(_, response)| !response.canceled);
-        }
-        if self.breaks(Mutant::LosesFragments) {
-            out.retain(|(_, response)| !response.fragment);
-        }
-        out
+        self.break_told(out)
     }
-}
-
-/// Leaves the ranges of a transaction out.
-fn strip_reads(txn: &mut TxnRequest) {
-    for operations in [&mut txn.success, &mut txn.failure] {
-        operations.retain(|operation| !matches!(operation.request, Some(Request::RequestRange(_))));
-        for operation in operations {
-            if let Some(Request::RequestTxn(nested)) = &mut operation.request {
-                strip_reads(nested);
-            }
-        }
-    }
-}
-
-/// Turns a bit in the value of a put that takes effect whatever stands there; false for anything else.
-fn spoil(entry: &mut Entry) -> bool {
-    if entry.kind != EntryKind::Normal || entry.data.is_empty() {
-        return false;
-    }
-    let mut request = InternalRaftRequest::decode(entry.data.clone()).expect("the load proposes what decodes");
-    // Of one that cannot be refused: otherwise nothing would differ.
-    let certain = |put: &&mut PutRequest| !put.value.is_empty() && !put.ignore_lease && put.lease == 0;
-    let Some(put) = request.put.as_mut().filter(certain) else { return false };
-    let mut value = put.value.to_vec();
-    value[0] ^= 1;
-    put.value = value.into();
-    entry.data = request.encode_to_vec().into();
-    true
 }

@@ -51,6 +51,8 @@ pub struct Record {
 pub struct Counts {
     /// Requests sent by clients.
     pub asked: u64,
+    /// Requests that a member named by a CORRUPT alarm has refused.
+    pub refused_as_corrupt: u64,
     /// Requests with an answer.
     pub answered: u64,
     /// Faults that have had an effect, beside the weather's; known at the end.

@@ -119,6 +119,8 @@ enum Event {
     /// A stream of a life of a member has read a response of so many bytes.
     Credit(usize, u32, u64, usize),
     Fault,
+    /// One of this kind goes wrong too.
+    FaultOf(usize),
     /// The operator looks at who belongs to the cluster.
     Operate,
     /// A life of a member compares its hash chain with its neighbours'.
@@ -173,6 +175,8 @@ pub struct World {
     trace: Trace,
     /// What has gone wrong.
     ledger: Ledger,
+    /// Until then the pair of the run is left alone: it has just met.
+    pair_rests: Micros,
     /// Whoever was last told to lead, until when that may have an effect.
     transfer: Lasting,
     /// Alarms on their way through the log: the request, when it was made, and by what.
@@ -232,6 +236,7 @@ impl World {
             record,
             trace: Trace::new(settings.tell),
             ledger: Ledger::default(),
+            pair_rests: 0,
             transfer: Lasting::default(),
             alarms_asked: Vec::new(),
             chances,
@@ -290,6 +295,7 @@ impl World {
             Event::Look(watcher) => self.look_at_watches(watcher),
             Event::Credit(slot, life, stream, bytes) => self.read(slot, life, stream, bytes),
             Event::Fault => self.fault(),
+            Event::FaultOf(kind) => self.fault_of(kind),
             Event::Operate => self.operate(),
             Event::Compare(slot, life) => self.compare(slot, life),
             Event::Flap(from, to, left, by) => self.flap(from, to, left, by),
@@ -327,6 +333,7 @@ impl Event {
             | Event::Connect(_)
             | Event::Look(_)
             | Event::Fault
+            | Event::FaultOf(_)
             | Event::Operate
             | Event::Flap(..)
             | Event::Room(..) => None,

@@ -23,6 +23,13 @@ pub(super) fn no_leader() -> Status {
     status_of(&Unavailable::NoLeader.into())
 }
 
+/// Whether keys or leases are in what is answered there.
+fn serves_state(path: &str) -> bool {
+    let services =
+        ["/etcdserverpb.KV/", "/etcdserverpb.Watch/", "/etcdserverpb.Lease/", "/v3lockpb.", "/v3electionpb."];
+    services.iter().any(|service| path.starts_with(service))
+}
+
 impl Admission {
     pub(super) fn new(handle: Handle) -> Admission {
         Admission { handle, ready: AtomicBool::new(false) }
@@ -41,12 +48,19 @@ impl Admission {
     /// Who is named by a CORRUPT alarm, or when nobody in particular is, serves nothing that keys or leases are in. What an
     /// operator needs goes on. (Writes are refused by everybody while there is such an alarm: that is the log's doing.)
     pub(super) fn check_sound(&self, path: &str) -> Result<(), Status> {
-        let serves =
-            ["/etcdserverpb.KV/", "/etcdserverpb.Watch/", "/etcdserverpb.Lease/", "/v3lockpb.", "/v3electionpb."];
-        if self.handle.is_corrupt() && serves.iter().any(|service| path.starts_with(service)) {
+        if self.handle.is_corrupt() && serves_state(path) {
             return Err(refused(Refusal::Corrupt));
         }
         Ok(())
+    }
+
+    /// A stream that was admitted ends in the same words when such an alarm comes.
+    pub(super) async fn becomes_unsound(&self, path: &str) -> Status {
+        if !serves_state(path) {
+            return std::future::pending().await;
+        }
+        self.handle.found_corrupt().await;
+        refused(Refusal::Corrupt)
     }
 
     /// Counts the version a client says it speaks.

@@ -154,12 +154,10 @@ impl Router {
                 _ => Err(not_yet(path)),
             }
         };
-        if !metadata.require_leader {
-            return served.await;
-        }
         tokio::select! {
             ended = served => ended,
-            () = handle.leader_lost() => Err(admission::no_leader()),
+            status = self.admission.becomes_unsound(path) => Err(status),
+            () = handle.leader_lost(), if metadata.require_leader => Err(admission::no_leader()),
         }
     }
 }

@@ -6,14 +6,14 @@
 use super::store_door::StoreDoor;
 use super::store_loop::StoreJob;
 use crate::handle::Handle;
-use member::corruption::{Known, Verdict, judge};
+use member::corruption::{EVERY_MS, Known, Verdict, judge};
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Alarm, AlarmKind};
 
 /// From one comparison to the next.
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(EVERY_MS);
 /// Who does not answer within this is left out.
 const PATIENCE: Duration = Duration::from_millis(400);
 

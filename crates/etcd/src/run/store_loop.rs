@@ -237,8 +237,10 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
     let applied = store.apply(entries, &wanted)?;
     around.fatal.written(Which::Revisions);
     crate::metrics::applied(started.elapsed(), entries.len(), store.stats());
+    let view = store.view();
+    let alarmed = around.view.load().alarms() != view.alarms();
     // Without events too: a compaction has none, and ends watches of the past.
-    around.hub.publish(&around.view, store.view(), applied.events);
+    around.hub.publish(&around.view, view, applied.events);
     if !applied.leases.is_empty() {
         let _ = around.keeper.send(KeeperInput::Leases(applied.leases));
     }
@@ -255,7 +257,7 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
         answer()
     }
     around.inbox.applied(Applied { index: applied.index, changes });
-    if !applied.roster.is_empty() {
+    if !applied.roster.is_empty() || alarmed {
         around.roster_changed.send_modify(|count| *count += 1);
     }
     Ok(())

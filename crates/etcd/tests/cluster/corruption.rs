@@ -1,10 +1,10 @@
 //! A member that holds something else than the others is named, gets etcd's alarm, and stops serving: by itself, without a
 //! flag and without a restart.
 
-use crate::harness::{self, Cluster};
+use crate::harness::{self, Cluster, PATIENCE};
 use client::Client;
 use disk::{OsDisk, SegmentReader, SegmentWriter, Standing};
-use proto::etcdserverpb::{AlarmMember, PutRequest, RangeRequest};
+use proto::etcdserverpb::{AlarmMember, AlarmRequest, LeaseGrantRequest, PutRequest, RangeRequest, WatchCreateRequest};
 use std::path::Path;
 
 /// Where the items of a frame of the revision log begin.
@@ -106,8 +106,71 @@ async fn a_member_that_differs_is_named_and_stops_serving() {
     for client in [&sound, &wrong] {
         refused("a write anywhere, as in etcd", client.put(put.clone()).await.map(|_| ())).await;
     }
+    for grant in [
+        sound.lease_grant(LeaseGrantRequest { id: 5, ttl: 60 }).await,
+        wrong.lease_grant(LeaseGrantRequest { id: 6, ttl: 60 }).await,
+    ] {
+        refused("a lease anywhere, as in etcd", grant.map(|_| ())).await;
+    }
+    refused("a renewal by the one that differs", wrong.lease_keep_alive_once(7).await.map(|_| ())).await;
+    let watched =
+        wrong.watch_stream(WatchCreateRequest { key: "held/7".into(), start_revision: 1, ..Default::default() });
+    refused("a watch of the one that differs", first_told(watched).await).await;
+    let name = format!("\"member-id\":\"{:x}\"", named.member_id);
+    let names = |line: &str| line.contains("differs from what the majority holds") && line.contains(&name);
     let said = cluster.members[0].said() + &cluster.members[1].said() + &cluster.members[2].said();
-    assert!(said.contains("differs from what the majority holds"), "the logs say why");
+    assert!(said.lines().any(names), "the logs say why, and who");
+}
+
+/// Nothing, if a watch is answered, else why not.
+async fn first_told(
+    watched: impl Future<Output = Result<client::WatchStream, client::Error>>,
+) -> Result<(), client::Error> {
+    let told = tokio::time::timeout(PATIENCE, async { watched.await?.next().await });
+    told.await.expect("in time").map(|_| ())
+}
+
+/// Streams that are there when the alarm comes end of it, in the same words; those of the others stay.
+#[tokio::test]
+async fn streams_of_a_member_that_is_named_end() {
+    let _turn = harness::together().await;
+    let cluster = Cluster::start("named-streams", 3, &[]).await;
+    let (sound, wrong) = (cluster.client_of(&[0]), cluster.client_of(&[1]));
+    sound.lease_grant(LeaseGrantRequest { id: 7, ttl: 3 }).await.expect("a lease");
+    let create = WatchCreateRequest { key: "held/7".into(), ..Default::default() };
+    let mut watches = Vec::new();
+    for client in [&sound, &wrong] {
+        let mut watch = client.watch_stream(create.clone()).await.expect("a stream");
+        let created = tokio::time::timeout(PATIENCE, watch.next()).await.expect("in time");
+        assert!(created.expect("it goes on").expect("it goes on").created);
+        watches.push(watch);
+    }
+    let mut renewals = wrong.lease_keep_alive(7);
+    assert_eq!(renewals.next().await.expect("it can be kept").expect("it is there").ttl, 3);
+
+    let alarm = AlarmRequest { action: 1, member_id: cluster.id(1).await, alarm: 2 };
+    sound.alarm(alarm).await.expect("an alarm is raised");
+    let told = tokio::time::timeout(PATIENCE, watches[1].next()).await.expect("in time");
+    refused("a watch of the one that is named", told.map(|_| ())).await;
+    let ended = async {
+        loop {
+            if let Err(error) = renewals.next().await {
+                return error;
+            }
+        }
+    };
+    let ended = tokio::time::timeout(PATIENCE, ended).await.expect("in time");
+    refused("renewals by the one that is named", Err(ended)).await;
+
+    sound.alarm(AlarmRequest { action: 2, ..alarm }).await.expect("it is taken back");
+    let put = PutRequest { key: "held/7".into(), value: "x".into(), ..Default::default() };
+    wrong.put(put).await.expect("a put");
+    let told = tokio::time::timeout(PATIENCE, watches[0].next()).await.expect("in time");
+    assert_eq!(
+        told.expect("it goes on").expect("it goes on").events.len(),
+        1,
+        "the stream of a sound member has stayed"
+    );
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ impl World {
             (slot.paused, slot.slow, slot.store_slow) = Default::default();
             (slot.clients_cut, slot.answers_lost) = Default::default();
             slot.outputs_left = None;
-            if !slot.rotten {
+            if slot.rotten.is_none() {
                 slot.mend_disk_wholly();
             }
         }

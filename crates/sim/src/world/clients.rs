@@ -6,6 +6,7 @@ use crate::load::{self, Ask};
 use crate::mutant::Mutant;
 use crate::record::{Answer, Read};
 use member::core::Input;
+use member::corruption;
 use proto::etcdserverpb::{InternalRaftRequest, RangeRequest};
 use store::{Header, ReadError, Refusal, Reply};
 
@@ -61,9 +62,15 @@ impl World {
         let older = if self.chances.load.bool() { 0 } else { self.chances.load.usize(..60) };
         let leases: Vec<i64> = self.record.leases.keys().rev().skip(older).take(4).copied().collect();
         let revision = self.record.counts.answered as i64 / 2;
-        let steady = self.slots[slot].steady(self.now);
+        let (steady, id_here) = (self.slots[slot].steady(self.now), self.slots[slot].id);
         let Some(member) = self.slots[slot].alive.as_mut() else { return self.at(again, Event::Ask(client)) };
-        let revision = member.view().revision().max(revision.min(1));
+        let view = member.view();
+        if corruption::concerns(view.alarms(), id_here) {
+            // As the edge does (`etcd/src/rpc/admission.rs`).
+            self.record.counts.refused_as_corrupt += 1;
+            return self.at(again, Event::Ask(client));
+        }
+        let revision = view.revision().max(revision.min(1));
         let asked = load::ask(&mut self.chances.load, &self.mix, number, revision, &leases);
         let id = member.ids.next_id();
         let hasty = self.habits.mutant == Some(Mutant::ReadsWithoutRound);

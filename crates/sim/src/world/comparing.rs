@@ -1,13 +1,13 @@
 //! Comparing hash chains, as `etcd/src/run/chain_loop.rs` does between processes.
 
-use super::{Event, Micros, SECOND, World};
-use member::corruption::{Known, judge};
+use super::{Event, Micros, World};
+use member::corruption::{EVERY_MS, Known, judge};
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest};
 use std::collections::BTreeMap;
 use store::{Alarm, AlarmKind};
 
 /// From one comparison of a member to its next.
-const EVERY: Micros = SECOND / 2;
+const EVERY: Micros = EVERY_MS * 1_000;
 
 impl World {
     pub(super) fn compare(&mut self, slot: usize, life: u32) {

@@ -67,7 +67,8 @@ impl World {
 
     /// The disk of a member is lost, whether the others can spare it or not.
     pub fn lose_disk(&mut self, slot: usize) {
-        self.slots[slot].rotten = true;
+        let by = self.ledger.begin(crate::faults::DISK_LOST);
+        self.slots[slot].rotten = Some(by);
         if self.slots[slot].alive.is_some() {
             self.crash(slot, true);
         } else {

@@ -71,7 +71,7 @@ impl World {
         if self.beyond {
             return self.slots[slot].alive.is_some();
         }
-        let whole = self.slots.iter().all(|place| !place.rotten);
+        let whole = self.slots.iter().all(|place| place.rotten.is_none());
         let settled = self.leader().is_some_and(|leader| leader != slot || self.slots.len() > 3)
             && self.slots.iter().filter_map(|place| place.alive.as_ref()).all(|member| {
                 let view = member.view();

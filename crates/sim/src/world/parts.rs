@@ -27,6 +27,7 @@ impl World {
         }
         place.look_at_disk(&mut self.ledger, now);
         place.tick_by.into_iter().for_each(|by| self.ledger.strikes(by, now));
+        self.pair_up();
         let Some(member) = self.life(slot, life) else { return };
         for to in member.lost_snapshots() {
             member.core.step(Input::SnapshotSent(to, false));

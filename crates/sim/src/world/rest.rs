@@ -70,7 +70,7 @@ impl World {
             (place.clients_cut, place.answers_lost) = Default::default();
             place.stalled = Lasting::default();
             place.set_clock(self.now, place.tick, Lasting::default());
-            if self.slots[slot].rotten {
+            if self.slots[slot].rotten.is_some() {
                 self.crash(slot, false);
             }
         }

@@ -17,8 +17,8 @@ pub(super) struct Slot {
     /// Its log takes longer.
     pub slow: Lasting,
     pub store_slow: Lasting,
-    /// Bits have turned on its disk: it is thrown away when the process ends.
-    pub rotten: bool,
+    /// By whom its disk is not to be believed any more: it is thrown away when the process ends.
+    pub rotten: Option<TroubleId>,
     /// It has ended on a disk that rots, or has lost it, and nobody replaces it.
     pub down: bool,
     /// Its first start in this place is a joining of the others.
@@ -59,7 +59,7 @@ impl Slot {
             paused: Lasting::default(),
             slow: Lasting::default(),
             store_slow: Lasting::default(),
-            rotten: false,
+            rotten: None,
             down: false,
             joins: false,
             learner: false,

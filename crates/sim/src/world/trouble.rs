@@ -4,7 +4,7 @@ use super::harms::Harm;
 use super::{Event, Micros, World};
 use crate::chance::between;
 use crate::check;
-use crate::faults::Fault;
+use crate::faults::{Fault, SOON};
 use crate::ledger::{Lasting, TroubleId};
 use crate::member::{Clocks, ELECTION_TICKS, Member, TICK};
 use crate::mutant::Mutant;
@@ -12,6 +12,9 @@ use member::boot::Start;
 use member::core::Input;
 use member::log::Identity;
 use std::collections::BTreeSet;
+
+/// How long the pair of a run is left alone after it has met.
+const PAIR_RESTS: Micros = 2_000_000;
 
 /// What wall clocks show when a run begins.
 const WALL_MS: u64 = 1_700_000_000_000;
@@ -21,7 +24,7 @@ impl World {
     /// failure of its disk, wrong otherwise.
     pub(super) fn failed(&mut self, slot: usize, words: &str) {
         let dead = self.slots[slot].disk.is_dead();
-        let sound = !self.slots[slot].fails_at_disk() && !self.slots[slot].rotten;
+        let sound = !self.slots[slot].fails_at_disk() && self.slots[slot].rotten.is_none();
         assert!(dead || !sound, "m{slot} stopped on a healthy disk: {words}");
         self.crash(slot, dead);
     }
@@ -50,10 +53,10 @@ impl World {
             place.disk.kill();
         }
         place.disk = if place.disk.is_dead() { place.disk.restart() } else { place.disk.restart_process() };
-        let rotten = std::mem::take(&mut place.rotten);
-        if rotten && self.beyond {
+        let rotten = place.rotten.take();
+        if rotten.is_some() && self.beyond {
             place.down = true;
-        } else if rotten && self.habits.mutant != Some(Mutant::ComesBackRotten) {
+        } else if rotten.is_some() && self.habits.mutant != Some(Mutant::ComesBackRotten) {
             self.replace(slot);
         }
         self.pending.retain(|(member, _), _| *member != slot);
@@ -67,6 +70,8 @@ impl World {
         };
         let back = self.now + down;
         self.at(back, Event::Restart(slot));
+        // What has ended on a disk that rots is away because of that.
+        rotten.into_iter().for_each(|by| self.ledger.outlasts(by, back));
         if let Some(by) = died_by {
             self.ledger.strikes(by, self.now);
             self.ledger.strikes(by, back);
@@ -125,10 +130,29 @@ impl World {
         self.at(next, Event::Fault);
     }
 
+    pub(super) fn fault_of(&mut self, kind: usize) {
+        if !self.calm {
+            let fault = Fault::of(kind, &mut self.chances.faults, self.slots.len());
+            self.trace.note(self.now, [5, fault.kind() as u64, 1], || format!("fault, on the heels: {fault:?}"));
+            self.befall(fault);
+        }
+    }
+
+    /// What has just had an effect for the first time is met by the kind that it is to meet in this run.
+    pub(super) fn pair_up(&mut self) {
+        for kind in self.ledger.begun() {
+            if let Some(other) = self.plan.partner(kind).filter(|_| self.now >= self.pair_rests) {
+                self.pair_rests = self.now + PAIR_RESTS;
+                let soon = self.now + self.chances.faults.u64(1_000..SOON);
+                self.at(soon, Event::FaultOf(other));
+            }
+        }
+    }
+
     /// A disk is not to be believed any more, if the others can spare it.
     fn rot(&mut self, slot: usize, by: TroubleId, harm: Harm) {
         if self.can_spare(slot) {
-            self.slots[slot].rotten = true;
+            self.slots[slot].rotten = Some(by);
             self.slots[slot].spoil_disk(by, harm);
         }
     }
@@ -255,7 +279,7 @@ impl World {
     fn rots(&mut self, fault: &Fault, by: TroubleId) {
         match *fault {
             Fault::DiskLost(slot) if self.can_spare(slot) => {
-                self.slots[slot].rotten = true;
+                self.slots[slot].rotten = Some(by);
                 self.crash_by(slot, true, by);
             }
             Fault::BitFlips(slot) => self.rot(slot, by, Harm::Flips),
