@@ -164,7 +164,7 @@ async fn streams_of_a_member_that_is_named_end() {
 
     sound.alarm(AlarmRequest { action: 2, ..alarm }).await.expect("it is taken back");
     let put = PutRequest { key: "held/7".into(), value: "x".into(), ..Default::default() };
-    wrong.put(put).await.expect("a put");
+    sound.put(put).await.expect("a put");
     let told = tokio::time::timeout(PATIENCE, watches[0].next()).await.expect("in time");
     assert_eq!(
         told.expect("it goes on").expect("it goes on").events.len(),
