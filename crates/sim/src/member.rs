@@ -4,15 +4,16 @@
 
 mod broken;
 pub mod house;
+mod storing;
 
 use crate::check::room::{Bounds, Waiting};
 use crate::mutant::Mutant;
 use crate::world::Micros;
-use disk::{Disk as _, SimDisk};
+use disk::{Disk as _, SimDisk, SimFile};
 use house::House;
 use member::Fault;
 use member::boot::{self, Opened, Receipts, Start};
-use member::core::{Applied, Apply, Config, Core, Input, Proposal};
+use member::core::{Apply, Config, Core, Input, Proposal};
 use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
 use member::limits;
@@ -22,8 +23,12 @@ use proto::etcdserverpb::{InternalRaftRequest, RequestHeader};
 use raft::{Append, Role};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Weak;
+use std::sync::Arc;
 use store::chain::Link;
-use store::{ClusterChange, EventKind, LeaseChange, Refusal, Reply, Settings, Store, View};
+use store::{LeaseChange, Refusal, Reply, Settings, Store, View};
+use storing::Sync;
+
+pub use storing::Job;
 
 /// How the members of a run keep house. Small numbers, so that members fall
 /// behind the log and need snapshots.
@@ -31,6 +36,8 @@ use store::{ClusterChange, EventKind, LeaseChange, Refusal, Reply, Settings, Sto
 pub struct Habits {
     /// Entries after which the store is synced and the log may forget.
     pub sync_every: u64,
+    /// Bytes of them after which it is, whatever their number.
+    pub sync_bytes: u64,
     /// Entries kept for members that lag.
     pub catch_up_entries: u64,
     /// Length of a segment of the write-ahead log.
@@ -56,6 +63,7 @@ impl Habits {
     pub fn draw(rng: &mut fastrand::Rng, mutant: Option<Mutant>) -> Habits {
         Habits {
             sync_every: [8, 24, 64, 64][rng.usize(..4)],
+            sync_bytes: [4 << 10, SYNC_BYTES, SYNC_BYTES][rng.usize(..3)],
             catch_up_entries: [4, 16, 48, 200][rng.usize(..4)],
             log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
             resident_bytes: [512, 4 << 10, 16 << 10][rng.usize(..3)],
@@ -74,6 +82,7 @@ impl Habits {
             backlog_bytes: limits::APPLY_BACKLOG_BYTES_MAX,
             uncommitted_bytes: UNCOMMITTED_BYTES_MAX,
             in_flight_bytes: IN_FLIGHT_BYTES_MAX,
+            sync_bytes: SYNC_BYTES,
             ..self
         }
     }
@@ -83,6 +92,9 @@ impl Habits {
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
 /// See [`IN_FLIGHT_BYTES_MAX`].
 pub const UNCOMMITTED_BYTES_MAX: usize = 256 << 20;
+
+/// As in `etcd/src/run/store_loop.rs`.
+const SYNC_BYTES: u64 = 32 << 20;
 
 /// A tick, in microseconds: the heartbeat interval.
 pub const TICK: Micros = 100_000;
@@ -105,19 +117,32 @@ pub struct Member {
     /// The log is writing.
     pub log_busy: bool,
     /// Waiting for the store.
-    pub store_jobs: VecDeque<Apply>,
+    pub store_jobs: VecDeque<Job>,
     /// The store is applying.
     pub store_busy: bool,
+    /// Waiting for the disk.
+    syncs: VecDeque<Sync>,
+    /// The disk is syncing for Store.
+    pub sync_busy: bool,
     /// Makes request ids of this life.
     pub ids: IdMaker,
     leads: Option<u64>,
-    synced: u64,
+    /// Entries up to here are durable in the revision log or on the way.
+    asked: u64,
+    /// Core knows that entries up to here are durable.
+    told: u64,
+    /// Bytes of entries since `asked`.
+    bytes: u64,
+    /// When what was staged was last written.
+    flushed: Micros,
     /// What everybody reads.
     published: View<SimDisk>,
     before: View<SimDisk>,
     habits: Habits,
     /// A mutant's: acknowledged and not written.
     unwritten: Vec<Append>,
+    /// A mutant's: the file of the first sync, and its length then.
+    synced_before: Option<(Arc<SimFile>, u64)>,
     /// A mutant's: what each stream will be told later.
     held: BTreeMap<u64, Response>,
     /// The next value that is put comes to be another one here.
@@ -221,7 +246,7 @@ impl Member {
         }));
         let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: habits.fragment_bytes };
         let house = House::new(&store.view(), now, habits.checkpoint_ms, habits.mutant);
-        let (synced, _) = store.applied();
+        let (asked, _) = store.applied();
         Ok(Member {
             hub: Hub::new(hub_settings, store.view()),
             core,
@@ -232,13 +257,19 @@ impl Member {
             log_busy: false,
             store_jobs: VecDeque::new(),
             store_busy: false,
+            syncs: VecDeque::new(),
+            sync_busy: false,
             ids: IdMaker::new(identity.member_id, wall_ms),
             leads: None,
-            synced,
+            asked,
+            told: asked,
+            bytes: 0,
+            flushed: now,
             published: store.view(),
             before: store.view(),
             habits,
             unwritten: Vec::new(),
+            synced_before: None,
             held: BTreeMap::new(),
             spoils_next: false,
             under_way: BTreeMap::new(),
@@ -266,7 +297,7 @@ impl Member {
             ..Waiting::default()
         };
         for job in &self.store_jobs {
-            if let Apply::Entries(entries) = job {
+            if let Job::Apply(Apply::Entries(entries)) = job {
                 waiting.entries += entries.len();
                 waiting.entry_bytes += entries.iter().map(|entry| entry.data.len()).sum::<usize>();
             }
@@ -341,106 +372,6 @@ impl Member {
     /// The log forgets.
     pub fn release_log(&mut self, index: u64) -> Result<(), Fault> {
         self.log.release(index)
-    }
-
-    /// Takes one job for the store.
-    pub fn work_store(&mut self, now: Micros) -> Result<Done, Fault> {
-        let mut done = Done::default();
-        match self.store_jobs.pop_front() {
-            None => {}
-            Some(Apply::Entries(mut entries)) => {
-                self.tamper(&mut entries);
-                if self.spoils_next {
-                    self.spoils_next = !entries.iter_mut().any(broken::spoil);
-                }
-                // Answers are made for requests of this member alone, as on threads.
-                let own = self.log.identity().member_id & 0xffff;
-                let mut applied = self.store.apply(&entries, &|id| id >> 48 == own)?;
-                let mut changes: Vec<_> = applied.roster.iter().filter_map(boot::raft_change).collect();
-                if self.breaks(Mutant::ForgetsChanges) && self.is_even() {
-                    changes.clear();
-                }
-                self.publish();
-                if self.breaks(Mutant::DropsEvents) {
-                    applied.events.retain(|change| change.revision % 20 != 0);
-                }
-                if self.breaks(Mutant::DropsDeletions) {
-                    let deletes =
-                        |events: &store::Events| events.events.iter().all(|event| event.kind == EventKind::Delete);
-                    applied.events.retain(|events| events.revision % 4 != 0 || !deletes(events));
-                }
-                if self.breaks(Mutant::SwapsEvents) {
-                    applied.events.reverse();
-                }
-                // As on threads while too much waits for Hub: it is told no more than that there is a later moment.
-                if applied.index / 16 % 4 == 3 {
-                    self.hub.refresh(self.store.view());
-                } else {
-                    self.hub.publish(self.store.view(), &applied.events)?;
-                }
-                for change in &applied.leases {
-                    self.house.changed(change, now);
-                }
-                assert!(
-                    applied.roster.iter().all(|change| !matches!(change.change, ClusterChange::Downgrade)),
-                    "nobody asks for a downgrade"
-                );
-                self.core.step(Input::Applied(Applied { index: applied.index, changes }));
-                if self.breaks(Mutant::DeniesEnds) {
-                    let ended = |reply: &Reply| matches!(reply, Reply::LeaseRevoke(_));
-                    applied
-                        .outcomes
-                        .iter_mut()
-                        .filter(|(_, outcome)| outcome.as_ref().is_ok_and(ended))
-                        .for_each(|(_, outcome)| *outcome = Err(Refusal::LeaseNotFound));
-                }
-                done = Done { outcomes: applied.outcomes, leases: applied.leases, links: applied.links };
-            }
-            Some(Apply::Restore(meta)) => {
-                if let Err(fault) = boot::install(&self.disk, &mut self.store, &meta) {
-                    if !fault.is_full() {
-                        return Err(fault);
-                    }
-                    // As on threads: the same again, a little later.
-                    self.store_jobs.push_front(Apply::Restore(meta));
-                    return Ok(done);
-                }
-                done.links.push((meta.index, self.store.view().link()));
-                if !self.breaks(Mutant::RestoreUnpublished) {
-                    self.publish();
-                }
-                let view = self.store.view();
-                self.house.reset(&view, now);
-                if self.breaks(Mutant::SnapshotUnheard) {
-                    self.hub.publish(view, &[])?;
-                } else {
-                    self.hub.replaced(view);
-                }
-                self.core.step(Input::Applied(Applied { index: meta.index, changes: Vec::new() }));
-                self.core.step(Input::Synced(meta.index));
-                self.synced = meta.index;
-            }
-        }
-        let (applied, _) = self.store.applied();
-        if applied >= self.synced + self.habits.sync_every {
-            self.synced = if self.breaks(Mutant::LogForgetsEarly) { applied } else { self.store.sync()? };
-            self.core.step(Input::Synced(self.synced));
-            self.store.sweep(1 << 20)?;
-        }
-        // Written when there is much, when it is to be synced, or when there is time: now and then.
-        if self.store_jobs.is_empty() && applied.is_multiple_of(3) {
-            self.store.flush()?;
-        }
-        if self.store_jobs.is_empty() && self.core.owes_commits() {
-            self.core.step(Input::TellCommits);
-        }
-        Ok(done)
-    }
-
-    /// From here on everybody reads the present.
-    fn publish(&mut self) {
-        let behind = std::mem::replace(&mut self.before, self.store.view());
-        self.published = if self.breaks(Mutant::PublishesLate) { behind } else { self.store.view() };
     }
 
     /// Keeper learns whether this member leads; returns the term if it has

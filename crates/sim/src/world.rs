@@ -107,6 +107,8 @@ enum Event {
     Tick(usize, u32),
     Log(usize, u32),
     Store(usize, u32),
+    /// The disk has synced what a life of a member's Store has begun to sync.
+    Sync(usize, u32),
     Deliver(usize, Box<Message>, Option<Rc<Image>>),
     /// A life of a member hears that its snapshot for another has arrived, and which; or that none was made.
     SnapshotSent(usize, u32, u64, Option<u64>),
@@ -286,6 +288,7 @@ impl World {
             Event::Tick(slot, life) => self.tick(slot, life),
             Event::Log(slot, life) => self.write_log(slot, life),
             Event::Store(slot, life) => self.work_store(slot, life),
+            Event::Sync(slot, life) => self.work_sync(slot, life),
             Event::Deliver(slot, message, image) => self.deliver(slot, *message, image),
             Event::SnapshotSent(slot, life, to, arrived) => self.snapshot_sent(slot, life, to, arrived),
             Event::Restart(slot) => self.restart(slot),
@@ -323,6 +326,7 @@ impl Event {
             Event::Tick(slot, _)
             | Event::Log(slot, _)
             | Event::Store(slot, _)
+            | Event::Sync(slot, _)
             | Event::Deliver(slot, ..)
             | Event::SnapshotSent(slot, ..)
             | Event::Compare(slot, _)

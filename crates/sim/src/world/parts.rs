@@ -4,7 +4,7 @@ use super::{Event, Micros, World};
 use crate::chance::between;
 use crate::check;
 use crate::faults::Fault;
-use crate::member::Image;
+use crate::member::{Image, Job};
 use member::core::{Apply, Input, Outputs};
 use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Message, MessageKind};
@@ -33,6 +33,12 @@ impl World {
             member.core.step(Input::SnapshotSent(to, false));
         }
         member.core.step(Input::Tick);
+        if !member.store_busy
+            && let Err(fault) = member.flush_by_and_by(steady)
+        {
+            return self.failed(slot, &fault.to_string());
+        }
+        let Some(member) = self.life(slot, life) else { return };
         member.hub.tick(steady / 1_000);
         for _ in 0..4 {
             if member.hub.has_work()
@@ -82,6 +88,16 @@ impl World {
             self.answered_write(slot, id, outcome);
         }
         self.settle(slot);
+    }
+
+    /// A sync that Store has asked for is done.
+    pub(super) fn work_sync(&mut self, slot: usize, life: u32) {
+        let Some(member) = self.life(slot, life) else { return };
+        member.sync_busy = false;
+        if let Err(fault) = member.work_sync() {
+            return self.failed(slot, &fault.to_string());
+        }
+        self.begin_work(slot);
     }
 
     pub(super) fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Image>>) {
@@ -179,7 +195,7 @@ impl World {
             if let Apply::Entries(entries) = &apply {
                 entries.iter().for_each(|entry| self.record.commits(slot, entry));
             }
-            member.store_jobs.push_back(apply);
+            member.store_jobs.push_back(Job::Apply(apply));
         }
         for index in unwanted_snapshots {
             if let Err(error) = member.discard_snapshot(index) {
@@ -211,7 +227,7 @@ impl World {
         Some(id)
     }
 
-    /// Log and Store take up what waits for them.
+    /// Log, Store and the disk beside it take up what waits for them.
     fn begin_work(&mut self, slot: usize) {
         let place = &mut self.slots[slot];
         let Some(member) = place.alive.as_mut() else { return };
@@ -231,6 +247,13 @@ impl World {
             place.stalled.holds_up(&mut self.ledger, self.now);
             slow += place.stalled.until.saturating_sub(self.now);
             begin.push((between(&mut self.chances.disk, 10, 500) + slow, Event::Store(slot, place.life)));
+        }
+        if member.has_syncs() && !member.sync_busy {
+            member.sync_busy = true;
+            let mut slow = if place.slow.strikes(&mut self.ledger, self.now) { 400_000 } else { 0 };
+            place.stalled.holds_up(&mut self.ledger, self.now);
+            slow += place.stalled.until.saturating_sub(self.now);
+            begin.push((between(&mut self.chances.disk, 50, 20_000) + slow, Event::Sync(slot, place.life)));
         }
         for (wait, event) in begin {
             self.at(self.now + wait, event);
