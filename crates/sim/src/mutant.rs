@@ -118,6 +118,8 @@ pub enum Mutant {
     StoreUnbounded,
     /// A sync of Store makes durable what is only staged.
     SyncsUnwritten,
+    /// A late answer to a heartbeat counts as one to the newest (etcd #20418).
+    LateAnswersCount,
     /// A lease ends as soon as its last millisecond has begun.
     EndsWithinItsLast,
     /// A renewal is answered however old the proof is that this member leads.
@@ -146,7 +148,7 @@ pub enum Stage {
 }
 
 /// Those that must be caught, where, and by one of the first how many seeds.
-pub const ALL: [(Mutant, Stage, u64); 61] = [
+pub const ALL: [(Mutant, Stage, u64); 62] = [
     (Mutant::AcknowledgesBeforeWriting, Stage::World, 12),
     (Mutant::SkipsSync, Stage::World, 8),
     (Mutant::ForgetsVotes, Stage::Told(scenario::votes_forgotten::run), 12),
@@ -200,6 +202,7 @@ pub const ALL: [(Mutant, Stage, u64); 61] = [
     (Mutant::DeniesEnds, Stage::World, 8),
     (Mutant::StoreUnbounded, Stage::Told(scenario::store_behind::run), 8),
     (Mutant::SyncsUnwritten, Stage::Told(scenario::all_killed::run), 8),
+    (Mutant::LateAnswersCount, Stage::Told(scenario::late_answers::run), 24),
     (Mutant::EndsWithinItsLast, Stage::Told(scenario::leases_to_the_last::run), 8),
     (Mutant::OldProofs, Stage::Told(scenario::renewal_after_pause::run), 8),
     (Mutant::IgnoresFilters, Stage::World, 12),

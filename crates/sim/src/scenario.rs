@@ -16,6 +16,7 @@ pub mod deletion_near_compaction;
 pub mod deposed_leader_and_leases;
 pub mod doubled_events;
 pub mod full_disk;
+pub mod late_answers;
 pub mod leases_over_leaders;
 pub mod leases_to_the_last;
 pub mod majority_lost;
@@ -75,7 +76,7 @@ impl Story {
 pub type Scenario = fn(Story) -> Outcome;
 
 /// All that can be run with a mutant, by name.
-pub const ALL: [(&str, Scenario); 43] = [
+pub const ALL: [(&str, Scenario); 44] = [
     ("alarm_of_nobody", alarm_of_nobody::run),
     ("alarm_then_power", alarm_then_power::run),
     ("alarm_twice", alarm_twice::run),
@@ -90,6 +91,7 @@ pub const ALL: [(&str, Scenario); 43] = [
     ("deposed_leader_and_leases", deposed_leader_and_leases::run),
     ("doubled_events", doubled_events::run),
     ("full_disk", full_disk::run),
+    ("late_answers", late_answers::run),
     ("leases_over_leaders", leases_over_leaders::run),
     ("leases_to_the_last", leases_to_the_last::run),
     ("majority_lost", majority_lost::run),

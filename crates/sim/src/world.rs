@@ -171,6 +171,8 @@ pub struct World {
     content_before: Option<Content>,
     /// A mutant's: requests that were asked again, and the first of each.
     asked_before: BTreeMap<u64, u64>,
+    /// A mutant's: what the newest heartbeat of each member said.
+    newest_heartbeats: BTreeMap<usize, bytes::Bytes>,
     /// What streams were told that no watcher has.
     apart: BTreeMap<u64, Vec<Response>>,
     record: Record,
@@ -234,6 +236,7 @@ impl World {
             images: Vec::new(),
             content_before: None,
             asked_before: BTreeMap::new(),
+            newest_heartbeats: BTreeMap::new(),
             apart: BTreeMap::new(),
             record,
             trace: Trace::new(settings.tell),

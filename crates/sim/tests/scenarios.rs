@@ -40,6 +40,11 @@ fn a_leader_that_was_stopped_reads_nothing_stale() {
 }
 
 #[test]
+fn late_answers_confirm_no_newer_reads() {
+    holds(scenario::late_answers::run);
+}
+
+#[test]
 fn two_snapshots_close_together_leave_one_whole_state() {
     holds(scenario::two_snapshots::run);
 }

@@ -5,6 +5,7 @@ use crate::chance::between;
 use crate::check;
 use crate::faults::Fault;
 use crate::member::{Image, Job};
+use crate::mutant::Mutant;
 use member::core::{Apply, Input, Outputs};
 use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Message, MessageKind};
@@ -100,7 +101,7 @@ impl World {
         self.begin_work(slot);
     }
 
-    pub(super) fn deliver(&mut self, slot: usize, message: Message, image: Option<Rc<Image>>) {
+    pub(super) fn deliver(&mut self, slot: usize, mut message: Message, image: Option<Rc<Image>>) {
         if message.to != self.slots[slot].id {
             return; // For the member that had this place before.
         }
@@ -121,6 +122,13 @@ impl World {
                 return self.at(told, Event::SnapshotSent(sender, life, message.to, None));
             }
             self.at(told, Event::SnapshotSent(sender, life, message.to, Some(image.number)));
+        }
+        if self.habits.mutant == Some(Mutant::LateAnswersCount)
+            && message.kind == MessageKind::HeartbeatResp
+            && !message.context.is_empty()
+            && let Some(newest) = self.newest_heartbeats.get(&slot)
+        {
+            message.context = newest.clone();
         }
         let Some(member) = self.slots[slot].alive.as_mut() else { return };
         self.trace.note(self.now, [1, slot as u64, message.kind as u64 ^ (message.index << 8)], || {

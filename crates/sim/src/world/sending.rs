@@ -15,6 +15,9 @@ impl World {
         if message.kind == MessageKind::TimeoutNow && self.habits.mutant == Some(Mutant::KeepsOffice) {
             return;
         }
+        if message.kind == MessageKind::Heartbeat && !message.context.is_empty() {
+            self.newest_heartbeats.insert(from, message.context.clone());
+        }
         if message.kind == MessageKind::TimeoutNow {
             self.transfer.strikes(&mut self.ledger, self.now);
         }
