@@ -106,9 +106,9 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
 }
 
 /// Says which flags count for nothing, because the cluster that this member knows is another.
-pub fn say_ignored(config: &Config, known: &store::roster::Roster) {
+pub fn say_ignored(config: &Config, me: u64, known: &store::roster::Roster) {
     let members: Vec<&Member> = known.members().collect();
-    ignored::notes(config, &members).iter().for_each(crate::logging::emit);
+    ignored::notes(config, me, &members, &resolve).iter().for_each(crate::logging::emit);
 }
 
 trait Acquire: Sized {
@@ -352,7 +352,7 @@ async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(),
     }
     let Ok(((url, asked), _)) = select_ok(asking).await else { return Ok(()) };
     if asked.id == identity.cluster_id {
-        return Ok(());
+        return refuse_exchanged(config, identity, url, &asked);
     }
     Err(format!(
         "--data-dir {} holds member {:x} of cluster {:x}, but {url} of --initial-cluster belongs to \
@@ -361,6 +361,29 @@ async fn refuse_other_cluster(config: &Config, identity: Identity) -> Result<(),
         identity.member_id,
         identity.cluster_id,
         asked.id
+    ))
+}
+
+/// The data of one member under the address of another: nobody would reach either, and both would have one name.
+fn refuse_exchanged(config: &Config, identity: Identity, url: &Url, asked: &ask::Cluster) -> Result<(), String> {
+    if !config.given_for_first_start.contains(&"initial-advertise-peer-urls") {
+        return Ok(());
+    }
+    let mine: Vec<String> = config.initial_advertise_peer_urls.iter().map(Url::to_string).collect();
+    let is_here = |member: &&Member| member.peer_urls.iter().any(|url| mine.contains(url));
+    let Some(owner) = asked.members.iter().find(|member| member.id != identity.member_id && is_here(member)) else {
+        return Ok(());
+    };
+    let held = asked.members.iter().find(|member| member.id == identity.member_id);
+    Err(format!(
+        "--data-dir {} holds member {:x} ({}), but at --initial-advertise-peer-urls {} the cluster has member {:x} ({}), \
+         says {url}: were the data directories of two members exchanged, or their flags?",
+        config.data_dir.display(),
+        identity.member_id,
+        held.map_or("removed", |member| member.name.as_str()),
+        mine.join(","),
+        owner.id,
+        owner.name
     ))
 }
 

@@ -97,7 +97,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     }
     cluster::first_links(&handle, running.roster_changes.clone(), told).await;
     if is_known {
-        boot::say_ignored(config, handle.view().roster());
+        boot::say_ignored(config, handle.settings().member_id, handle.view().roster());
     }
     for listener in peer_listeners {
         running.links.spawn(handle.peers().clone().serve(listener));

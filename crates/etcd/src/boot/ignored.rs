@@ -1,15 +1,15 @@
 //! Flags that describe another cluster than the data directory holds: as with etcd, the directory counts. Here it is said.
 
-use crate::config::{Config, InitialCluster, Url};
+use crate::config::{Config, InitialCluster, Resolve, Url};
 use crate::logging::{Level, Note};
 use store::roster::{self, Member};
 
-/// What to say to who started a member that has data, of the flags given and the members that it knows.
+/// What to say to who started a member that has data, of the flags given, its id and the members that it knows.
 ///
 /// A token is not stored, but it went into the ids of a cluster's first members, with their peer URLs of that time. Where
 /// each of those has been replaced or has other peer URLs since, the right token looks as strange as a wrong one; it is
 /// ignored all the same, and what is said is true of both.
-pub fn notes(config: &Config, members: &[&Member]) -> Vec<Note> {
+pub fn notes(config: &Config, me: u64, members: &[&Member], resolve: Resolve<'_>) -> Vec<Note> {
     // A crash can come between the first entries and what they do.
     if members.is_empty() {
         return Vec::new();
@@ -20,6 +20,19 @@ pub fn notes(config: &Config, members: &[&Member]) -> Vec<Note> {
     if is_given("initial-cluster-token") && !members.iter().any(|member| is_made_with(token, member)) {
         let note = note(Level::Warn, config, "initial-cluster-token", token);
         notes.push(note.with("reason", "no member has the id that it makes with that member's peer URLs of today"));
+    }
+    if is_given("initial-advertise-peer-urls")
+        && let Some(me) = members.iter().find(|member| member.id == me)
+        && !config.is_advertised(&me.peer_urls, resolve)
+    {
+        let urls: Vec<String> = config.initial_advertise_peer_urls.iter().map(Url::to_string).collect();
+        let urls = urls.join(",");
+        let reason = format!(
+            "the others look for this member at {}, until they are told: etcdctl member update {:x} --peer-urls={urls}",
+            sorted(me).join(","),
+            me.id
+        );
+        notes.push(note(Level::Warn, config, "initial-advertise-peer-urls", &urls).with("reason", reason));
     }
     // It grows old as members come and go, so this is worth less.
     if is_given("initial-cluster") && !is_same(&config.initial_cluster, members) {
@@ -84,7 +97,10 @@ mod tests {
     fn ignored(line: &str, members: &[Member]) -> Vec<String> {
         let members: Vec<&Member> = members.iter().collect();
         let flag = |note: Note| note.fields[0].1.as_str().map(str::to_owned);
-        notes(&config(line), &members).into_iter().filter_map(flag).collect()
+        notes(&config(line), members.first().map_or(0, |member| member.id), &members, &|_| None)
+            .into_iter()
+            .filter_map(flag)
+            .collect()
     }
 
     const BOTH: &str = "--initial-cluster m1=http://127.0.0.1:1,m2=http://127.0.0.1:2";
@@ -111,6 +127,8 @@ mod tests {
         let moved = |at: usize, port| Member { id: members[at].id, ..member("m", port, "t") };
         assert_eq!(ignored("--initial-cluster-token t", &[moved(0, 3), moved(1, 4)]), ["initial-cluster-token"]);
         assert!(ignored("--initial-cluster-token t", &[moved(0, 3), members[1].clone()]).is_empty());
+        let moved = "--initial-advertise-peer-urls http://127.0.0.1:9 --initial-cluster m1=http://127.0.0.1:9,m2=http://127.0.0.1:2";
+        assert_eq!(ignored(moved, &members), ["initial-advertise-peer-urls", "initial-cluster"]);
         let renamed = [member("other", 1, "t"), member("m2", 2, "t")];
         assert_eq!(ignored(BOTH, &renamed), ["initial-cluster"]);
     }

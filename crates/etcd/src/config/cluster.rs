@@ -78,6 +78,15 @@ impl Config {
         Ok(cluster)
     }
 
+    /// Whether these peer URLs are the ones that the flags advertise, or lead to the same places.
+    pub fn is_advertised(&self, peer_urls: &[String], resolve: Resolve<'_>) -> bool {
+        let Ok(mut urls) = peer_urls.iter().map(|url| Url::parse(url)).collect::<Result<Vec<Url>, _>>() else {
+            return false;
+        };
+        urls.sort();
+        same_places(&self.initial_advertise_peer_urls, &urls, resolve).is_ok()
+    }
+
     /// A URL repeated under our own name is reported by the comparison with what we advertise, which says more.
     fn has_only_own_duplicates(&self, cluster: &InitialCluster) -> bool {
         let mut once = cluster.clone();

@@ -11,7 +11,7 @@ pub mod url;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use cluster::InitialCluster;
+pub use cluster::{InitialCluster, Resolve};
 pub use gates::Gates;
 pub use url::Url;
 
@@ -19,7 +19,7 @@ use crate::flags::{Value, Values};
 use crate::logging::{self, Level, Note};
 
 /// Flags that say which cluster a new member belongs to. With data they are not asked.
-pub const FOR_FIRST_START: [&str; 2] = ["initial-cluster", "initial-cluster-token"];
+pub const FOR_FIRST_START: [&str; 3] = ["initial-cluster", "initial-cluster-token", "initial-advertise-peer-urls"];
 /// The name a member has when none is given.
 pub const DEFAULT_NAME: &str = "default";
 /// The quota of the store when `--quota-backend-bytes` is 0.

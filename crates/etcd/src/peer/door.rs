@@ -8,7 +8,7 @@ use super::frame::StreamKind;
 use super::outbox::StreamBody;
 use super::remote;
 use super::server::{Answer, header, text};
-use super::{Inner, Peers, hex};
+use super::{Inner, Peers, Rejected, hex};
 use crate::version::{self, Version};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Either;
@@ -73,10 +73,7 @@ impl Refusal {
                                  member (etcdctl member list)"
                     .to_owned()
             }
-            Refusal::Receiver => format!(
-                "it wants member {}, this is {me}: a peer URL leads to the wrong member, or this one has replaced that one",
-                theirs("x-raft-to")
-            ),
+            Refusal::Receiver => wrong_member(theirs("x-raft-to"), &me),
         }
     }
 }
@@ -166,6 +163,39 @@ fn refused(inner: &Inner, request: &Request<Incoming>, refusal: Refusal) -> Answ
         );
     }
     text(status, words)
+}
+
+/// A message that came and does not reach raft. Its sender goes on sending.
+pub(super) fn say_rejected(inner: &Inner, from: u64, rejected: &Rejected) {
+    let from = hex(from);
+    let kind = format!("{from} {rejected}");
+    let Some(untold) = remote::lock(&inner.refusals).due(&kind, Instant::now()) else { return };
+    let reason = match rejected {
+        Rejected::Mismatch(to) => wrong_member(&hex(*to), &hex(inner.identity.member_id)),
+        Rejected::Removed => "it has been removed from the cluster; it is told so".to_owned(),
+        Rejected::Bare | Rejected::Local | Rejected::Proposal(_) => "no member of this version sends such".to_owned(),
+    };
+    tracing::warn!("remote-peer-id" = from, error = %rejected, reason, "suppressed-lines" = untold, "failed to process Raft message");
+}
+
+fn wrong_member(wanted: &str, me: &str) -> String {
+    format!(
+        "it wants member {wanted}, this is {me}: a peer URL leads to the wrong member (were data directories or addresses \
+         exchanged?), or this one has replaced that one"
+    )
+}
+
+/// What another member says when it refuses this one, with what it means.
+pub(super) fn explained(said: &str) -> String {
+    let meaning = match said {
+        "cluster ID mismatch" => {
+            "it is of another cluster, by its --initial-cluster, --initial-cluster-token or --data-dir, or by this one's"
+        }
+        "to field mismatch" => "its peer URL leads to another member: were data directories or addresses exchanged?",
+        "incompatible version" => "the two versions do not go together",
+        _ => return said.to_owned(),
+    };
+    format!("{said} ({meaning})")
 }
 
 fn peer_urls(headers: &HeaderMap) -> Vec<String> {

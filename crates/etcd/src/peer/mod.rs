@@ -400,7 +400,7 @@ impl Inner {
             return Err(Rejected::Removed);
         }
         if message.to != self.identity.member_id {
-            return Err(Rejected::Mismatch);
+            return Err(Rejected::Mismatch(message.to));
         }
         Ok(())
     }
@@ -425,8 +425,9 @@ enum Rejected {
     Bare,
     #[error("cannot process message from removed member")]
     Removed,
+    /// For the member with this id.
     #[error("cannot process message to mismatch member")]
-    Mismatch,
+    Mismatch(u64),
     #[error("error processing raft message")]
     Local,
     #[error("refused a proposal that this version cannot carry out, so that it does not get into the log: {0}")]

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use super::client::{self, Lane, RequestError};
 use super::outbox::Inbox;
 use super::remote::{Remote, count};
-use super::{Inner, wire};
+use super::{Inner, door, wire};
 
 /// Requests under way to one member (etcd's number).
 const WORKERS: usize = 4;
@@ -104,6 +104,6 @@ pub(super) fn check(status: StatusCode, body: &[u8]) -> Result<(), PostError> {
         StatusCode::NO_CONTENT => Ok(()),
         // A member may also say 403 because it is not the one we meant (3.6); that is no reason to stop.
         StatusCode::FORBIDDEN if body.windows(REMOVED.len()).any(|words| words == REMOVED) => Err(PostError::Removed),
-        _ => Err(PostError::Status { status, body: String::from_utf8_lossy(body).trim().to_owned() }),
+        _ => Err(PostError::Status { status, body: door::explained(String::from_utf8_lossy(body).trim()) }),
     }
 }

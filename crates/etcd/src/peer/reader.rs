@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::client::{self, Lane, RequestError};
 use super::frame::{Decoder, FrameError, Received, StreamKind};
 use super::remote::{Remote, count};
-use super::{Inner, hex};
+use super::{Inner, door, hex};
 
 /// Why a stream was not opened, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ async fn dial(inner: &Inner, remote: &Remote, kind: StreamKind, url: &str) -> Re
             let (_, _, body) = client::read_answer(url, answer).await?;
             let reason = String::from_utf8_lossy(&body).trim().to_owned();
             remote.ignored(&reason);
-            Err(StreamError::Precondition(reason))
+            Err(StreamError::Precondition(format!("{url} refuses this member: {}", door::explained(&reason))))
         }
         other => Err(StreamError::Status(other)),
     }
@@ -133,9 +133,8 @@ async fn read(inner: &Inner, remote: &Remote, kind: StreamKind, mut body: Incomi
 fn deliver_all(inner: &Inner, remote: &Remote, decoder: &mut Decoder) -> Result<(), FrameError> {
     while let Some(received) = decoder.next()? {
         let Received::Message(message) = received else { continue };
-        let kind = message.kind;
         if let Err(rejected) = inner.deliver(message) {
-            tracing::warn!("remote-peer-id" = %hex(remote.id), ?kind, error = %rejected, "failed to process Raft message");
+            door::say_rejected(inner, remote.id, &rejected);
         }
     }
     Ok(())

@@ -154,7 +154,7 @@ async fn pipeline(peers: &Peers, request: Request<Incoming>) -> Answer {
         }
     };
     match wire::decode(body) {
-        Ok(message) => delivered(message.from, inner.deliver(message)),
+        Ok(message) => delivered(inner, message.from, inner.deliver(message)),
         Err(error) => {
             tracing::warn!(error = %error, "failed to unmarshal Raft message");
             text(StatusCode::BAD_REQUEST, "error unmarshalling raft message")
@@ -162,15 +162,15 @@ async fn pipeline(peers: &Peers, request: Request<Incoming>) -> Answer {
     }
 }
 
-fn delivered(from: u64, outcome: Result<(), Rejected>) -> Answer {
+fn delivered(inner: &Inner, from: u64, outcome: Result<(), Rejected>) -> Answer {
     match outcome {
         Ok(()) => empty(StatusCode::NO_CONTENT),
         Err(rejected) => {
-            tracing::warn!("remote-peer-id" = %hex(from), error = %rejected, "failed to process Raft message");
+            door::say_rejected(inner, from, &rejected);
             match rejected {
                 Rejected::Proposal(_) => text(StatusCode::BAD_REQUEST, &rejected.to_string()),
                 Rejected::Local | Rejected::Bare => text(StatusCode::INTERNAL_SERVER_ERROR, &rejected.to_string()),
-                Rejected::Removed | Rejected::Mismatch => {
+                Rejected::Removed | Rejected::Mismatch(_) => {
                     let message = serde_json::json!({ "message": rejected.to_string() });
                     with_type(StatusCode::FORBIDDEN, "application/json", message.to_string())
                 }
@@ -212,7 +212,7 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
     let (from, index) = (hex(message.from), meta.index);
     // Before its body is stored for nothing.
     if let Err(rejected) = inner.check(&message) {
-        return delivered(message.from, Err(rejected));
+        return delivered(inner, message.from, Err(rejected));
     }
     if !inner.wary.hears(message.from) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "this member has just started");
@@ -229,7 +229,7 @@ async fn snapshot(peers: &Peers, request: Request<Incoming>) -> Answer {
         Ok(stored) => {
             let size = stored.bytes;
             tracing::info!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, "incoming-snapshot-size-bytes" = size, "received and saved database snapshot");
-            delivered(sender, stored.hand_on(message))
+            delivered(inner, sender, stored.hand_on(message))
         }
         Err(error) => {
             tracing::warn!("remote-snapshot-sender-id" = %from, "incoming-snapshot-index" = index, error = %error, "failed to save incoming database snapshot");

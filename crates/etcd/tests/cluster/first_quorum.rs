@@ -203,4 +203,14 @@ async fn flags_of_another_cluster_are_ignored_aloud_once_there_is_data() {
     cluster.leader().await;
     assert_eq!(ignored(&cluster.members[0]), ["initial-cluster-token", "initial-cluster"]);
     assert_eq!(cluster.id(0).await, id, "it is the member that it was");
+
+    // Its address has changed, and nobody was told.
+    cluster.members[0].kill();
+    cluster.members[0].flags(&["--initial-advertise-peer-urls", "http://127.0.0.1:1"]);
+    cluster.members[0].start();
+    cluster.leader().await;
+    let said = cluster.members[0].said();
+    let told = said.lines().find(|line| line.contains("etcdctl member update")).expect("it says what to do");
+    let command = format!("etcdctl member update {id:x} --peer-urls=http://127.0.0.1:1");
+    assert!(told.contains(&command) && told.contains(&cluster.members[0].peer_url()), "{told}");
 }

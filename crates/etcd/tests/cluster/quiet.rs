@@ -1,7 +1,8 @@
 //! What the log does not say: no warnings when nothing is wrong, and not the same one again and again.
 
 use crate::harness::{self, Cluster, Member, PATIENCE};
-use crate::strangers::first_line;
+use crate::strangers::{first_line, post};
+use proto::raftpb::{Message, MessageType};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
@@ -88,6 +89,25 @@ async fn who_is_refused_at_the_peer_port_is_named_once_with_the_reason() {
     }
 }
 
+#[tokio::test]
+async fn messages_for_another_member_are_said_once_with_the_reason() {
+    let _turn = harness::together().await;
+    let cluster = Cluster::start("quiet-messages", 1, &[]).await;
+    let member = &cluster.members[0];
+    let header = member.status().await.and_then(|status| status.header).expect("it runs");
+    let to = header.member_id ^ 1;
+    let message = Message { r#type: MessageType::MsgHeartbeat.into(), to, from: 0x57a2, term: 9, ..Message::default() };
+    for _ in 0..20 {
+        let answer = post(member, header.cluster_id, &message).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    }
+    let said = warnings(&member.said());
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert_eq!(said[0]["remote-peer-id"], "57a2");
+    let reason = said[0]["reason"].as_str().expect("a reason");
+    assert!(reason.contains(&format!("it wants member {to:x}, this is {:x}", header.member_id)), "{reason}");
+}
+
 /// Two clusters whose flags were mixed up. Both sides say so, and seldom.
 #[tokio::test]
 async fn members_of_two_clusters_that_dial_each_other_say_so_seldom() {
@@ -106,7 +126,7 @@ async fn members_of_two_clusters_that_dial_each_other_say_so_seldom() {
         .pop()
         .expect("a line");
         let lacking = record["lacking"][0].as_str().expect("a reason").to_owned();
-        assert!(lacking.contains("cluster ID mismatch"), "{lacking}");
+        assert!(lacking.contains("cluster ID mismatch") && lacking.contains("--initial-cluster-token"), "{lacking}");
         for words in ["refused a member at the peer port", "request sent was ignored by remote peer"] {
             let said = member.said();
             let lines: Vec<Value> = records(&said).into_iter().filter(|record| record["msg"] == words).collect();

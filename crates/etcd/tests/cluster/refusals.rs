@@ -246,6 +246,31 @@ async fn an_empty_directory_in_a_running_cluster() {
     }
 }
 
+/// The one would be reached where the others look for the other, and both would have one name.
+#[tokio::test]
+async fn the_directory_of_another_member() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::start("refused-exchanged", 3, &[]).await;
+    let ids = [cluster.id(0).await, cluster.id(1).await];
+    cluster.members[1].kill();
+    cluster.members[0].kill();
+    let first = &cluster.members[0];
+    let other = cluster.members[1].data.display().to_string();
+    let mut exchanged = first.arguments.clone();
+    exchanged.extend(["--data-dir".to_owned(), other.clone()]);
+    let before = listing(&cluster.members[1].data);
+    let (code, said) = refused(&exchanged).await;
+    assert_ne!(code, 0);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    let holds = format!("--data-dir {other} holds member {:x} (m2)", ids[1]);
+    let there =
+        format!("at --initial-advertise-peer-urls {} the cluster has member {:x} (m1)", first.peer_url(), ids[0]);
+    assert!(said[0].contains(&holds) && said[0].contains(&there), "{}", said[0]);
+    assert!(listing(&cluster.members[1].data) == before, "something was written");
+    cluster.start_all();
+    cluster.leader().await;
+}
+
 /// After a power cut nobody can be asked, because all start at once; and the flags say `new`, as they always did.
 #[tokio::test]
 async fn an_empty_directory_when_all_start_at_once() {

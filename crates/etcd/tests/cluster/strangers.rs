@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 /// Sends one message as members do that have no stream. Returns the answer's
 /// first line.
-async fn post(member: &Member, cluster_id: u64, message: &Message) -> String {
+pub async fn post(member: &Member, cluster_id: u64, message: &Message) -> String {
     let body = message.encode_to_vec();
     let head = format!(
         "POST /raft HTTP/1.1\r\nHost: m\r\nConnection: close\r\nX-Server-From: {:x}\r\nX-Server-Version: 3.7.0\r\n\
