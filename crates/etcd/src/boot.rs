@@ -4,8 +4,9 @@
 use crate::ask;
 use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::handle::Settings;
-use disk::{DirectoryLock, OsDisk};
+use disk::{DirectoryLock, OsDisk, SegmentError};
 use futures_util::future::{join_all, select_ok, try_join_all};
+use member::Fault;
 use member::boot::{Opened, Start, dirs};
 use member::log::Identity;
 use prost::Message;
@@ -95,7 +96,7 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
         core_config(config, plan.identity, seed),
         store_settings(config, plan.identity),
     )
-    .map_err(|fault| format!("data directory {shown}: {fault}"))?;
+    .map_err(|fault| format!("data directory {shown}: {fault}{}", advice(&fault)))?;
     if opened.identity != plan.identity {
         return Err(format!("data directory {shown} was taken by another member while this one started"));
     }
@@ -146,12 +147,36 @@ fn stored_identity(config: &Config) -> Result<Option<Identity>, String> {
     let _lock = DirectoryLock::acquire(config)?;
     let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
     let disk = if config.unsafe_no_fsync { disk.without_sync() } else { disk };
-    member::boot::identity(&disk).map_err(|fault| format!("data directory {shown}: {fault}"))
+    member::boot::identity(&disk).map_err(|fault| format!("data directory {shown}: {fault}{}", advice(&fault)))
 }
 
-/// A directory that etcd itself has written is not ours to touch.
+/// What to do about a fault at the start, where it does not say so itself.
+fn advice(fault: &Fault) -> &'static str {
+    let is_damaged = matches!(
+        fault,
+        Fault::Corrupt(_) | Fault::Segment(SegmentError::Corrupt { .. }) | Fault::Store(store::Fault::Corrupt { .. })
+    );
+    match fault {
+        _ if is_damaged => {
+            "; nothing was changed. The other members go on without this one: keep the directory aside, remove this member and \
+             add it anew (docs/operating.md)"
+        }
+        _ if fault.is_full() => "; make room on that file system, or raise the quota on it",
+        _ => "",
+    }
+}
+
+/// A directory that etcd itself has written is not ours to touch. In the inside of one of ours a member would begin anew.
 fn refuse_foreign_directory(config: &Config) -> Result<(), String> {
     let shown = config.data_dir.display();
+    for inside in [["log", "store"], ["wal", "snap"]] {
+        if inside.iter().all(|name| config.data_dir.join(name).is_dir()) && !config.data_dir.join("member").exists() {
+            return Err(format!(
+                "--data-dir {shown} is the inside of a data directory ({}): give the directory above it",
+                inside.join(", ")
+            ));
+        }
+    }
     for foreign in ["member/wal", "member/snap/db"] {
         if config.data_dir.join(foreign).exists() {
             return Err(format!(

@@ -98,6 +98,13 @@ pub fn open_sized<D: Disk>(
         // The store first: a log without a store is refused below.
         begin_store(&disk, &store)?;
         Log::create(disk.clone(), dirs::LOG, identity, log_segment_bytes)?;
+    } else if !Store::exists(&disk, dirs::STORE)? {
+        return Err(Fault::Mismatch(format!(
+            "there is a write-ahead log in {}, but no revision log in {}: put it back, or remove this member and add it \
+             anew with an empty data directory",
+            dirs::LOG,
+            dirs::STORE
+        )));
     }
     let (mut log, mut recovered) = Log::open(disk.clone(), dirs::LOG, log_segment_bytes)?;
     if is_blank(&recovered)

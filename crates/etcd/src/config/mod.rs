@@ -237,7 +237,13 @@ impl Config {
 fn check_directory(path: &Path) -> Result<(), String> {
     let shown = path.display();
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
+            Ok(target) => Err(format!(
+                "--data-dir {shown} is a symbolic link to {}, which is not there: a volume that is not mounted?",
+                target.display()
+            )),
+            Err(_) => Ok(()),
+        },
         Err(error) => Err(format!("cannot access data directory {shown}: {error}")),
         Ok(found) if !found.is_dir() => Err(format!("--data-dir {shown} is not a directory")),
         Ok(_) => match std::fs::read_dir(path) {

@@ -149,6 +149,48 @@ async fn a_directory_that_cannot_be_read() {
     assert_eq!(listing(&trial.member.data), BTreeMap::new(), "something was written");
 }
 
+/// Where a volume should be mounted.
+#[tokio::test]
+async fn a_link_to_nowhere() {
+    let trial = Trial::new("refused-link");
+    std::os::unix::fs::symlink("/no/such/volume/etcd", &trial.member.data).unwrap();
+    trial.expect(&["--data-dir", "m1 is a symbolic link to /no/such/volume/etcd, which is not there", "mounted"]).await;
+}
+
+/// What is left of a directory, or one that is too deep: a member would begin anew, or say only that a file is not there.
+#[tokio::test]
+async fn directories_that_are_not_whole() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::start("refused-parts", 1, &[]).await;
+    cluster.members[0].signal(rustix::process::Signal::TERM);
+    cluster.members[0].ended().await;
+    let data = cluster.members[0].data.clone();
+    let mut trial = Trial::new("refused-part");
+    trial.member.flags(&["--data-dir", &data.join("member").display().to_string()]);
+    trial.expect(&["--data-dir", "is the inside of a data directory (log, store)", "the directory above it"]).await;
+    assert!(!data.join("member/member").exists());
+
+    trial.member.flags(&["--data-dir", &data.display().to_string()]);
+    let aside = data.with_extension("aside");
+    for (part, words) in [
+        ("member/store", "there is a write-ahead log in member/log, but no revision log in member/store"),
+        ("member/log", "but there is no write-ahead log in member/log"),
+    ] {
+        std::fs::rename(data.join(part), &aside).unwrap();
+        trial.expect(&[words, "put it back, or remove this member and add it anew"]).await;
+        std::fs::rename(&aside, data.join(part)).unwrap();
+    }
+    let wal = data.join("member/log/0000000000000000.wal");
+    let bytes = std::fs::read(&wal).unwrap();
+    std::fs::write(&wal, vec![7; 1_000]).unwrap();
+    trial
+        .expect(&["0000000000000000.wal is corrupt at offset 0", "keep the directory aside, remove this member"])
+        .await;
+    std::fs::write(&wal, bytes).unwrap();
+    cluster.members[0].start();
+    cluster.leader().await;
+}
+
 #[tokio::test]
 async fn urls_that_are_none() {
     for (flag, url, words) in [
@@ -356,7 +398,7 @@ async fn output_that_cannot_be_written_is_said() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
-    let said = "etcd: No space left on device (os error 28)\n".to_owned();
+    let said = "etcd: the output could not be written: No space left on device (os error 28)\n".to_owned();
     assert_eq!(version(full.into()).await, (Some(1), said));
     let (reader, unread) = std::io::pipe().expect("a pipe");
     drop(reader);
