@@ -215,7 +215,7 @@ fn refusal(path: &[&Verb], line: &[OsString], error: &clap::Error) -> String {
             Some(_) => format!("unknown flag: {argument}"),
             None => {
                 let letter = argument.chars().nth(1).unwrap_or('-');
-                format!("unknown shorthand flag: '{letter}' in {argument}")
+                format!("unknown shorthand flag: '{letter}' in {}", from_letter(line, letter))
             }
         },
         ErrorKind::InvalidValue if value.is_empty() => needs_argument(line, &argument),
@@ -231,6 +231,14 @@ fn refusal(path: &[&Verb], line: &[OsString], error: &clap::Error) -> String {
             first.strip_prefix("error: ").unwrap_or(first).to_owned()
         }
     }
+}
+
+/// The word with this short flag, from the flag on, as pflag shows it.
+fn from_letter(line: &[OsString], letter: char) -> String {
+    let words = line.iter().filter_map(|word| word.to_str()?.strip_prefix('-'));
+    let mut letters = words.filter(|letters| !letters.starts_with('-'));
+    let from = letters.find_map(|letters| letters.find(letter).map(|at| &letters[at..]));
+    format!("-{}", from.map_or_else(|| letter.to_string(), str::to_owned))
 }
 
 /// A flag stood last, without the value it needs.

@@ -2,8 +2,6 @@
 //! the session they describe.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -14,6 +12,7 @@ use crate::flag::{Flag, Kind};
 use crate::go;
 use crate::log;
 use crate::out;
+use crate::password;
 use crate::print::{Format, Style};
 
 const ENDPOINTS: Flag = Flag::new("endpoints", Kind::Texts, "127.0.0.1:2379", "gRPC endpoints");
@@ -324,28 +323,8 @@ fn credentials(values: &Values<'_>) -> Result<Option<Credentials>> {
     } else if let Some((name, password)) = user.split_once(':') {
         (name.to_owned(), password.to_owned())
     } else {
-        let password = ask_password()?;
+        let password = password::ask()?;
         (user, password)
     };
     Ok(Some(Credentials::User { name, password }))
-}
-
-/// A line from standard input, not shown while it is typed.
-fn ask_password() -> Result<String> {
-    out::write(b"Password: ")?;
-    let silent = std::io::stdin().is_terminal() && stty("-echo");
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    if silent {
-        stty("echo");
-    }
-    // What ended the line was not shown, and where it was not typed there is none to see.
-    out::line("")?;
-    read?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn stty(setting: &str) -> bool {
-    let status = Command::new("stty").arg(setting).stdin(Stdio::inherit()).status();
-    status.is_ok_and(|status| status.success())
 }

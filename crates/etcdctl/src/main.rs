@@ -19,6 +19,7 @@ mod go;
 mod help;
 mod log;
 mod out;
+mod password;
 mod print;
 mod verb;
 
