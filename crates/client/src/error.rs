@@ -101,6 +101,10 @@ impl Error {
         if over && (told || matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)) {
             return Error::deadline();
         }
+        if let Some((size, max)) = too_large_to_read(status) {
+            let message = format!("grpc: received message larger than max ({size} vs. {max})");
+            return Error::Status(Status::new(Code::ResourceExhausted, message));
+        }
         Error::Status(Status { code: right_code(status), message: status.message().to_owned() })
     }
 }
@@ -135,6 +139,12 @@ pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
         "deadline has elapsed" => "no connection within the dial timeout".to_owned(),
         _ => words,
     }
+}
+
+/// How large an answer was and might have been, in the transport's words for one that is too large; Go's are others.
+fn too_large_to_read(status: &tonic::Status) -> Option<(&str, &str)> {
+    let sizes = status.message().strip_prefix("Error, decoded message length too large: found ")?;
+    sizes.strip_suffix(" bytes")?.split_once(" bytes, the limit is: ")
 }
 
 /// The code a caller should see.

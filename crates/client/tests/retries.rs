@@ -4,7 +4,7 @@ mod support;
 
 use client::{Client, Code, Config, Credentials, Error};
 use proto::etcdserverpb::{AuthenticateResponse, PutRequest, PutResponse, RangeRequest, RangeResponse};
-use support::{Answer, HURRY, NO_LEADER, Server, body, client, dead, mute, trouble, user};
+use support::{Answer, HURRY, NO_LEADER, Server, body, client, dead, frame, mute, trouble, user};
 
 #[tokio::test]
 async fn a_read_is_repeated_while_unavailable() {
@@ -138,4 +138,15 @@ async fn a_stale_token_is_renewed_once() {
     client.put(PutRequest::default()).await.unwrap();
     // Two tokens, one refusal, two writes.
     assert_eq!(server.asked(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_too_large_is_refused_in_gos_words() {
+    let server =
+        Server::new(|_, _, _| Answer::Piece(frame(&RangeResponse { count: 1 << 40, ..Default::default() }))).await;
+    let mut config = Config::to([server.endpoint.clone()]);
+    config.response_bytes_max = 2;
+    let error = Client::new(config).unwrap().range(RangeRequest::default()).await.unwrap_err();
+    let words = "rpc error: code = ResourceExhausted desc = grpc: received message larger than max (7 vs. 2)";
+    assert_eq!((error.to_string(), server.asked()), (words.to_owned(), 1));
 }
