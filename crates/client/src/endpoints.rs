@@ -73,7 +73,14 @@ enum State {
 /// Who is asked, on which of its connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Who<'a> {
-    target: &'a Target,
+    target: &'a Arc<Target>,
+    life: u64,
+}
+
+/// The same, for what lives longer than a call.
+#[derive(Debug)]
+pub(crate) struct Held {
+    target: Arc<Target>,
     life: u64,
 }
 
@@ -111,7 +118,7 @@ impl Endpoints {
     pub(crate) async fn turn(&self, dials_max: usize, refused: &[Who<'_>]) -> Result<(Who<'_>, Channel)> {
         let count = self.all.len();
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let is_refused = |target: &Target| refused.iter().any(|who| std::ptr::eq(who.target, target));
+        let is_refused = |target: &Target| refused.iter().any(|who| std::ptr::eq(who.target.as_ref(), target));
         let wanted = || {
             let in_turn = (0..count).map(|step| &self.all[first.wrapping_add(step) % count]);
             in_turn.filter(|target| !is_refused(target))
@@ -276,6 +283,17 @@ impl Who<'_> {
     pub(crate) fn silent(self) {
         self.target.silent();
         self.target.hang_up(self.life);
+    }
+
+    pub(crate) fn held(self) -> Held {
+        Held { target: self.target.clone(), life: self.life }
+    }
+}
+
+impl Held {
+    /// As [`Who::silent`].
+    pub(crate) fn silent(&self) {
+        Who { target: &self.target, life: self.life }.silent();
     }
 }
 

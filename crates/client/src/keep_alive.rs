@@ -8,13 +8,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tonic::Code;
 
 use crate::Client;
-use crate::call::pause;
+use crate::call::{Asked, pause};
 use crate::error::{Error, LEASE_NOT_FOUND, Result, Status};
 use crate::streams::Bidi;
 use crate::watch::is_passing;
 
 /// The first answer may take this much longer than connecting.
 const FIRST_ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// An answer may take this part of the time that the lease has left, and at
+/// least so long: then there is time to ask somebody else.
+const TRIES_IN_TIME: u32 = 3;
+const TRY_MIN: Duration = Duration::from_millis(500);
 
 impl Client {
     /// Renews a lease once. An unknown lease is an error.
@@ -48,17 +52,19 @@ impl Client {
 
     async fn renew(&self, id: i64) -> Result<LeaseKeepAliveResponse> {
         let first = LeaseKeepAliveRequest { id };
-        let mut stream = self.bidi(path::LEASE_KEEP_ALIVE, first).await?;
+        let mut stream = self.bidi(path::LEASE_KEEP_ALIVE, first, &mut None).await?;
         stream.receive().await?.ok_or_else(ended_early)
     }
 }
+
+type Renewals = Bidi<LeaseKeepAliveRequest, LeaseKeepAliveResponse>;
 
 /// Renewals of one lease, a third of its time apart.
 #[derive(Debug)]
 pub struct KeepAlive {
     client: Client,
     id: i64,
-    stream: Option<Bidi<LeaseKeepAliveRequest, LeaseKeepAliveResponse>>,
+    stream: Option<Renewals>,
     /// When the next renewal is due.
     send_at: Instant,
     /// When the lease is lost unless an answer comes.
@@ -75,8 +81,20 @@ impl KeepAlive {
     pub async fn next(&mut self) -> Result<Option<LeaseKeepAliveResponse>> {
         sleep_until(self.send_at).await;
         loop {
-            let answer = match timeout_at(self.expires_at, self.renew()).await {
-                Err(_) => return Ok(None),
+            let now = Instant::now();
+            let left = self.expires_at.saturating_duration_since(now);
+            let deadline = self.expires_at.min(now + (left / TRIES_IN_TIME).max(TRY_MIN));
+            let mut asked = None;
+            let answer = match timeout_at(deadline, renew(&self.client, &mut self.stream, self.id, &mut asked)).await {
+                Err(_) if deadline == self.expires_at => return Ok(None),
+                Err(_) => {
+                    match (self.stream.take(), asked) {
+                        (Some(stream), _) => stream.silent(),
+                        (None, Some(who)) => who.silent(),
+                        (None, None) => {}
+                    }
+                    continue;
+                }
                 Ok(answer) => answer,
             };
             match answer {
@@ -97,18 +115,24 @@ impl KeepAlive {
             }
         }
     }
+}
 
-    async fn renew(&mut self) -> Result<LeaseKeepAliveResponse> {
-        let request = LeaseKeepAliveRequest { id: self.id };
-        let stream = match &mut self.stream {
-            Some(stream) => {
-                stream.send(request).await;
-                stream
-            }
-            none => none.insert(self.client.bidi(path::LEASE_KEEP_ALIVE, request).await?),
-        };
-        stream.receive().await?.ok_or_else(ended_early)
-    }
+/// Asks once, on the stream there is or on a new one.
+async fn renew<'a>(
+    client: &'a Client,
+    open: &mut Option<Renewals>,
+    id: i64,
+    asked: &mut Asked<'a>,
+) -> Result<LeaseKeepAliveResponse> {
+    let request = LeaseKeepAliveRequest { id };
+    let stream = match open {
+        Some(stream) => {
+            stream.send(request).await;
+            stream
+        }
+        none => none.insert(client.bidi(path::LEASE_KEEP_ALIVE, request, asked).await?),
+    };
+    stream.receive().await?.ok_or_else(ended_early)
 }
 
 /// The server has ended a stream that was not finished.

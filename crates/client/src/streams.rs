@@ -12,7 +12,7 @@ use tonic_prost::ProstCodec;
 
 use crate::Client;
 use crate::call::{Asked, TRIES_MAX, http_path, pause};
-use crate::endpoints::Who;
+use crate::endpoints::{Held, Who};
 use crate::error::{Error, Result, was_never_sent};
 
 /// Requests that may wait on a stream for the transport to take them.
@@ -21,6 +21,7 @@ const REQUESTS_WAITING_MAX: usize = 16;
 /// Both directions of a stream.
 #[derive(Debug)]
 pub(crate) struct Bidi<M, R> {
+    who: Held,
     requests: mpsc::Sender<M>,
     responses: Streaming<R>,
 }
@@ -29,6 +30,11 @@ impl<M, R> Bidi<M, R> {
     /// Sends one request. A broken stream is seen by the next receive.
     pub(crate) async fn send(&self, message: M) {
         drop(self.requests.send(message).await);
+    }
+
+    /// An answer took too long: another stream will not be opened on this connection.
+    pub(crate) fn silent(&self) {
+        self.who.silent();
     }
 
     /// The next response; None when the server has ended the stream.
@@ -40,15 +46,21 @@ impl<M, R> Bidi<M, R> {
 
 impl Client {
     /// Opens a stream with its first request already on the way: the servers'
-    /// headers come with their first response, not before.
-    pub(crate) async fn bidi<M, R>(&self, path: &'static str, first: M) -> Result<Bidi<M, R>>
+    /// headers come with their first response, not before. `asked` names who
+    /// has to send them.
+    pub(crate) async fn bidi<'a, M, R>(
+        &'a self,
+        path: &'static str,
+        first: M,
+        asked: &mut Asked<'a>,
+    ) -> Result<Bidi<M, R>>
     where
         M: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
         let mut lost = 0;
         loop {
-            let token = self.token(&mut None).await?;
+            let token = self.token(asked).await?;
             let (who, channel) = self.shared_endpoints().turn(TRIES_MAX, &[]).await?;
             let (requests, waiting) = mpsc::channel(REQUESTS_WAITING_MAX);
             let queued = requests.try_send(first.clone());
@@ -56,15 +68,17 @@ impl Client {
             let request = self.request(ReceiverStream::new(waiting), token.as_ref());
             let codec = ProstCodec::<M, R>::default();
             let mut grpc = self.grpc(channel);
+            *asked = Some(who);
             let opened = match grpc.ready().await {
                 Err(error) => Err(tonic::Status::from_error(error.into())),
                 Ok(()) => grpc.streaming(request, http_path(path), codec).await,
             };
+            *asked = None;
             match opened {
                 Err(status) => again(who, &status, &mut lost).await?,
                 Ok(response) => {
                     who.answered();
-                    return Ok(Bidi { requests, responses: response.into_inner() });
+                    return Ok(Bidi { who: who.held(), requests, responses: response.into_inner() });
                 }
             }
         }

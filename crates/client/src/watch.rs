@@ -31,7 +31,7 @@ impl Client {
     /// watchers themselves; see [`Client::watch`] for one that lasts.
     pub async fn watch_stream(&self, first: WatchCreateRequest) -> Result<WatchStream> {
         let first = request(RequestUnion::CreateRequest(first));
-        let bidi = self.bidi(path::WATCH, first).await?;
+        let bidi = self.bidi(path::WATCH, first, &mut None).await?;
         Ok(WatchStream { bidi })
     }
 

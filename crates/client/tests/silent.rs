@@ -110,3 +110,21 @@ async fn who_grows_silent_within_an_answer_is_named() {
     let blamed = vec![trouble(&server.endpoint, false, "no answer in time")];
     assert_eq!((error, server.asked()), (Error::Deadline { troubles: blamed }, 1));
 }
+
+/// A lease outlives the member that renews it.
+#[tokio::test]
+async fn a_lease_is_kept_past_who_stops_answering() {
+    const TTL: i64 = 6;
+    let stopped = Server::speaking_on(1, |_, _, _| Answer::Silence).await;
+    let server = Server::new(|_, _, _| body(&LeaseKeepAliveResponse { ttl: TTL, ..Default::default() })).await;
+    let client = client(&[&stopped.endpoint, &server.endpoint]);
+    // Until the one that does not answer has been asked.
+    while stopped.asked() == 0 {
+        let kept = client.lease_keep_alive(1).next().await.unwrap();
+        assert_eq!(kept.expect("it is kept").ttl, TTL);
+    }
+    for _ in 0..4 {
+        assert!(client.lease_keep_alive(1).next().await.unwrap().is_some());
+    }
+    assert_eq!(stopped.asked(), 1, "and is not asked again");
+}
