@@ -205,12 +205,12 @@ pub const ALL: [(Mutant, Stage, u64); 62] = [
     (Mutant::LateAnswersCount, Stage::Told(scenario::late_answers::run), 24),
     (Mutant::EndsWithinItsLast, Stage::Told(scenario::leases_to_the_last::run), 8),
     (Mutant::OldProofs, Stage::Told(scenario::renewal_after_pause::run), 8),
-    (Mutant::IgnoresFilters, Stage::World, 12),
+    (Mutant::IgnoresFilters, Stage::Told(scenario::watches_of_every_kind::run), 8),
     (Mutant::FutureIsNow, Stage::World, 12),
-    (Mutant::NowIsBefore, Stage::World, 30),
+    (Mutant::NowIsBefore, Stage::Told(scenario::watches_of_every_kind::run), 8),
     (Mutant::ProgressOfTheView, Stage::World, 12),
     (Mutant::ForgetsPrevious, Stage::World, 12),
-    (Mutant::FragmentsAll, Stage::World, 12),
+    (Mutant::FragmentsAll, Stage::Told(scenario::watches_of_every_kind::run), 8),
 ];
 
 impl Stage {

@@ -46,6 +46,7 @@ pub mod votes_forgotten;
 pub mod watch_across_snapshot;
 pub mod watch_bytes;
 pub mod watch_from_minus_one;
+pub mod watches_of_every_kind;
 pub mod zombie_members;
 
 use crate::load::Mix;
@@ -120,6 +121,7 @@ pub const ALL: [(&str, Scenario); 44] = [
     ("watch_across_snapshot", watch_across_snapshot::run),
     ("watch_bytes", watch_bytes::run),
     ("watch_from_minus_one", watch_from_minus_one::run),
+    ("watches_of_every_kind", watches_of_every_kind::run),
     ("zombie_members", zombie_members::run),
 ];
 

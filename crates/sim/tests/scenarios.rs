@@ -237,6 +237,11 @@ fn what_waits_for_a_watch_that_does_not_read_is_bounded_in_bytes() {
 }
 
 #[test]
+fn every_watch_is_told_what_it_has_asked_for() {
+    holds(scenario::watches_of_every_kind::run);
+}
+
+#[test]
 fn a_watch_from_minus_one_is_refused() {
     holds(scenario::watch_from_minus_one::run);
 }

@@ -1,6 +1,6 @@
 //! Watches: each client that watches goes from member to member, and its watches resume where they were.
 
-use super::watching::Then;
+use super::watching::{Then, draw_more};
 use super::{Event, Micros, World};
 use crate::check::{self, room::Waiting};
 use crate::mutant::Mutant;
@@ -125,6 +125,18 @@ impl World {
     /// What such a stream has been told.
     pub fn told_apart(&self, stream: u64) -> &[Response] {
         self.apart.get(&stream).map_or(&[], Vec::as_slice)
+    }
+
+    /// So many more clients watch, from now on.
+    pub fn more_watch(&mut self, count: usize) {
+        let known: usize = self.watchers.iter().map(|watcher| watcher.watches.len()).sum();
+        let more = draw_more(&mut self.chances.load, count, known);
+        for watcher in more {
+            let number = self.watchers.len();
+            self.watchers.push(watcher);
+            self.at(self.now + 1, Event::Connect(number));
+            self.at(self.now + LOOK, Event::Look(number));
+        }
     }
 
     /// Watches that have not begun yet see everything.

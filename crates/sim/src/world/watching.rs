@@ -93,8 +93,13 @@ pub(super) enum Then {
 
 /// Watchers of a run.
 pub(super) fn draw(rng: &mut Rng) -> Vec<Watcher> {
-    let mut record = 0;
-    (0..rng.usize(1..6))
+    let count = rng.usize(1..6);
+    draw_more(rng, count, 0)
+}
+
+/// So many more of them, with places in the record from this one on.
+pub(super) fn draw_more(rng: &mut Rng, count: usize, mut record: usize) -> Vec<Watcher> {
+    (0..count)
         .map(|_| {
             let slow = [0, 0, 300_000, 6_000_000][rng.usize(..4)];
             let count = [1, 1, 2, 3][rng.usize(..4)];
