@@ -240,7 +240,7 @@ fn members_of(cluster: &InitialCluster, token: &str) -> (u64, BTreeMap<u64, Memb
 }
 
 async fn plan_new(config: &Config) -> Result<Plan, String> {
-    let cluster = config.new_cluster(&resolve).map_err(|reason| naming("--initial-cluster", reason))?;
+    let cluster = config.new_cluster(&resolve).map_err(|reason| explained(config, reason))?;
     if let Some(note) = cluster.warning() {
         crate::logging::emit(&note);
     }
@@ -282,7 +282,7 @@ async fn refuse_bootstrapped(config: &Config, other: &Member, identity: Identity
 }
 
 async fn plan_join(config: &Config) -> Result<Plan, String> {
-    let cluster = config.join_cluster().map_err(|reason| naming("--initial-cluster", reason))?;
+    let cluster = config.join_cluster().map_err(|reason| explained(config, reason))?;
     let others: Vec<String> = cluster
         .members
         .iter()
@@ -410,6 +410,24 @@ fn refuse_exchanged(config: &Config, identity: Identity, url: &Url, asked: &ask:
         owner.id,
         owner.name
     ))
+}
+
+/// What is wrong with `--initial-cluster` in etcd's words, and what would be right.
+fn explained(config: &Config, reason: String) -> String {
+    let name = &config.name;
+    if reason.starts_with("couldn't find local name") {
+        return format!("{reason} (--name; --initial-cluster is {:?})", config.initial_cluster);
+    }
+    if reason.starts_with("error setting up initial cluster") {
+        return format!(
+            "{reason} (--initial-cluster is {:?}, not NAME=http://HOST:PORT,NAME=…)",
+            config.initial_cluster
+        );
+    }
+    if reason.contains("but missing from --initial-") {
+        return format!("{reason}: both must say the same of {name}");
+    }
+    naming("--initial-cluster", reason)
 }
 
 /// A reason in etcd's words, with the flag where it does not name it itself.

@@ -207,6 +207,15 @@ impl Config {
                            run into issue when multiple members have the same default name";
             notes.push(Note::new(Level::Warn, message).with("name", self.name.as_str()));
         }
+        for (flag, urls) in [
+            ("advertise-client-urls", &self.advertise_client_urls),
+            ("initial-advertise-peer-urls", &self.initial_advertise_peer_urls),
+        ] {
+            for url in urls.iter().filter(|url| matches!(url.host(), "0.0.0.0" | "::" | "[::]")) {
+                let message = "advertised URL names no machine: whoever is told so looks on its own";
+                notes.push(Note::new(Level::Warn, message).with("flag", flag).with("url", url.to_string()));
+            }
+        }
         if !values.is_given("data-dir") {
             let note = Note::new(Level::Warn, "'data-dir' was empty; using default");
             notes.push(note.with("data-dir", self.data_dir.display().to_string()));

@@ -84,6 +84,20 @@ fn quota_zero_is_the_default_and_below_is_none() {
 }
 
 #[test]
+fn advertised_urls_that_name_no_machine_are_said() {
+    let told = |line: &str| -> Vec<String> {
+        let (_, notes) = run(line).unwrap();
+        let notes = notes.into_iter().filter(|note| note.message.starts_with("advertised URL names no machine"));
+        notes.map(|note| format!("{} {}", note.fields[0].1, note.fields[1].1).replace('"', "")).collect()
+    };
+    assert!(told("--advertise-client-urls http://10.0.0.1:1,http://localhost:2").is_empty());
+    assert!(told("--listen-client-urls http://0.0.0.0:1 --advertise-client-urls http://10.0.0.1:1").is_empty());
+    assert_eq!(told("--advertise-client-urls http://0.0.0.0:1"), ["advertise-client-urls http://0.0.0.0:1"]);
+    let peers = "--initial-advertise-peer-urls http://10.0.0.1:1,http://[::]:1";
+    assert_eq!(told(peers), ["initial-advertise-peer-urls http://[::]:1"]);
+}
+
+#[test]
 fn progress_notifications_are_bounded() {
     let asked = config("--watch-progress-notify-interval 1ms").watch_progress_notify_interval;
     assert_eq!(asked, WATCH_PROGRESS_INTERVAL_MIN);

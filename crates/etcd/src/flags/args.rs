@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::hint;
 use super::table::{self, OBSOLETE};
 use super::value::{Kind, Value};
 
@@ -13,22 +14,25 @@ pub(super) struct Split {
     pub version: bool,
     /// The first word that is no flag, at which reading stopped.
     pub positional: Option<String>,
+    /// The switch right before that word.
+    pub switch: Option<String>,
 }
 
 /// Why there is no command line to run.
 pub(super) enum Stop {
     /// `-h`, `--help`.
     Help,
-    /// The words to print before the usage.
-    Wrong(String),
+    /// The words to print before the usage, and those to print after it.
+    Wrong { message: String, hint: String },
 }
 
 /// Takes the words apart. Flags end at the first word that does not start with `-`, at `-` itself, and after `--`.
 pub(super) fn split(arguments: &[String]) -> Result<Split, Stop> {
-    let mut split = Split { given: BTreeMap::new(), version: false, positional: None };
+    let mut split = Split { given: BTreeMap::new(), version: false, positional: None, switch: None };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if word == "--" {
+            split.switch = None;
             split.positional = words.next().cloned();
             break;
         }
@@ -36,9 +40,10 @@ pub(super) fn split(arguments: &[String]) -> Result<Split, Stop> {
             split.positional = Some(word.clone());
             break;
         };
+        split.switch = None;
         let body = body.strip_prefix('-').unwrap_or(body);
         if body.is_empty() || body.starts_with(['-', '=']) {
-            return Err(Stop::Wrong(format!("bad flag syntax: {word}")));
+            return Err(wrong(format!("bad flag syntax: {word}"), String::new()));
         }
         let (name, inline) = match body.split_once('=') {
             Some((name, text)) => (name, Some(text)),
@@ -68,19 +73,23 @@ fn read_flag<'a>(
                 Ok(())
             }
             Err(reason) => {
-                Err(Stop::Wrong(format!("invalid boolean value {:?} for -{name}: {reason}", inline.unwrap_or(""))))
+                let given = inline.unwrap_or("");
+                Err(wrong(format!("invalid boolean value {given:?} for -{name}: {reason}"), String::new()))
             }
         };
     }
     let Some(flag) = table::find(name) else {
-        return Err(Stop::Wrong(format!("flag provided but not defined: -{name}")));
+        return Err(wrong(format!("flag provided but not defined: -{name}"), hint::unknown(name)));
     };
     let text = match (inline, flag.kind) {
         (Some(text), _) => text,
-        (None, Kind::Bool) => "true",
+        (None, Kind::Bool) => {
+            split.switch = Some(format!("--{name}"));
+            "true"
+        }
         (None, _) => match words.next() {
             Some(text) => text.as_str(),
-            None => return Err(Stop::Wrong(format!("flag needs an argument: -{name}"))),
+            None => return Err(wrong(format!("flag needs an argument: -{name}"), hint::value(flag))),
         },
     };
     match flag.kind.parse(text) {
@@ -89,8 +98,12 @@ fn read_flag<'a>(
             Ok(())
         }
         Err(reason) if flag.kind == Kind::Bool => {
-            Err(Stop::Wrong(format!("invalid boolean value {text:?} for -{name}: {reason}")))
+            Err(wrong(format!("invalid boolean value {text:?} for -{name}: {reason}"), hint::value(flag)))
         }
-        Err(reason) => Err(Stop::Wrong(format!("invalid value {text:?} for flag -{name}: {reason}"))),
+        Err(reason) => Err(wrong(format!("invalid value {text:?} for flag -{name}: {reason}"), hint::value(flag))),
     }
+}
+
+fn wrong(message: String, hint: String) -> Stop {
+    Stop::Wrong { message, hint }
 }

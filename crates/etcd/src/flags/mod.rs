@@ -12,6 +12,7 @@
 
 mod args;
 mod help;
+mod hint;
 pub mod table;
 mod value;
 
@@ -69,8 +70,10 @@ impl Exit {
         };
     }
 
-    fn syntax(message: String) -> Self {
-        let text = format!("{message}\n{}\n", help::USAGE);
+    /// Etcd's words, the usage, and last, where it is seen, what would be right.
+    fn syntax(message: String, hint: &str) -> Self {
+        let last = if hint.is_empty() { String::new() } else { format!("{hint}\n") };
+        let text = format!("{message}\n{}\n{last}", help::USAGE);
         Exit { code: 2, message, text, notes: Vec::new() }
     }
 
@@ -118,11 +121,12 @@ pub fn parse(arguments: &[String], environment: &[(String, String)]) -> Result<A
         Err(args::Stop::Help) => {
             return Ok(Action::Help { usage: format!("{}\n", help::USAGE), flags: help::flags() });
         }
-        Err(args::Stop::Wrong(message)) => return Err(Exit::syntax(message)),
+        Err(args::Stop::Wrong { message, hint }) => return Err(Exit::syntax(message, &hint)),
     };
     let mut notes = vec![Note::new(Level::Info, "Running: ").with("args", arguments)];
     if let Some(word) = split.positional {
-        return Err(Exit::refused(notes, format!("{word:?} is not a valid flag")));
+        let switch = split.switch.map_or_else(String::new, |switch| format!(" ({})", hint::switch(&switch, &word)));
+        return Err(Exit::refused(notes, format!("{word:?} is not a valid flag{switch}")));
     }
     if split.version {
         return Ok(Action::Version(crate::version::banner()));

@@ -95,7 +95,7 @@ fn what_cannot_be_parsed_ends_with_2_and_the_usage() {
 
 #[test]
 fn a_stray_word_ends_with_1() {
-    for line in ["foo", "--pre-vote foo", "--data-dir d foo bar", "-- foo"] {
+    for line in ["foo", "--pre-vote --name x foo", "--data-dir d foo bar", "-- foo", "--pre-vote -- foo"] {
         let exit = exit(line);
         assert_eq!((exit.code, exit.message.as_str()), (1, "\"foo\" is not a valid flag"), "{line}");
         let last = exit.notes.last().unwrap();
@@ -103,6 +103,23 @@ fn a_stray_word_ends_with_1() {
         assert_eq!(last.fields, [("error", json!("\"foo\" is not a valid flag"))]);
         assert_eq!(exit.notes[0].message, "Running: ");
     }
+}
+
+#[test]
+fn who_mistyped_is_told_what_would_be_right_behind_the_usage() {
+    for (line, hint) in [
+        ("--listen-client-url http://a:1", "--listen-client-url: did you mean --listen-client-urls?"),
+        ("--enable-v2=false", "--enable-v2: etcd had this flag and has it no more; leave it out"),
+        ("--heartbeat-interval 100ms", "--heartbeat-interval takes a whole number without a sign or unit: "),
+        ("--listen-client-urls 10.0.0.1:2379", "--listen-client-urls takes URLs such as http://10.0.0.1:2379"),
+        ("--name", "--name: "),
+        ("--pre-vote=maybe", "--pre-vote takes true or false, behind = (--pre-vote=false): "),
+    ] {
+        let last = exit(line).text.lines().last().map(str::to_owned).unwrap_or_default();
+        assert!(last.starts_with(hint), "{line}: {last}");
+    }
+    let switch = exit("--name x --pre-vote false").message;
+    assert_eq!(switch, "\"false\" is not a valid flag (a switch takes its value behind =, as in --pre-vote=false)");
 }
 
 #[test]

@@ -88,7 +88,14 @@ async fn a_name_that_is_not_in_the_cluster() {
     let mut trial = Trial::new("refused-name");
     let others = trial.pair("m2", 3);
     trial.member.flags(&["--initial-cluster", &others]);
-    trial.expect(&["couldn't find local name \"m1\" in the initial cluster configuration", "--initial-cluster"]).await;
+    let why =
+        "couldn't find local name \"m1\" in the initial cluster configuration (--name; --initial-cluster is \"m2=";
+    trial.expect(&[why]).await;
+    trial.member.flags(&["--initial-cluster", "10.0.0.1:2380"]);
+    trial.expect(&["error setting up initial cluster", "\"10.0.0.1:2380\", not NAME=http://HOST:PORT,NAME=…"]).await;
+    let elsewhere = trial.pair("m1", 5);
+    trial.member.flags(&["--initial-cluster", &elsewhere]);
+    trial.expect(&["missing from --initial-advertise-peer-urls", "both must say the same of m1"]).await;
 }
 
 #[tokio::test]
