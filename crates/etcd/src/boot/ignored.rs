@@ -28,7 +28,8 @@ pub fn notes(config: &Config, me: u64, members: &[&Member], resolve: Resolve<'_>
         let urls: Vec<String> = config.initial_advertise_peer_urls.iter().map(Url::to_string).collect();
         let urls = urls.join(",");
         let reason = format!(
-            "the others look for this member at {}, until they are told: etcdctl member update {:x} --peer-urls={urls}",
+            "the others look for this member at {}, until they are told: etcdctl member update {:x} --peer-urls={urls} (which \
+             members of our own do not carry out yet, only etcd's)",
             sorted(me).join(","),
             me.id
         );
