@@ -107,6 +107,11 @@ impl Client {
         self.shared.endpoints.troubles()
     }
 
+    /// Whether there is a connection on which a member has spoken.
+    pub fn is_connected(&self) -> bool {
+        self.shared.endpoints.is_any_up()
+    }
+
     /// The endpoints as given.
     pub fn endpoints(&self) -> &[String] {
         &self.shared.config.endpoints

@@ -165,6 +165,10 @@ impl Endpoints {
         self.all.iter().filter_map(|target| target.trouble().clone()).collect()
     }
 
+    pub(crate) fn is_any_up(&self) -> bool {
+        self.all.iter().any(|target| matches!(target.line().state, State::Up(_)))
+    }
+
     /// The time of a call is over that found nobody to ask.
     pub(crate) fn all_silent(&self) {
         let dialling = |target: &&Arc<Target>| matches!(target.line().state, State::Dialling);

@@ -176,14 +176,16 @@ impl Session {
     }
 }
 
-/// Names the endpoints that do not answer, as long as the command runs: a command without a time limit would wait for them
-/// without a word. Each is named once, and again when it has answered meanwhile.
+/// Names the endpoints that do not answer while none does, and those that say they cannot, as long as the command runs: a
+/// command without a time limit would wait without a word. Each is named once, and again when it has answered meanwhile.
 async fn tell_troubles(client: Client, command_timeout: Duration) {
     let pause = command_timeout.max(TROUBLES_PAUSE_MIN) + TROUBLES_GRACE;
     let mut told: Vec<String> = Vec::new();
     loop {
         tokio::time::sleep(pause).await;
         let mut news = client.troubles();
+        let served = client.is_connected();
+        news.retain(|trouble| trouble.answered || !served);
         let present: Vec<String> = news.iter().map(|trouble| trouble.endpoint.clone()).collect();
         news.retain(|trouble| !told.contains(&trouble.endpoint));
         log::troubles(&news);

@@ -1,6 +1,6 @@
 //! Endpoints that do not answer, and alarms.
 
-use crate::support::{free_ports, logged, ours, real, run};
+use crate::support::{Member, free_ports, logged, ours, real, run};
 use crate::twins::Twins;
 
 /// Where no member is: the same last words and codes. In the log, both name the endpoint (`target`) and the reason (`error`).
@@ -32,6 +32,19 @@ fn nobody_at_the_endpoint() {
             assert!(text("target").ends_with(&endpoint), "{binary:?} {line}: {record}");
             assert!(text("error").contains("connection refused"), "{binary:?} {line}: {record}");
         }
+    }
+}
+
+/// One of two endpoints is enough, and no word is said of the other while a command runs.
+#[test]
+fn nobody_at_one_of_two_endpoints() {
+    let member = Member::alone((1, 2));
+    let [nobody] = free_ports();
+    let endpoints = format!("127.0.0.1:{nobody},{}", member.endpoint);
+    // Longer than etcdctl waits before it says who does not answer.
+    let line: Vec<&str> = "--command-timeout 100ms lock l -- sh -c".split(' ').chain(["sleep 3"]).collect();
+    for binary in [ours(), real("etcdctl")] {
+        assert_eq!(logged(&binary, &endpoints, &line), [""; 0], "{binary:?}");
     }
 }
 
