@@ -68,8 +68,10 @@ async fn post(inner: &Inner, remote: &Remote, lane: &mut Option<Lane>, message: 
         request
     };
     let answer = tokio::time::timeout(inner.timeouts.write + inner.timeouts.read, async {
-        // A connection that was idle may have been closed meanwhile; then a fresh one is tried. Raft takes a message twice.
-        if let Some(idle) = lane.as_mut().filter(|idle| idle.is_open()) {
+        // A connection that was idle may have been closed meanwhile; then a fresh one is tried. Raft takes a message twice,
+        // but what is proposed twice is done twice: that goes by a fresh one at once, and if its answer is lost, so be it.
+        let may_repeat = message.kind != MessageKind::Prop;
+        if let Some(idle) = lane.as_mut().filter(|idle| may_repeat && idle.is_open()) {
             let url = idle.url().to_owned();
             if let Ok(answer) = idle.request(build(&url)).await {
                 return client::read_answer(&url, answer).await.map_err(PostError::from);

@@ -15,6 +15,7 @@ use frame::StreamKind;
 
 mod acquaintances;
 mod links;
+mod once;
 mod questions;
 mod snapshots;
 mod strangers;
