@@ -8,6 +8,7 @@
 
 mod chance;
 mod log;
+mod peers;
 mod requests;
 mod services;
 mod snapshot;
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const ALL: [Target; 9] = [
+pub const ALL: [Target; 10] = [
     Target { name: "wal_file", run: log::file, seeds: log::file_seeds },
     Target { name: "wal_frames", run: log::frames, seeds: log::frame_seeds },
     Target { name: "revisions_file", run: store_log::file, seeds: store_log::file_seeds },
@@ -37,6 +38,7 @@ pub const ALL: [Target; 9] = [
     Target { name: "peer_stream", run: streams::peer, seeds: streams::peer_seeds },
     Target { name: "entries", run: requests::entries, seeds: requests::entry_seeds },
     Target { name: "services", run: services::calls, seeds: services::seeds },
+    Target { name: "peer_requests", run: peers::peer_requests, seeds: peers::seeds },
     Target { name: "flags", run: streams::flags, seeds: streams::flag_seeds },
 ];
 

@@ -10,7 +10,7 @@ use bolt::Image;
 const PAIRS_MAX: usize = 10_000;
 
 /// What comes beside, and the image.
-fn parts(input: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn parts(input: &[u8]) -> (&[u8], &[u8]) {
     let Some((length, rest)) = input.split_first_chunk() else { return (&[], input) };
     rest.split_at((u32::from_le_bytes(*length) as usize).min(rest.len()))
 }

@@ -46,4 +46,4 @@ macro_rules! each {
     };
 }
 
-each! { wal_file wal_frames revisions_file revisions_frames snapshot peer_stream entries services flags }
+each! { wal_file wal_frames revisions_file revisions_frames snapshot peer_stream entries services peer_requests flags }

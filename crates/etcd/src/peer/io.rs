@@ -12,17 +12,24 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-/// A TCP connection with a limit on how long a write may stand still. Small writes go out at once.
-pub(super) struct Timed {
-    stream: TcpStream,
+/// A connection with a limit on how long a write may stand still.
+pub(super) struct Timed<S> {
+    stream: S,
     write_timeout: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Timed {
+impl Timed<TcpStream> {
+    /// Over TCP; small writes go out at once.
     pub fn new(stream: TcpStream, write_timeout: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Timed { stream, write_timeout, stalled: None })
+        Ok(Timed::over(stream, write_timeout))
+    }
+}
+
+impl<S> Timed<S> {
+    pub fn over(stream: S, write_timeout: Duration) -> Self {
+        Timed { stream, write_timeout, stalled: None }
     }
 
     /// Passes progress on; turns a stall beyond the timeout into an error.
@@ -38,13 +45,13 @@ impl Timed {
     }
 }
 
-impl AsyncRead for Timed {
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
     }
 }
 
-impl AsyncWrite for Timed {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);

@@ -33,12 +33,14 @@ mod snapshot;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
 use raft::{Message, MessageKind};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use client::RequestError;
 pub use lease::ForwardError;
@@ -269,6 +271,15 @@ impl Peers {
     /// Answers members until the future is dropped, which closes every connection.
     pub async fn serve(self, listener: tokio::net::TcpListener) {
         server::serve(self, listener).await;
+    }
+
+    /// Answers what comes on one connection until it ends; `address` is who the operator is told of.
+    pub async fn talk<S>(&self, stream: S, address: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = io::Timed::over(stream, self.inner.timeouts.write);
+        server::serve_connection(self.clone(), stream, address).await;
     }
 
     /// The hash chains of the other members: of those that answer in time, and know what that is.

@@ -19,7 +19,8 @@ use proto::etcdserverpb::{
 };
 use proto::leasepb::{LeaseInternalRequest, LeaseInternalResponse};
 use raft::MessageKind;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -31,7 +32,7 @@ use super::local::LeaseError;
 use super::outbox::StreamBody;
 use super::snapshot::{Receiving, Stored, Storing};
 use super::{Inner, Peers, Rejected, door, hex, wire};
-use crate::line::{Ended, Line};
+use crate::line::Line;
 use crate::version;
 
 /// Connections open at a time; further ones wait to be accepted.
@@ -57,8 +58,9 @@ pub(super) async fn serve(peers: Peers, listener: TcpListener) {
                 let peers = peers.clone();
                 connections.spawn(async move {
                     let _permit = permit;
-                    if let Err(error) = serve_connection(peers, stream, address).await {
-                        tracing::debug!("remote-addr" = %address, error = %error, "connection of peer ended");
+                    match Timed::new(stream, peers.inner.timeouts.write) {
+                        Ok(stream) => serve_connection(peers, stream, address).await,
+                        Err(error) => told(address, &error),
                     }
                 });
             }
@@ -70,8 +72,11 @@ pub(super) async fn serve(peers: Peers, listener: TcpListener) {
     }
 }
 
-async fn serve_connection(peers: Peers, stream: TcpStream, address: SocketAddr) -> Ended {
-    let io = TokioIo::new(Timed::new(stream, peers.inner.timeouts.write)?);
+/// Answers what comes on one connection until it ends.
+pub(super) async fn serve_connection<S>(peers: Peers, stream: Timed<S>, address: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let line = Line::new(peers.inner.runtime.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let peers = peers.clone();
@@ -80,8 +85,14 @@ async fn serve_connection(peers: Peers, stream: TcpStream, address: SocketAddr) 
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let connection = http.serve_connection(io, service);
-    line.run(async { Ok(connection.await?) }).await
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = line.run(async { Ok(connection.await?) }).await {
+        told(address, &*error);
+    }
+}
+
+fn told(address: SocketAddr, error: &dyn std::error::Error) {
+    tracing::debug!("remote-addr" = %address, error = %error, "connection of peer ended");
 }
 
 async fn answer(peers: &Peers, request: Request<Incoming>) -> Answer {
