@@ -4,6 +4,7 @@
 //! left alone.
 
 use crate::felt::Felt;
+use crate::stage::library_named;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,17 +19,9 @@ pub struct Clock {
     felt: Option<Felt>,
 }
 
-/// Where Debian and others put the library for programs with threads.
-const LIBRARIES: [&str; 4] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib64/faketime/libfaketimeMT.so.1",
-    "/usr/lib/faketime/libfaketimeMT.so.1",
-];
-
-/// The library, if it is installed.
+/// The library for programs with threads, if it is there.
 pub fn library() -> Option<PathBuf> {
-    LIBRARIES.iter().map(PathBuf::from).find(|path| path.is_file())
+    library_named("faketime/libfaketimeMT.so.1")
 }
 
 impl Clock {

@@ -106,6 +106,8 @@ pub struct History {
     pub compactions: Vec<(Nanos, i64)>,
     /// How many of them were acknowledged.
     pub compactions_done: usize,
+    /// Renewals, each with a read, that were asked of a leader that a fault had taken away from the others.
+    pub asked_away: usize,
     /// When each process of each member began, in order; the first of a member may be missing.
     pub births: Vec<Vec<Nanos>>,
 }

@@ -14,6 +14,7 @@
 //! A seed gives the same schedule each time. The timing of real processes is
 //! theirs: the same seed may find something once and not again.
 
+mod away;
 mod check;
 mod clock;
 mod disk;

@@ -59,6 +59,11 @@ impl Notebook {
         self.with(|history| history.compactions_done += 1);
     }
 
+    /// A renewal and a read are going to be asked of a leader that is away.
+    pub fn asks_away(&self) {
+        self.with(|history| history.asked_away += 1);
+    }
+
     /// A watch that begins; its number.
     pub fn watches(&self, told: Told) -> usize {
         self.with(|history| {

@@ -86,7 +86,7 @@ impl<'a> Round<'a> {
     /// Faults, load, rest and checks; what does not hold.
     fn run(&mut self, runtime: &tokio::runtime::Runtime, seed: u64, seconds: u64) -> Result<Vec<String>> {
         runtime.block_on(serves(&mut self.stage))?;
-        let mut load = Load::start(self.stage.members.len(), seed, self.stage.leader.clone(), true)?;
+        let mut load = Load::start(&self.stage, seed, true)?;
         let began = Instant::now();
         let length = Duration::from_secs(seconds);
         let plan = schedule::draw(seed, length, &self.means);
@@ -135,7 +135,7 @@ impl<'a> Round<'a> {
     fn guard(&mut self, runtime: &tokio::runtime::Runtime) -> Result<Vec<String>> {
         runtime.block_on(serves(&mut self.stage))?;
         // Nobody compacts: what is lost could not be told from what is compacted.
-        let mut load = Load::start(self.stage.members.len(), 1, self.stage.leader.clone(), false)?;
+        let mut load = Load::start(&self.stage, 1, false)?;
         runtime.block_on(more_writes(&load, GUARD_WRITES))?;
         // What was written so far is there, as if it had been synced; what comes
         // now is not, unless somebody really syncs.
@@ -204,7 +204,12 @@ impl<'a> Round<'a> {
         let told: Vec<String> =
             ops.iter().map(|(kind, [yes, no, unknown])| format!("{kind} {yes}/{no}/{unknown}")).collect();
         println!("  {} requests (answered/refused/unknown): {}", self.history.ops.len(), told.join(", "));
-        println!("  {} of {} compactions acknowledged", self.history.compactions_done, self.history.compactions.len());
+        println!(
+            "  {} renewals and reads asked of leaders that were away; {} of {} compactions acknowledged",
+            self.history.asked_away,
+            self.history.compactions_done,
+            self.history.compactions.len()
+        );
         let (without, from) = unavailable(&self.history);
         let (carried, harmed) = self.stage.wire.counts();
         let births: usize = self.stage.members.iter().map(|member| member.births.len()).sum();

@@ -1,5 +1,6 @@
 //! What faults are done to: members and the network between them.
 
+use crate::away::Away;
 use crate::clock::{self, Clock};
 use crate::disk::Disk;
 use crate::member::Member;
@@ -42,6 +43,8 @@ pub struct Stage {
     pub wire: Wire,
     /// The number of the member that leads, as far as is known.
     pub leader: Arc<AtomicUsize>,
+    /// Leaders that were taken away.
+    pub away: Away,
     /// What must not have happened.
     pub wrong: Vec<String>,
     /// Processes that ended by themselves, and had a reason.
@@ -95,6 +98,7 @@ impl Stage {
             members: all,
             wire,
             leader: Arc::new(AtomicUsize::new(0)),
+            away: Away::new(members),
             wrong: Vec::new(),
             excused: Vec::new(),
             runtime: tokio::runtime::Handle::current(),
@@ -180,12 +184,17 @@ pub fn means() -> (Means, Vec<String>) {
     if clock.is_none() {
         lack("jumps of wall clocks", "libfaketime (package faketime)");
     }
-    (Means { power, clock, no_sync: no_sync() }, lacks)
+    (Means { power, clock, no_sync: library_named("libeatmydata.so") }, lacks)
 }
 
-fn no_sync() -> Option<PathBuf> {
-    let places = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
-    places.iter().map(|place| Path::new(place).join("libeatmydata.so")).find(|path| path.is_file())
+/// Where Debian and others have libraries that are loaded before others.
+const LIBRARIES: [&str; 4] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+
+/// A library, if it is there: where the environment says that some are, or in the system.
+pub fn library_named(name: &str) -> Option<PathBuf> {
+    let told = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let places = std::env::split_paths(&told).chain(LIBRARIES.iter().map(PathBuf::from));
+    places.filter(|place| place.is_absolute()).map(|place| place.join(name)).find(|path| path.is_file())
 }
 
 /// Whether a program of this name lies in the path.

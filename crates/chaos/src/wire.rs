@@ -10,9 +10,12 @@
 //!  clients ─┘        └─ late ────┘─tun─ m3
 //! ```
 
+mod reset;
+
 use crate::felt::Felt;
 use anyhow::{Context, Result};
 use fastrand::Rng;
+use reset::Broken;
 use std::collections::BinaryHeap;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +54,8 @@ pub enum Effect {
     Lost(u8),
     /// So many of a hundred arrive twice.
     Doubled(u8),
+    /// Of so many of a hundred that carry data half arrives, and the connection is reset.
+    Reset(u8),
 }
 
 /// Links from node to node, with what happens there. A link has a direction.
@@ -189,24 +194,45 @@ impl Wire {
 }
 
 impl Shared {
-    /// How late each copy of a packet arrives; none if it is lost.
-    fn fate(&self, from: usize, to: usize, chance: &mut Rng) -> Vec<Duration> {
+    /// What becomes of a packet.
+    fn fate(&self, from: usize, to: usize, packet: &[u8], chance: &mut Rng) -> Fate {
         let troubles = self.troubles.read().unwrap_or_else(PoisonError::into_inner);
         let stands = |standing: &&Standing| standing.until.is_none_or(|until| until > Instant::now());
         let on_this = troubles.iter().filter(|standing| standing.trouble.links.contains(&(from, to))).filter(stands);
-        fate(on_this.map(|standing| &standing.trouble), chance)
+        fate(on_this.map(|standing| &standing.trouble), packet, chance)
     }
 
     fn send(&self, to: usize, bytes: &[u8]) {
         // A node whose device is not up yet, or no longer, hears nothing.
         let _ = self.devices[to].send(bytes);
     }
+
+    fn send_late(&self, to: usize, bytes: &[u8], late: Duration) {
+        if late.is_zero() {
+            self.send(to, bytes);
+        } else if self.waiting.fetch_add(1, Ordering::Relaxed) < LATE_MAX as u64 {
+            let packet = Packet { due: Instant::now() + late, to, bytes: bytes.to_vec() };
+            let _ = self.late.send(packet);
+        } else {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What becomes of a packet.
+#[derive(Debug, PartialEq)]
+enum Fate {
+    /// How late each copy of it arrives; none if it is lost.
+    Copies(Vec<Duration>),
+    /// It breaks its connection, when it would have arrived.
+    Reset(Duration, Broken),
 }
 
 /// What several troubles together do to one packet. Each that drops it counts
-/// it; of one that is dropped nothing else counts.
-fn fate<'a>(troubles: impl Iterator<Item = &'a Trouble>, chance: &mut Rng) -> Vec<Duration> {
+/// it; of one that is dropped or breaks its connection nothing else counts.
+fn fate<'a>(troubles: impl Iterator<Item = &'a Trouble>, packet: &[u8], chance: &mut Rng) -> Fate {
     let (mut late, mut copies, mut lost, mut harmed) = (Duration::ZERO, 1, false, Vec::new());
+    let mut broken = None;
     for trouble in troubles {
         let drops = match trouble.effect {
             Effect::Cut => true,
@@ -223,6 +249,12 @@ fn fate<'a>(troubles: impl Iterator<Item = &'a Trouble>, chance: &mut Rng) -> Ve
                 harmed.push(&trouble.felt);
                 false
             }
+            Effect::Reset(percent) => {
+                if chance.u8(0..100) < percent {
+                    broken = broken.or(reset::within(packet).map(|broken| (broken, &trouble.felt)));
+                }
+                false
+            }
         };
         if drops {
             trouble.felt.note(1);
@@ -230,10 +262,14 @@ fn fate<'a>(troubles: impl Iterator<Item = &'a Trouble>, chance: &mut Rng) -> Ve
         }
     }
     if lost {
-        return Vec::new();
+        return Fate::Copies(Vec::new());
+    }
+    if let Some((broken, felt)) = broken {
+        felt.note(1);
+        return Fate::Reset(late, broken);
     }
     harmed.into_iter().for_each(|felt| felt.note(1));
-    vec![late; copies]
+    Fate::Copies(vec![late; copies])
 }
 
 fn carry(shared: &Shared, from: usize, mut chance: Rng) {
@@ -244,20 +280,21 @@ fn carry(shared: &Shared, from: usize, mut chance: Rng) {
             thread::sleep(Duration::from_millis(1));
             continue;
         };
-        let Some(to) = target(&buffer[..bytes], shared.members) else { continue };
-        let copies = shared.fate(from, to, &mut chance);
+        let packet = &buffer[..bytes];
+        let Some(to) = target(packet, shared.members) else { continue };
+        let fate = shared.fate(from, to, packet, &mut chance);
         shared.carried.fetch_add(1, Ordering::Relaxed);
-        if copies != [Duration::ZERO] {
+        if !matches!(&fate, Fate::Copies(copies) if *copies == [Duration::ZERO]) {
             shared.harmed.fetch_add(1, Ordering::Relaxed);
         }
-        for late in copies {
-            if late.is_zero() {
-                shared.send(to, &buffer[..bytes]);
-            } else if shared.waiting.fetch_add(1, Ordering::Relaxed) < LATE_MAX as u64 {
-                let packet = Packet { due: Instant::now() + late, to, bytes: buffer[..bytes].to_vec() };
-                let _ = shared.late.send(packet);
-            } else {
-                shared.waiting.fetch_sub(1, Ordering::Relaxed);
+        match fate {
+            Fate::Copies(copies) => copies.into_iter().for_each(|late| shared.send_late(to, packet, late)),
+            Fate::Reset(late, broken) => {
+                shared.send_late(to, &broken.front, late);
+                // Not before it.
+                let behind = if late.is_zero() { late } else { late + Duration::from_micros(1) };
+                shared.send_late(to, &broken.to_receiver, behind);
+                shared.send(from, &broken.to_sender);
             }
         }
     }
@@ -291,55 +328,4 @@ fn target(packet: &[u8], members: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packets_go_where_their_header_says() {
-        let mut packet = [0; 40];
-        packet[0] = 0x45;
-        for (node, last) in [(0, 1), (2, 3), (3, 100)] {
-            packet[16..20].copy_from_slice(&[10, 77, 0, last]);
-            assert_eq!(target(&packet, 3), Some(node));
-        }
-        packet[19] = 4;
-        assert_eq!(target(&packet, 3), None, "nobody has that address");
-        packet[0] = 0x60;
-        assert_eq!(target(&packet, 3), None, "not IPv4");
-        assert_eq!(target(&packet[..19], 3), None, "no header");
-    }
-
-    #[test]
-    fn effects_add_up() {
-        let mut chance = Rng::with_seed(1);
-        let mut of = |effects: &[Effect]| fate(troubles(effects).iter(), &mut chance);
-        assert_eq!(of(&[]), [Duration::ZERO]);
-        assert_eq!(of(&[late(5), late(7)]), [Duration::from_millis(12)]);
-        assert_eq!(of(&[late(5), Effect::Doubled(100)]), [Duration::from_millis(5); 2]);
-        assert_eq!(of(&[Effect::Doubled(100), Effect::Cut]), []);
-        assert_eq!(of(&[Effect::Lost(100)]), []);
-        let half = (0..1000).filter(|_| of(&[Effect::Lost(50)]).is_empty()).count();
-        assert!((400..600).contains(&half), "{half} of 1000");
-    }
-
-    #[test]
-    fn only_packets_to_which_something_happened_count() {
-        let mut chance = Rng::with_seed(1);
-        let mut felt_of = |effects: &[Effect]| {
-            let troubles = troubles(effects);
-            fate(troubles.iter(), &mut chance);
-            troubles.iter().map(|trouble| trouble.felt.times()).collect::<Vec<_>>()
-        };
-        assert_eq!(felt_of(&[late(5), Effect::Doubled(100), Effect::Doubled(0), Effect::Lost(0)]), [1, 1, 0, 0]);
-        assert_eq!(felt_of(&[late(5), Effect::Doubled(100), Effect::Cut, Effect::Cut]), [0, 0, 1, 1]);
-        assert_eq!(felt_of(&[Effect::Lost(100), late(5)]), [1, 0]);
-    }
-
-    fn late(base: u64) -> Effect {
-        Effect::Late { base: Duration::from_millis(base), jitter: Duration::ZERO }
-    }
-
-    fn troubles(effects: &[Effect]) -> Vec<Trouble> {
-        effects.iter().map(|&effect| Trouble { links: Vec::new(), effect, felt: Felt::default() }).collect()
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! `cargo x chaos`: real processes under real faults.
 
-use crate::shell;
+use crate::{debian, shell};
 use anyhow::{Context, Result};
 use std::process::Command;
 
@@ -43,13 +43,13 @@ pub fn run(runs: &[Options]) -> Result<()> {
     let command = || {
         let mut command = Command::new(bin.join("chaos"));
         command.arg("--etcd").arg(bin.join("etcd")).arg("--directory").arg(shell::target().join("chaos"));
-        command
+        debian::show(&mut command).map(|()| command)
     };
-    let mut guard = command();
+    let mut guard = command()?;
     guard.arg("--guard");
     shell::run(guard).context("the guard of the checks")?;
     for run in runs {
-        let mut faults = command();
+        let mut faults = command()?;
         for (name, value) in [("--minutes", run.minutes), ("--seed", run.seed), ("--members", run.members)] {
             if let Some(value) = value {
                 faults.args([name, &value.to_string()]);
@@ -63,10 +63,9 @@ pub fn run(runs: &[Options]) -> Result<()> {
     Ok(())
 }
 
-/// On test machines what is missing is installed; elsewhere it is said how.
+/// On test machines what is missing is installed; elsewhere it is unpacked beside the project, or said how to get it.
 fn install() -> Result<()> {
-    let there = |files: &[&str]| files.iter().any(|file| std::path::Path::new(file).exists());
-    let missing: Vec<&str> = PACKAGES.iter().filter(|(_, files)| !there(files)).map(|(name, _)| *name).collect();
+    let missing: Vec<&str> = PACKAGES.iter().filter(|(_, files)| !debian::has(files)).map(|(name, _)| *name).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -81,6 +80,10 @@ fn install() -> Result<()> {
         install.args(&missing);
         return shell::run(install);
     }
-    println!("for all kinds of faults: apt-get install {}", missing.join(" "));
+    let names = missing.join(" ");
+    println!("fetching for faults into .cache/debian, nothing is installed: {names}");
+    if let Err(error) = debian::fetch(&missing) {
+        println!("cannot fetch them ({error:#}); for all kinds of faults: apt-get install {names}");
+    }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod chaos;
 mod check;
 mod clients;
 mod compat;
+mod debian;
 mod fuzz;
 mod real_etcd;
 mod rules;

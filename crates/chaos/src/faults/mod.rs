@@ -60,7 +60,7 @@ const fn needing(needs: Needs, name: &'static str, begin: fn(&mut Stage, &mut Fa
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 30] = [
+pub const KINDS: [Kind; 31] = [
     long("one killed", process::kill_one),
     long("leader killed", process::kill_leader),
     kind("majority killed", process::kill_majority),
@@ -81,6 +81,7 @@ pub const KINDS: [Kind; 30] = [
     kind("delay and jitter", network::slow),
     kind("loss", network::loss),
     kind("packets doubled and out of order", network::doubled),
+    kind("connections reset within a message", network::resets),
     kind("clients cut off from one", network::clients_cut),
     kind("clients hear nothing", network::clients_deaf),
     long("one disk full", disk::full_one),
@@ -105,4 +106,12 @@ fn leader(stage: &Stage, fault: &mut Fault) -> usize {
         fault.felt = Felt::default();
         stage.leader()
     })
+}
+
+/// Who leads is taken away from the others by this, until the last of it: who asks there is told.
+fn away(stage: &Stage, leader: usize, mut later: Later) -> Later {
+    stage.away.set(leader, true);
+    let last = later.iter().map(|(after, _)| *after).max().unwrap_or_default();
+    later.extend(then(last, move |stage| stage.away.set(leader, false)));
+    later
 }

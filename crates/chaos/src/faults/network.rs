@@ -1,7 +1,7 @@
 //! Links that are cut, one way or both, slow, lossy, or come and go. Felt is
 //! each packet that a fault has dropped, held back or doubled.
 
-use super::{Fault, Later, leader, then};
+use super::{Fault, Later, away, leader, then};
 use crate::felt::Felt;
 use crate::stage::Stage;
 use crate::wire::{Effect, Trouble};
@@ -45,7 +45,8 @@ pub fn isolate_one(stage: &mut Stage, fault: &mut Fault) -> Later {
 /// Clients still reach it, and must not believe it.
 pub fn isolate_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
     let leader = leader(stage, fault);
-    isolate(stage, &[leader], fault)
+    let later = isolate(stage, &[leader], fault);
+    away(stage, leader, later)
 }
 
 pub fn split(stage: &mut Stage, fault: &mut Fault) -> Later {
@@ -78,13 +79,15 @@ pub fn ring(stage: &mut Stage, fault: &mut Fault) -> Later {
 pub fn leader_dumb(stage: &mut Stage, fault: &mut Fault) -> Later {
     let leader = leader(stage, fault);
     let links = members(stage).into_iter().filter(|&to| to != leader).map(|to| (leader, to)).collect();
-    cut(stage, links, fault, fault.lasts)
+    let later = cut(stage, links, fault, fault.lasts);
+    away(stage, leader, later)
 }
 
 pub fn leader_deaf(stage: &mut Stage, fault: &mut Fault) -> Later {
     let leader = leader(stage, fault);
     let links = members(stage).into_iter().filter(|&from| from != leader).map(|from| (from, leader)).collect();
-    cut(stage, links, fault, fault.lasts)
+    let later = cut(stage, links, fault, fault.lasts);
+    away(stage, leader, later)
 }
 
 pub fn one_way(stage: &mut Stage, fault: &mut Fault) -> Later {
@@ -135,6 +138,12 @@ pub fn doubled(stage: &mut Stage, fault: &mut Fault) -> Later {
     let felt = fault.felt.clone();
     later.extend(then(fault.lasts, move |_| felt.note(twice.times().min(late.times()))));
     later
+}
+
+/// Felt is each connection that was reset.
+pub fn resets(stage: &mut Stage, fault: &mut Fault) -> Later {
+    let (links, percent) = (everywhere(stage), fault.chance.u8(1..6));
+    harm(stage, links, Effect::Reset(percent), &fault.felt, fault.lasts)
 }
 
 pub fn clients_cut(stage: &mut Stage, fault: &mut Fault) -> Later {

@@ -1,7 +1,7 @@
 //! Processes that are killed and stopped. Felt is each process that ran until
 //! then.
 
-use super::{Fault, Later, leader, then};
+use super::{Fault, Later, away, leader, then};
 use crate::felt::Felt;
 use crate::stage::Stage;
 use std::time::Duration;
@@ -74,8 +74,9 @@ pub fn stop_one(stage: &mut Stage, fault: &mut Fault) -> Later {
 }
 
 pub fn stop_leader(stage: &mut Stage, fault: &mut Fault) -> Later {
-    let victims = vec![leader(stage, fault)];
-    stop(stage, victims, fault, fault.lasts)
+    let leader = leader(stage, fault);
+    let later = stop(stage, vec![leader], fault, fault.lasts);
+    away(stage, leader, later)
 }
 
 pub fn stop_most(stage: &mut Stage, fault: &mut Fault) -> Later {

@@ -29,21 +29,9 @@ pub async fn hold(number: usize, client: Client, notebook: Arc<Notebook>, seed: 
 }
 
 async fn hold_one(id: i64, number: usize, client: &Client, notebook: &Notebook, chance: &mut Rng) {
-    let grant = Ask::Grant(LeaseGrantRequest { ttl: chance.i64(1..5), id });
-    let Outcome::Answered(Answer::Grant(granted)) = ask(number, client, notebook, grant).await else {
-        notebook.pause(AFTER_REFUSAL).await;
-        return;
-    };
-    for key in 0..chance.u32(1..4) {
-        let put = PutRequest {
-            key: format!("l/{id:x}/{key}").into(),
-            value: format!("{id}.{key}").into(),
-            lease: id,
-            ..PutRequest::default()
-        };
-        ask(number, client, notebook, Ask::Put(put)).await;
-    }
-    let third = granted.ttl.unsigned_abs() * 1_000 / 3;
+    let (keys, seconds) = (chance.u32(1..4), chance.i64(1..5));
+    let Some(granted) = grant(id, keys, seconds, number, client, notebook).await else { return };
+    let third = granted.unsigned_abs() * 1_000 / 3;
     for _ in 0..chance.u32(0..RENEWALS_MAX) {
         // Mostly in time, now and then at the last moment.
         let late = if chance.u8(0..6) == 0 { 3 * third } else { third };
@@ -51,18 +39,50 @@ async fn hold_one(id: i64, number: usize, client: &Client, notebook: &Notebook, 
         if notebook.stopped() {
             return;
         }
-        if !matches!(ask(number, client, notebook, Ask::Renew(id)).await, Outcome::Answered(_)) {
+        if !renew(id, number, client, notebook).await {
             break;
         }
     }
     if chance.u8(0..5) == 0 {
-        ask(number, client, notebook, Ask::Revoke(id)).await;
+        ask(number, client, notebook, Ask::Revoke(id), RENEWAL).await;
     }
 }
 
-async fn ask(number: usize, client: &Client, notebook: &Notebook, ask: Ask) -> Outcome {
+/// A lease with so many keys. The seconds granted; none if it was not, after a pause.
+pub async fn grant(
+    id: i64,
+    keys: u32,
+    seconds: i64,
+    number: usize,
+    client: &Client,
+    notebook: &Notebook,
+) -> Option<i64> {
+    let grant = Ask::Grant(LeaseGrantRequest { ttl: seconds, id });
+    let Outcome::Answered(Answer::Grant(granted)) = ask(number, client, notebook, grant, RENEWAL).await else {
+        notebook.pause(AFTER_REFUSAL).await;
+        return None;
+    };
+    for key in 0..keys {
+        let put = PutRequest {
+            key: format!("l/{id:x}/{key}").into(),
+            value: format!("{id}.{key}").into(),
+            lease: id,
+            ..PutRequest::default()
+        };
+        ask(number, client, notebook, Ask::Put(put), RENEWAL).await;
+    }
+    Some(granted.ttl)
+}
+
+/// Whether it was answered.
+pub async fn renew(id: i64, number: usize, client: &Client, notebook: &Notebook) -> bool {
+    matches!(ask(number, client, notebook, Ask::Renew(id), RENEWAL).await, Outcome::Answered(_))
+}
+
+/// Asks, and writes down what came of it within so long.
+pub async fn ask(number: usize, client: &Client, notebook: &Notebook, ask: Ask, patience: Duration) -> Outcome {
     let begin = notebook.now();
-    let outcome = match tokio::time::timeout(RENEWAL, send(client, &ask)).await {
+    let outcome = match tokio::time::timeout(patience, send(client, &ask)).await {
         Ok(outcome) => outcome,
         Err(_) => Outcome::Unknown("given up".to_owned()),
     };

@@ -1,12 +1,13 @@
 //! Clients: what they ask while faults happen, written down.
 
 mod leases;
+mod sitters;
 mod watches;
 mod writers;
 
 use crate::history::Outcome;
 use crate::notebook::Notebook;
-use crate::stage::endpoint;
+use crate::stage::{Stage, endpoint};
 use anyhow::{Context, Result, bail};
 use client::{Client, Code, Config, Error};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const STATUS: Duration = Duration::from_millis(400);
 const ASKS_EVERY: Duration = Duration::from_millis(200);
 /// Clients of each kind.
 const WRITERS: usize = 9;
-const LEASE_HOLDERS: usize = 3;
+const LEASE_HOLDERS: usize = 6;
 /// One of the keys that writers want, one of those with leases, one of a single key.
 const LATE_WATCHERS: usize = 3;
 /// The operator compacts about so often, and leaves so many revisions behind the slowest witness.
@@ -50,7 +51,8 @@ pub fn client(which: &[usize], members: usize, timeout: Duration) -> Result<Clie
 
 impl Load {
     /// Clients begin, and with them an operator, if there is one, who compacts.
-    pub fn start(members: usize, seed: u64, leader: Arc<AtomicUsize>, operator: bool) -> Result<Load> {
+    pub fn start(stage: &Stage, seed: u64, operator: bool) -> Result<Load> {
+        let (members, leader) = (stage.members.len(), stage.leader.clone());
         let notebook = Arc::new(Notebook::default());
         let (mut asking, mut watching) = (JoinSet::new(), JoinSet::new());
         let all: Vec<usize> = (0..members).collect();
@@ -81,6 +83,12 @@ impl Load {
                 notebook.clone(),
                 seed,
             ));
+        }
+        for member in 0..members {
+            let number = members + WRITERS + LEASE_HOLDERS + LATE_WATCHERS + member;
+            let (here, all) = (client(&[member], members, sitters::PATIENCE)?, client(&all, members, REQUEST)?);
+            let seat = sitters::Seat { number, member, here, all };
+            asking.spawn(sitters::sit(seat, stage.away.clone(), notebook.clone(), seed));
         }
         if operator {
             asking.spawn(compact(client(&all, members, REQUEST)?, notebook.clone()));
