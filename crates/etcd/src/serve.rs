@@ -75,7 +75,6 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file, offset, "the end of the write-ahead log was torn by a crash and has been cut");
     }
-    let alone = opened.store.view().conf_state().voters.len() <= 1 && opened.core.conf_state().voters.len() <= 1;
     tracing::info!(
         name = config.name,
         member_id = format!("{:x}", settings.member_id),
@@ -108,7 +107,9 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     runtime.spawn(cluster::follow_roster(handle.clone(), running.roster_changes.clone()));
     runtime.spawn(cluster::keep_version(handle.clone()));
     runtime.spawn(lacking::tell(handle.clone(), peer_urls(config)));
-    if alone && config.initial_election_tick_advance {
+    // The only voter of a cluster need not wait for a timeout, and where a cluster begins there is no leader to wait for.
+    let begins = is_blank || handle.view().conf_state().voters.len() == 1;
+    if begins && config.initial_election_tick_advance {
         running.campaign();
     }
     let mut has_run = running.has_run.clone();
