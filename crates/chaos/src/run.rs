@@ -89,7 +89,8 @@ impl<'a> Round<'a> {
         let mut load = Load::start(&self.stage, seed, true)?;
         let began = Instant::now();
         let length = Duration::from_secs(seconds);
-        let plan = schedule::draw(seed, length, &self.means);
+        let mut plan = schedule::draw(seed, length, &self.means);
+        plan.extend(schedule::leaders_away(length));
         let mut faults = BufWriter::new(File::create(self.directory.join("faults.log"))?);
         let done = trouble::carry_out(&mut self.stage, plan, |line| {
             if self.tell {

@@ -22,6 +22,12 @@ const LONG_LASTS_MS: std::ops::Range<u64> = 10_000..60_000;
 /// No fault is to be under way so long before the load ends.
 const CALM: Duration = Duration::from_secs(3);
 
+/// Behind the load's end the leader is taken away so often by each of these kinds, for so long each time: others have elected
+/// somebody for most of that, and what is asked at the old leader meanwhile must not be believed.
+const AWAY: [&str; 2] = ["leader stopped (SIGSTOP)", "leader isolated"];
+const AWAY_LASTS: Duration = Duration::from_secs(4);
+const AWAY_EVERY: Duration = Duration::from_secs(7);
+
 /// One fault to come.
 #[derive(Clone, Copy)]
 pub struct Planned {
@@ -57,6 +63,13 @@ pub fn draw(seed: u64, length: Duration, means: &Means) -> Vec<Planned> {
         at += Duration::from_millis(chance.u64(200..GAP_MAX_MS));
     }
     plan
+}
+
+/// What comes last, when nothing else is under way and somebody leads.
+pub fn leaders_away(after: Duration) -> Vec<Planned> {
+    let kinds = KINDS.iter().filter(|kind| AWAY.contains(&kind.name));
+    let times = (0..).map(|number| after + AWAY_EVERY * number);
+    times.zip(kinds).map(|(at, kind)| Planned { at, kind, lasts: AWAY_LASTS, seed: 0 }).collect()
 }
 
 /// Whether the machine can do what a kind needs.
@@ -98,6 +111,15 @@ mod tests {
             assert!(names.len() >= KINDS.len().min(plan.len()), "seed {seed}: {names:?}");
             assert!(plan.iter().all(|planned| planned.at + planned.lasts + CALM <= length), "seed {seed}");
         }
+    }
+
+    #[test]
+    fn the_leader_is_taken_away_when_nothing_else_is_under_way() {
+        let length = Duration::from_secs(60);
+        let last = leaders_away(length);
+        assert_eq!(told(&last).iter().map(|(_, name, ..)| *name).collect::<Vec<_>>(), AWAY);
+        assert!(last.iter().all(|planned| planned.at >= length));
+        assert!(last[0].at + last[0].lasts < last[1].at);
     }
 
     #[test]

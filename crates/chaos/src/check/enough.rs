@@ -12,7 +12,7 @@ const PER_MINUTE: [(&str, usize); 5] = [
     ("answered linearizable reads", 40),
     ("events told to watches", 600),
     ("answered renewals of leases", 100),
-    ("renewals asked of leaders that were away", 10),
+    ("renewals asked of leaders that were away", 20),
 ];
 
 /// Which floors a round of this length is below.

@@ -32,7 +32,7 @@ fn a_round_in_which_nothing_was_acknowledged() {
         book.ask(Ask::Renew(77));
     }
     assert_eq!(enough::check(&book.history, minute).len(), 1, "no leader was away");
-    book.history.asked_away = 10;
+    book.history.asked_away = 20;
     assert_eq!(enough::check(&book.history, minute), Vec::<String>::new());
     assert_eq!(enough::check(&book.history, 5 * minute).len(), 4, "longer rounds have more");
 }
