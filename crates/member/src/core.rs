@@ -394,6 +394,21 @@ impl Core {
         self.raft.status()
     }
 
+    /// The highest index known to be committed.
+    pub fn commit(&self) -> Index {
+        self.raft.commit()
+    }
+
+    /// What this member is.
+    pub fn role(&self) -> Role {
+        self.raft.role()
+    }
+
+    /// The term of an entry that is still in memory.
+    pub fn term_at(&self, index: Index) -> Option<Term> {
+        self.raft.term_at(index)
+    }
+
     /// The configuration as applied.
     pub fn conf_state(&self) -> &ConfState {
         &self.conf_state

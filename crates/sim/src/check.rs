@@ -5,6 +5,7 @@ pub mod answers;
 pub mod chain;
 pub mod ends;
 pub mod lease;
+pub mod raft;
 pub mod reads;
 pub mod room;
 pub mod watch;

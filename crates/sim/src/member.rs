@@ -6,8 +6,10 @@ mod broken;
 pub mod house;
 mod storing;
 
+use crate::check;
 use crate::check::room::{Bounds, Waiting};
 use crate::mutant::Mutant;
+use crate::record::Record;
 use crate::world::Micros;
 use disk::{Disk as _, SimDisk, SimFile};
 use house::House;
@@ -337,12 +339,15 @@ impl Member {
     }
 
     /// Writes all that waits for the log, as one batch.
-    pub fn write_log(&mut self) -> Result<(), Fault> {
+    pub fn write_log(&mut self, record: &mut Record) -> Result<(), Fault> {
         let mut batch = std::mem::take(&mut self.log_jobs);
+        let id = self.log.identity().member_id;
         if self.breaks(Mutant::AcknowledgesBeforeWriting) {
             let mark = batch.last().map(|last| last.mark);
             std::mem::swap(&mut batch, &mut self.unwritten);
+            check::raft::writes(record, id, &batch);
             self.log.append(&batch)?;
+            check::raft::wrote(record, id, &batch, true);
             mark.into_iter().for_each(|mark| self.core.step(Input::Appended(mark)));
             return Ok(());
         }
@@ -354,7 +359,12 @@ impl Member {
                 append.hard_state = None;
             }
         }
-        match self.log.append(&batch) {
+        check::raft::writes(record, id, &batch);
+        let written = self.log.append(&batch);
+        if !written.as_ref().is_err_and(|fault| !fault.is_full()) {
+            check::raft::wrote(record, id, &batch, written.is_ok());
+        }
+        match written {
             Ok(mark) => mark.into_iter().for_each(|mark| self.core.step(Input::Appended(mark))),
             Err(fault) if fault.is_full() && self.breaks(Mutant::FullMeansDone) => {
                 batch.last().into_iter().for_each(|last| self.core.step(Input::Appended(last.mark)));

@@ -1,6 +1,7 @@
 //! What was committed, asked, answered and told, for the checkers.
 
 use crate::check::ends::Ends;
+use crate::check::raft::{self, Logs};
 use crate::check::room::Waiting;
 use bytes::Bytes;
 use prost::Message;
@@ -36,6 +37,8 @@ pub struct Record {
     pub ended_by: BTreeMap<i64, u64>,
     /// Revocations that clients have asked for.
     pub revocations: BTreeSet<u64>,
+    /// What raft's proof rests on.
+    pub raft: Logs,
     /// How leases ended.
     pub ends: Ends,
     /// The hash chain after each entry, as the first member to apply it had it.
@@ -160,6 +163,7 @@ impl Record {
             );
             return;
         }
+        raft::hands_on(self, member, entry);
         if entry.kind == EntryKind::Normal
             && !entry.data.is_empty()
             && let Ok(request) = InternalRaftRequest::decode(entry.data.clone())

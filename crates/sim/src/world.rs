@@ -17,6 +17,7 @@ mod watchers;
 mod watching;
 
 use crate::chance::Chances;
+use crate::check;
 use crate::check::room::Waiting;
 use crate::faults::Plan;
 use crate::ledger::{Kinds, Lasting, Ledger, TroubleId};
@@ -246,6 +247,7 @@ impl World {
             alarms_asked: Vec::new(),
             chances,
         };
+        check::raft::begins(&mut world.record, world.first_changes.len());
         for slot in 0..count {
             let at = world.chances.births.u64(1..BOOT_SPREAD);
             world.at(at, Event::Restart(slot));

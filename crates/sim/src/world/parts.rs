@@ -57,9 +57,10 @@ impl World {
     }
 
     pub(super) fn write_log(&mut self, slot: usize, life: u32) {
-        let Some(member) = self.life(slot, life) else { return };
+        let place = &mut self.slots[slot];
+        let Some(member) = place.alive.as_mut().filter(|_| place.life == life) else { return };
         member.log_busy = false;
-        if let Err(fault) = member.write_log() {
+        if let Err(fault) = member.write_log(&mut self.record) {
             return self.failed(slot, &fault.to_string());
         }
         self.settle(slot);
@@ -148,7 +149,9 @@ impl World {
         if let Some(member) = self.slots[slot].alive.as_mut() {
             let mut outputs = Outputs::default();
             member.core.take(&mut outputs);
+            check::raft::counts(&mut self.record, &member.core);
             if let Some(term) = member.notice_leadership(steady) {
+                check::raft::leads(&self.record, &member.core);
                 let id = self.slots[slot].id;
                 self.trace.note(self.now, [2, slot as u64, term], || format!("m{slot} leads term {term}"));
                 self.record.leads(term, id);

@@ -11,6 +11,7 @@ use std::rc::{Rc, Weak};
 
 impl World {
     pub(super) fn send(&mut self, from: usize, mut message: Message) {
+        check::raft::says(&self.record, self.slots[from].id, &message);
         let Some(to) = self.slots.iter().position(|slot| slot.id == message.to) else { return };
         if message.kind == MessageKind::TimeoutNow && self.habits.mutant == Some(Mutant::KeepsOffice) {
             return;

@@ -98,6 +98,7 @@ impl World {
             Ok(member) => {
                 let held = member.present();
                 check::chain::applied(&mut self.record, slot, held.applied(), held.link());
+                check::raft::reborn(&mut self.record, place.id, &member.core);
                 place.alive = Some(Box::new(member));
                 let (life, first) = (place.life, self.now + place.tick);
                 self.trace.note(self.now, [4, slot as u64, u64::from(life)], || format!("m{slot} starts"));
