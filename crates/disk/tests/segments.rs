@@ -296,6 +296,16 @@ fn what_is_staged_stays_so_while_the_disk_is_full() {
 }
 
 #[test]
+fn a_full_disk_that_fails_is_not_waited_for() {
+    let disk = quiet_disk();
+    let mut writer = SegmentWriter::create(&disk, PATH, HEADER).unwrap();
+    disk.set_faults(SimFaults { capacity_bytes: Some(0), sync_error: 1.0, ..SimFaults::default() });
+    // What a write for which there was no room has left cannot be taken back.
+    let error = writer.append(&[(1, &[b"more"])]).unwrap_err();
+    assert!(!disk::is_full(&error), "{error}");
+}
+
+#[test]
 fn after_a_failed_sync_or_write_the_writer_refuses_everything() {
     for faults in
         [SimFaults { sync_error: 1.0, ..SimFaults::default() }, SimFaults { write_error: 1.0, ..SimFaults::default() }]

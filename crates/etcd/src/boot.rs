@@ -207,6 +207,7 @@ fn core_config(config: &Config, identity: Identity, seed: u64) -> member::core::
         catch_up_entries: config.snapshot_catchup_entries,
         read_retry_ticks: (500 / tick_ms).max(1),
         hold_ticks: (request_timeout.as_millis() as u32).div_ceil(tick_ms),
+        bounds: member::core::Bounds::default(),
         backlog_bytes_max: member::limits::APPLY_BACKLOG_BYTES_MAX,
         birth: crate::clock::seed(),
     }

@@ -175,10 +175,8 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let store_inbox = inbox.clone();
     spawn("store", Box::new(move || store_loop::drive(&store_door, &store_inbox, &owed)));
 
-    let hub_settings = hub::Settings {
-        progress_interval_ms: birth.watch_progress_interval.as_millis() as u64,
-        fragment_bytes: settings.max_request_bytes + (512 << 10),
-    };
+    let progress_interval_ms = birth.watch_progress_interval.as_millis() as u64;
+    let hub_settings = hub::Settings::new(progress_interval_ms, settings.max_request_bytes + (512 << 10));
     let (hub_view, hub_fatal) = (view.clone(), fatal.clone());
     spawn("hub", Box::new(move || hub_loop::drive(hub_settings, hub_view, hub_queue, hub_fatal)));
 

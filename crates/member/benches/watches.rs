@@ -28,7 +28,7 @@ fn run(watches: usize) {
     let settings = store::Settings { member_id: 1, cluster_id: 2, ..Default::default() };
     let disk = SimDisk::new(1, SimFaults::default());
     let mut store = Store::create(disk, "store", settings).expect("an empty disk takes a store");
-    let mut hub = Hub::new(Settings { progress_interval_ms: 1 << 40, fragment_bytes: 1 << 20 }, store.view());
+    let mut hub = Hub::new(Settings::new(1 << 40, 1 << 20), store.view());
     hub.open(1);
     let mut out = Vec::new();
     let begun = Instant::now();

@@ -7,6 +7,8 @@
 //! answers for what its own disk does not hold (etcd #14370).
 
 mod aside;
+mod bounds;
+mod entry;
 mod proposals;
 mod reads;
 
@@ -16,6 +18,8 @@ use bytes::Bytes;
 use raft::{AppendMark, ConfChange, ConfState, Message, MessageKind, Raft, Refused, Restored, Role, SnapshotMeta};
 use std::collections::VecDeque;
 
+pub use bounds::Bounds;
+pub use entry::understood;
 pub use proposals::Proposal;
 
 /// What Core is told at birth.
@@ -31,6 +35,8 @@ pub struct Config {
     pub hold_ticks: u32,
     /// Bytes of entries that may wait for Store; what comes on top of that was in the log by then.
     pub backlog_bytes_max: u64,
+    /// How much is gathered and kept.
+    pub bounds: Bounds,
     /// Another number at each start, drawn by chance: read rounds of two lives
     /// never share a number.
     pub birth: u64,
@@ -303,7 +309,7 @@ impl Core {
             return;
         }
         if message.kind == MessageKind::Prop && self.raft.is_transferring() {
-            return self.aside.put(message, self.ticks);
+            return self.aside.put(message, self.ticks, &self.config.bounds);
         }
         let (from, kind) = (message.from, message.kind);
         let snapshot = message.snapshot.as_ref().map(|snapshot| snapshot.meta.index);
@@ -394,19 +400,9 @@ impl Core {
         self.raft.status()
     }
 
-    /// The highest index known to be committed.
-    pub fn commit(&self) -> Index {
-        self.raft.commit()
-    }
-
-    /// What this member is.
-    pub fn role(&self) -> Role {
-        self.raft.role()
-    }
-
     /// The term of an entry that is still in memory.
     pub fn term_at(&self, index: Index) -> Option<Term> {
-        self.raft.term_at(index)
+        self.raft.term_of(index)
     }
 
     /// The configuration as applied.
@@ -478,7 +474,7 @@ impl Core {
         }
         // Soon somebody leads, and that is who is to have them.
         if self.raft.leader_id() == 0 || self.raft.is_transferring() {
-            self.proposals.hold(limits::HELD_PROPOSALS_MAX, limits::HELD_PROPOSAL_BYTES_MAX);
+            self.proposals.hold(self.config.bounds.held, self.config.bounds.held_bytes);
             return;
         }
         let leads = (self.raft.role() == Role::Leader).then_some(self.raft.term());
@@ -514,7 +510,8 @@ impl Core {
         if entries.is_empty() {
             return;
         }
-        let mut batch = Vec::with_capacity(entries.len().min(limits::APPLY_BATCH_MAX));
+        let bounds = self.config.bounds;
+        let mut batch = Vec::with_capacity(entries.len().min(bounds.apply_batch));
         let mut bytes = 0;
         for entry in entries {
             assert_eq!(entry.index, self.handed + 1, "entries are handed on once and in order");
@@ -525,8 +522,8 @@ impl Core {
             self.backlog.push_back((entry.index, size));
             self.backlog_bytes += size;
             bytes += entry.data.len();
-            batch.push(store_entry(entry));
-            if batch.len() == limits::APPLY_BATCH_MAX || bytes >= limits::APPLY_BATCH_BYTES_MAX {
+            batch.push(entry::store_entry(entry));
+            if batch.len() == bounds.apply_batch || bytes >= bounds.apply_batch_bytes {
                 outputs.applies.push(Apply::Entries(std::mem::take(&mut batch)));
                 bytes = 0;
             }
@@ -541,7 +538,7 @@ impl Core {
     fn compact(&mut self, outputs: &mut Outputs) {
         let durable = self.synced.min(self.applied);
         let mut target = durable.min(self.applied.saturating_sub(self.config.catch_up_entries));
-        if self.tail_bytes > limits::TAIL_BYTES_MAX {
+        if self.tail_bytes > self.config.bounds.tail_bytes {
             target = target.max(self.within_bytes(durable));
         }
         // Forgetting is cheap per entry but not per call: let some gather.
@@ -564,7 +561,7 @@ impl Core {
         let mut bytes = self.tail_bytes;
         let mut target = 0;
         for &(index, size) in &self.tail {
-            if bytes <= limits::TAIL_BYTES_MAX || index > durable {
+            if bytes <= self.config.bounds.tail_bytes || index > durable {
                 break;
             }
             bytes -= size;
@@ -585,26 +582,5 @@ fn defer_commits(deferred: &mut Option<raft::Append>, appends: &mut Vec<raft::Ap
             out.extend(deferred.take());
             out.push(append);
         }
-    }
-}
-
-/// Whether this version can carry out what another member wants to have in the log.
-///
-/// # Errors
-/// What is wrong with it, in words.
-pub fn understood(entry: &raft::Entry) -> Result<(), String> {
-    store::understood(&store_entry(entry.clone()))
-}
-
-fn store_entry(entry: raft::Entry) -> store::Entry {
-    store::Entry {
-        index: entry.index,
-        term: entry.term,
-        kind: match entry.kind {
-            raft::EntryKind::Normal => store::EntryKind::Normal,
-            raft::EntryKind::ConfChange => store::EntryKind::ConfChange,
-            raft::EntryKind::ConfChangeV2 => store::EntryKind::ConfChangeV2,
-        },
-        data: entry.data,
     }
 }

@@ -61,6 +61,22 @@ pub struct Settings {
     pub progress_interval_ms: Millis,
     /// Responses larger than this are split if the watcher allows fragments.
     pub fragment_bytes: usize,
+    /// Revisions that one look at history may pass: see [`limits::WATCH_CATCH_UP_REVISIONS`].
+    pub catch_up_revisions: i64,
+    /// Event bytes that it may gather: see [`limits::WATCH_CATCH_UP_BYTES`].
+    pub catch_up_bytes: usize,
+}
+
+impl Settings {
+    /// With what `limits` says of history.
+    pub fn new(progress_interval_ms: Millis, fragment_bytes: usize) -> Settings {
+        Settings {
+            progress_interval_ms,
+            fragment_bytes,
+            catch_up_revisions: limits::WATCH_CATCH_UP_REVISIONS,
+            catch_up_bytes: limits::WATCH_CATCH_UP_BYTES,
+        }
+    }
 }
 
 /// Plain numbers, copied by whoever wants to show them.
@@ -78,6 +94,8 @@ pub struct Stats {
     pub pending: usize,
     /// Event bytes in those to the stream that has most.
     pub most_pending_bytes: usize,
+    /// Looks at history since start that ended at a bound, and not at the present.
+    pub cut_slices: u64,
 }
 
 /// All watchers of a member.
@@ -97,6 +115,8 @@ pub struct Hub<D: Disk> {
     notices: BTreeSet<(Millis, WatcherId)>,
     out: Vec<(StreamId, Response)>,
     events: u64,
+    /// Looks at history that ended at a bound.
+    cut_slices: u64,
 }
 
 #[derive(Debug, Default)]
@@ -185,6 +205,7 @@ impl<D: Disk> Hub<D> {
             notices: BTreeSet::new(),
             out: Vec::new(),
             events: 0,
+            cut_slices: 0,
         }
     }
 
@@ -383,6 +404,7 @@ impl<D: Disk> Hub<D> {
             events: self.events,
             pending: self.streams.values().map(|stream| stream.in_flight).sum(),
             most_pending_bytes: self.streams.values().map(|stream| stream.in_flight_bytes).max().unwrap_or(0),
+            cut_slices: self.cut_slices,
         }
     }
 

@@ -24,6 +24,7 @@ fn config() -> Config {
         catch_up_entries: 10,
         read_retry_ticks: 5,
         hold_ticks: 70,
+        bounds: member::core::Bounds::default(),
         backlog_bytes_max: 1 << 20,
         birth: 1,
     }

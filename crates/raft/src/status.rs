@@ -130,11 +130,6 @@ impl Raft {
         matches!(&self.state, State::Leader(leader) if leader.transferee != NO_MEMBER)
     }
 
-    /// The term of the entry at `index`; `None` when that is compacted away or not there yet.
-    pub fn term_at(&self, index: Index) -> Option<Term> {
-        self.tail.term(index)
-    }
-
     /// What this member is.
     pub fn role(&self) -> Role {
         self.state.role()

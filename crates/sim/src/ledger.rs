@@ -1,10 +1,10 @@
 //! What has gone wrong, whether anything came of it, and what went wrong together.
 //!
 //! A fault may befall a cluster without effect: a partition over which nobody has anything to say, a disk that is full while
-//! nobody writes, a wall clock that is wrong while nobody is born. Such a fault is drawn and does not count. What counts is
+//! nobody writes, a vote that nobody asks for. Such a fault is drawn and does not count. What counts is
 //! told by the place where it bites: [`Ledger::strikes`].
 
-use crate::faults::KINDS;
+use crate::faults::{HEAL, KINDS};
 use crate::world::Micros;
 
 /// A fault of this run.
@@ -105,7 +105,7 @@ impl Ledger {
     pub fn kinds(&self) -> Kinds {
         let mut kinds = Kinds::default();
         let mut struck = Vec::new();
-        for trouble in &self.troubles {
+        for trouble in self.troubles.iter().filter(|trouble| trouble.kind != HEAL) {
             kinds.drawn[trouble.kind] += 1;
             if let Some((first, last)) = trouble.struck {
                 kinds.struck[trouble.kind] += 1;

@@ -1,7 +1,7 @@
 //! `sim replay SEED`, `sim seeds N`, `sim minutes N`, `sim beyond N`, `sim mutants N`, `sim matrix N`; see `usage`.
 
 use sim::check::room::Waiting;
-use sim::faults::{KINDS, NAMES, can_meet};
+use sim::faults::{HEAL, KINDS, NAMES, can_meet};
 use sim::ledger::Kinds;
 use sim::load::Mix;
 use sim::mutant::{ALL, Mutant, Stage};
@@ -91,7 +91,8 @@ fn tell(name: &str, seed: u64, mutant: Option<&str>) -> ExitCode {
 #[derive(Default)]
 struct Total {
     runs: u64,
-    simulated_seconds: u64,
+    simulated_seconds: f64,
+    seconds_under_faults: f64,
     counts: Counts,
     kinds: Kinds,
     most: Waiting,
@@ -101,10 +102,10 @@ struct Total {
 
 impl Total {
     fn add(&mut self, outcome: &Outcome) {
-        let seconds = outcome.simulated / 1_000_000;
         self.runs += 1;
         self.halted += u64::from(outcome.halted);
-        self.simulated_seconds += seconds;
+        self.simulated_seconds += outcome.simulated as f64 / 1e6;
+        self.seconds_under_faults += outcome.under_faults as f64 / 1e6;
         let (sum, one) = (&mut self.counts, outcome.counts);
         sum.asked += one.asked;
         sum.answered += one.answered;
@@ -117,6 +118,7 @@ impl Total {
         sum.progress += one.progress;
         sum.renewals += one.renewals;
         sum.revoked += one.revoked;
+        sum.met.add(&one.met);
         sum.replaced += one.replaced;
         self.kinds.add(&outcome.kinds);
         self.most.widen(&outcome.most_waiting);
@@ -159,10 +161,11 @@ fn many(world: impl Fn(u64) -> Settings + Sync, seeds: Range<u64>, minutes: Opti
     // Of the cores that were really had: others may use them too.
     let spent = processor_seconds().unwrap_or(elapsed);
     println!(
-        "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour; {} requests, {} answered, {} watch events, \
+        "{} seeds of {size} members in {elapsed:.1} s ({spent:.1} s of processors): {:.0} cluster-hours per core-hour, {:.0} of them under faults; {} requests, {} answered, {} watch events, \
          {} answers of progress, {} renewals, {} leases revoked, {} faults with effect, {} crashes, {} partitions, {} snapshots, {} elections, {} members replaced; {} violations",
         total.runs,
-        total.simulated_seconds as f64 / spent,
+        total.simulated_seconds / spent,
+        total.seconds_under_faults / spent,
         counts.asked,
         counts.answered,
         counts.events,
@@ -177,7 +180,7 @@ fn many(world: impl Fn(u64) -> Settings + Sync, seeds: Range<u64>, minutes: Opti
         counts.replaced,
         total.failed.len(),
     );
-    println!("the most that waited inside a member: {:?}", total.most);
+    println!("the most that waited inside a member: {:?}; bounds that were met: {:?}", total.most, counts.met);
     tell_kinds(&total.kinds, false);
     told_failures(&total, "")
 }
@@ -206,7 +209,9 @@ fn beyond(seeds: Range<u64>) -> ExitCode {
 /// What was drawn and came to nothing, and what never went wrong together.
 fn tell_kinds(kinds: &Kinds, beyond: bool) {
     let named = |wanted: &dyn Fn(usize) -> bool| {
-        let names: Vec<&str> = (0..KINDS).filter(|&kind| wanted(kind)).map(|kind| NAMES[kind]).collect();
+        // What ends others is none itself.
+        let names: Vec<&str> =
+            (0..KINDS).filter(|&kind| kind != HEAL && wanted(kind)).map(|kind| NAMES[kind]).collect();
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     println!(
@@ -216,7 +221,7 @@ fn tell_kinds(kinds: &Kinds, beyond: bool) {
         named(&|kind| kinds.drawn[kind] == 0),
         named(&|kind| kinds.drawn[kind] > 0 && kinds.struck[kind] == 0),
     );
-    let mut rarest: Vec<usize> = (0..KINDS).collect();
+    let mut rarest: Vec<usize> = (0..KINDS).filter(|&kind| kind != HEAL).collect();
     rarest.sort_by_key(|&kind| kinds.struck[kind]);
     let rarest: Vec<String> = rarest[..5]
         .iter()

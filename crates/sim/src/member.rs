@@ -9,13 +9,13 @@ mod storing;
 use crate::check;
 use crate::check::room::{Bounds, Waiting};
 use crate::mutant::Mutant;
-use crate::record::Record;
+use crate::record::{Met, Record};
 use crate::world::Micros;
 use disk::{Disk as _, SimDisk, SimFile};
 use house::House;
 use member::Fault;
 use member::boot::{self, Opened, Receipts, Start};
-use member::core::{Apply, Config, Core, Input, Proposal};
+use member::core::{self, Apply, Config, Core, Input, Proposal};
 use member::hub::{self, Hub, Response};
 use member::ids::IdMaker;
 use member::limits;
@@ -48,12 +48,20 @@ pub struct Habits {
     pub resident_bytes: usize,
     /// A watch response longer than this comes in parts.
     pub fragment_bytes: usize,
+    /// How much Core gathers and keeps.
+    pub core: core::Bounds,
+    /// Revisions and bytes that one look of Hub at history may pass.
+    pub slice: (i64, usize),
+    /// A frame of the revision log that has become so long is followed by another one.
+    pub frame_bytes: usize,
     /// Bytes that may wait for Store.
     pub backlog_bytes: u64,
     /// Bytes that may wait to be committed.
     pub uncommitted_bytes: usize,
     /// Bytes that may be on their way to one member.
     pub in_flight_bytes: usize,
+    /// Bytes of entries in one message to it.
+    pub message_bytes: usize,
     /// Time between two checkpoints of a lease, in milliseconds; none: none are made.
     pub checkpoint_ms: Option<u64>,
     /// What this run breaks on purpose.
@@ -69,10 +77,14 @@ impl Habits {
             catch_up_entries: [4, 16, 48, 200][rng.usize(..4)],
             log_segment_bytes: [2 << 10, 8 << 10, 64 << 10][rng.usize(..3)],
             resident_bytes: [512, 4 << 10, 16 << 10][rng.usize(..3)],
+            core: draw_core(rng),
+            slice: [SLICE, SLICE, (5, SLICE.1), (SLICE.0, 600)][rng.usize(..4)],
+            frame_bytes: [200, 2 << 10, FRAME_BYTES][rng.usize(..3)],
             fragment_bytes: [300, 1_000, 4 << 10][rng.usize(..3)],
             checkpoint_ms: [None, None, Some(500), Some(1_500)][rng.usize(..4)],
             backlog_bytes: [2 << 10, 16 << 10, limits::APPLY_BACKLOG_BYTES_MAX][rng.usize(..3)],
             uncommitted_bytes: [8 << 10, 64 << 10, UNCOMMITTED_BYTES_MAX][rng.usize(..3)],
+            message_bytes: [150, 2 << 10, MESSAGE_BYTES_MAX][rng.usize(..3)],
             in_flight_bytes: [64 << 10, IN_FLIGHT_BYTES_MAX][rng.usize(..2)],
             mutant,
         }
@@ -84,7 +96,11 @@ impl Habits {
             backlog_bytes: limits::APPLY_BACKLOG_BYTES_MAX,
             uncommitted_bytes: UNCOMMITTED_BYTES_MAX,
             in_flight_bytes: IN_FLIGHT_BYTES_MAX,
+            message_bytes: MESSAGE_BYTES_MAX,
             sync_bytes: SYNC_BYTES,
+            core: core::Bounds::default(),
+            slice: SLICE,
+            frame_bytes: FRAME_BYTES,
             ..self
         }
     }
@@ -92,8 +108,27 @@ impl Habits {
 
 /// As in `etcd/src/boot.rs`: bytes that a leader may have on their way to one member, and that may wait to be committed.
 pub const IN_FLIGHT_BYTES_MAX: usize = 32 << 20;
+/// As in `raft::Config::new`.
+const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// See [`IN_FLIGHT_BYTES_MAX`].
 pub const UNCOMMITTED_BYTES_MAX: usize = 256 << 20;
+
+/// What ships: see `member/src/limits.rs`, and `store::Settings`.
+const SLICE: (i64, usize) = (limits::WATCH_CATCH_UP_REVISIONS, limits::WATCH_CATCH_UP_BYTES);
+/// See [`SLICE`].
+const FRAME_BYTES: usize = 16 << 20;
+
+/// Each bound of Core is what ships, or so small that it is met.
+fn draw_core(rng: &mut fastrand::Rng) -> core::Bounds {
+    let ships = core::Bounds::default();
+    core::Bounds {
+        apply_batch: [ships.apply_batch, ships.apply_batch, 3][rng.usize(..3)],
+        apply_batch_bytes: [ships.apply_batch_bytes, ships.apply_batch_bytes, 500][rng.usize(..3)],
+        tail_bytes: [ships.tail_bytes, ships.tail_bytes, 3_000][rng.usize(..3)],
+        held: [ships.held, ships.held, 2][rng.usize(..3)],
+        held_bytes: [ships.held_bytes, ships.held_bytes, 300][rng.usize(..3)],
+    }
+}
 
 /// As in `etcd/src/run/store_loop.rs`.
 const SYNC_BYTES: u64 = 32 << 20;
@@ -137,6 +172,9 @@ pub struct Member {
     bytes: u64,
     /// When what was staged was last written.
     flushed: Micros,
+    /// Counters of Store and Hub when they were last looked at, and batches applied since then.
+    met: Met,
+    batches: u64,
     /// What everybody reads.
     published: View<SimDisk>,
     before: View<SimDisk>,
@@ -156,13 +194,13 @@ pub struct Member {
     receipts: Receipts,
 }
 
-/// What a member's clocks say at its birth.
+/// When a member is born.
 #[derive(Clone, Copy, Debug)]
-pub struct Clocks {
-    /// The steady one.
+pub struct Born {
+    /// What its steady clock says.
     pub now: Micros,
-    /// The one on the wall, which may be wrong.
-    pub wall_ms: u64,
+    /// A number by chance, as `etcd/src/clock.rs` draws it.
+    pub birth: u64,
 }
 
 /// A snapshot on its way.
@@ -203,12 +241,12 @@ impl Member {
         identity: Identity,
         start: Start,
         seed: u64,
-        clocks: Clocks,
+        born: Born,
         habits: Habits,
     ) -> Result<Member, Fault> {
-        let Clocks { now, mut wall_ms } = clocks;
+        let Born { now, mut birth } = born;
         if habits.mutant == Some(Mutant::WallStandsStill) {
-            wall_ms = 1;
+            birth = 1;
         }
         let mut raft = raft::Config::new(identity.member_id, seed);
         raft.election_ticks = ELECTION_TICKS;
@@ -217,24 +255,26 @@ impl Member {
         raft.check_quorum = true;
         raft.lazy_commits = true;
         raft.inflight_bytes_max = habits.in_flight_bytes;
-        raft.message_bytes_max = raft.message_bytes_max.min(habits.in_flight_bytes);
+        raft.message_bytes_max = habits.message_bytes.min(habits.in_flight_bytes);
         raft.uncommitted_bytes_max = habits.uncommitted_bytes;
         let core = Config {
             raft,
             catch_up_entries: habits.catch_up_entries,
             read_retry_ticks: 5,
             hold_ticks: 70,
+            bounds: habits.core,
             backlog_bytes_max: match habits.mutant {
                 Some(Mutant::StoreUnbounded) => u64::MAX,
                 _ => habits.backlog_bytes,
             },
-            birth: wall_ms,
+            birth,
         };
         let settings = Settings {
             member_id: identity.member_id,
             cluster_id: identity.cluster_id,
             segment_bytes: 32 << 10,
             resident_bytes: habits.resident_bytes,
+            frame_bytes: habits.frame_bytes,
             tells_links: true,
             ..Settings::default()
         };
@@ -246,7 +286,11 @@ impl Member {
             room.set_faults(disk::SimFaults { capacity_bytes: None, ..room.faults() });
             true
         }));
-        let hub_settings = hub::Settings { progress_interval_ms: 2_000, fragment_bytes: habits.fragment_bytes };
+        let hub_settings = hub::Settings {
+            catch_up_revisions: habits.slice.0,
+            catch_up_bytes: habits.slice.1,
+            ..hub::Settings::new(2_000, habits.fragment_bytes)
+        };
         let house = House::new(&store.view(), now, habits.checkpoint_ms, habits.mutant);
         let (asked, _) = store.applied();
         Ok(Member {
@@ -261,12 +305,14 @@ impl Member {
             store_busy: false,
             syncs: VecDeque::new(),
             sync_busy: false,
-            ids: IdMaker::new(identity.member_id, wall_ms),
+            ids: IdMaker::new(identity.member_id, birth),
             leads: None,
             asked,
             told: asked,
             bytes: 0,
             flushed: now,
+            met: Met { frames: store.stats().frames, ..Met::default() },
+            batches: 0,
             published: store.view(),
             before: store.view(),
             habits,
@@ -318,6 +364,26 @@ impl Member {
         }
     }
 
+    /// What has met a bound since this was last asked.
+    pub fn met_bounds(&mut self) -> Met {
+        let bounds = self.habits.core;
+        let (frames, slices) = (self.store.stats().frames, self.hub.stats().cut_slices);
+        let met = Met {
+            tails: u64::from(self.core.raft_status().tail_bytes as u64 > bounds.tail_bytes),
+            frames: (frames - self.met.frames).saturating_sub(self.batches),
+            slices: slices - self.met.slices,
+            ..Met::default()
+        };
+        (self.met.frames, self.met.slices, self.batches) = (frames, slices, 0);
+        met
+    }
+
+    /// Whether a batch for Store is as large as may be.
+    pub fn is_full_batch(&self, entries: &[store::Entry]) -> bool {
+        let bytes = entries.iter().map(|entry| entry.data.len()).sum::<usize>();
+        entries.len() >= self.habits.core.apply_batch || bytes >= self.habits.core.apply_batch_bytes
+    }
+
     /// The moment that is published.
     pub fn view(&self) -> View<SimDisk> {
         self.published.clone()
@@ -364,6 +430,9 @@ impl Member {
         if !written.as_ref().is_err_and(|fault| !fault.is_full()) {
             check::raft::wrote(record, id, &batch, written.is_ok());
         }
+        if written.is_ok() && batch.iter().any(|append| append.must_sync) {
+            check::raft::is_durable(id, &self.disk);
+        }
         match written {
             Ok(mark) => mark.into_iter().for_each(|mark| self.core.step(Input::Appended(mark))),
             Err(fault) if fault.is_full() && self.breaks(Mutant::FullMeansDone) => {
@@ -376,6 +445,15 @@ impl Member {
             }
             Err(fault) => return Err(fault),
         }
+        Ok(())
+    }
+
+    /// An orderly stop: what waits for the log is written, and both logs are closed.
+    pub fn stop(mut self, record: &mut Record) -> Result<(), Fault> {
+        self.write_log(record)?;
+        // As in production: one that could not be closed in order is told, and nothing is lost.
+        let _ = self.log.close();
+        self.store.sync()?;
         Ok(())
     }
 

@@ -78,6 +78,35 @@ pub struct Counts {
     pub renewals: u64,
     /// Leases revoked by clients.
     pub revoked: u64,
+    /// Bounds that were met.
+    pub met: Met,
+}
+
+/// How often a bound was met: what is gathered was cut there, or more was turned away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// Batches for Store.
+    pub batches: u64,
+    /// Frames of the revision log beyond the first of a batch.
+    pub frames: u64,
+    /// Ticks at which Core kept more for members that lag than it should, and had to let go.
+    pub tails: u64,
+    /// Proposals turned away since too many waited for a leader.
+    pub held: u64,
+    /// Looks of Hub at history.
+    pub slices: u64,
+}
+
+impl Met {
+    /// Takes others in.
+    pub fn add(&mut self, other: &Met) {
+        let Met { batches, frames, tails, held, slices } = *other;
+        self.batches += batches;
+        self.frames += frames;
+        self.tails += tails;
+        self.held += held;
+        self.slices += slices;
+    }
 }
 
 /// A write's answer.
@@ -169,7 +198,8 @@ impl Record {
             && let Ok(request) = InternalRaftRequest::decode(entry.data.clone())
             && let Some(header) = request.header
         {
-            self.index_of.entry(header.id).or_insert(entry.index);
+            let first = *self.index_of.entry(header.id).or_insert(entry.index);
+            assert_eq!(first, entry.index, "request {:x} is in the log twice", header.id);
             if let Some(revoke) = request.lease_revoke {
                 self.ended_by.entry(revoke.id).or_insert(header.id);
             }

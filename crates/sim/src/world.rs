@@ -81,6 +81,8 @@ pub struct Outcome {
     pub happenings: u64,
     /// Simulated time until rest.
     pub simulated: Micros,
+    /// How much of it was under faults and load.
+    pub under_faults: Micros,
     /// Members of the cluster.
     pub members: usize,
     /// What was done.

@@ -129,7 +129,9 @@ impl<F: DiskFile> SegmentWriter<F> {
         self.check_whole()?;
         if let Err(error) = self.file.write_at(self.written(), &[&self.staged]) {
             self.broken = Some("an earlier write to this segment failed");
-            if crate::is_full(&error) && self.take_back().is_ok() {
+            if crate::is_full(&error) {
+                // A disk that cannot even take back is not only full: there is nothing to wait for.
+                self.take_back()?;
                 self.broken = None;
             }
             return Err(error);

@@ -72,6 +72,11 @@ impl Inode {
         self.pending.push(Change::Write { offset, data });
     }
 
+    /// Whether it holds something that no sync has made durable.
+    pub fn is_unsynced(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn truncate(&mut self, len: u64) {
         self.seen.resize(len as usize, 0);
         self.pending.push(Change::Truncate { len });

@@ -168,6 +168,12 @@ impl SimDisk {
         self.locked().operations
     }
 
+    /// How many files of a directory hold something that no sync has made durable.
+    pub fn unsynced_in(&self, dir: &str) -> usize {
+        let state = self.locked();
+        state.names.inodes_in(dir).filter(|inode| state.inodes[inode].is_unsynced()).count()
+    }
+
     /// Whether power is off.
     pub fn is_dead(&self) -> bool {
         self.locked().dead

@@ -61,6 +61,14 @@ impl Names {
         io::ErrorKind::NotFound.into()
     }
 
+    /// The files of a directory.
+    pub fn inodes_in(&self, dir: &str) -> impl Iterator<Item = u64> {
+        let here = self.seen.range(dir.to_owned()..).skip_while(move |(path, _)| *path == dir);
+        here.take_while(move |(path, _)| path.starts_with(dir))
+            .filter(move |(path, _)| parent(path) == dir)
+            .map(|(_, &inode)| inode)
+    }
+
     pub fn list(&self, dir: &str) -> Option<Vec<String>> {
         if !self.is_dir(dir) {
             return None;

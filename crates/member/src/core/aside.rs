@@ -2,7 +2,7 @@
 //!
 //! Raft takes none then, and who sent them does not send them again: they are put aside until somebody leads.
 
-use crate::limits;
+use super::Bounds;
 use raft::Message;
 use std::collections::VecDeque;
 
@@ -14,10 +14,10 @@ pub(super) struct Aside {
 
 impl Aside {
     /// Keeps a message, or drops it when too much is kept, as raft would have dropped it.
-    pub fn put(&mut self, message: Message, now_ticks: u64) {
+    pub fn put(&mut self, message: Message, now_ticks: u64, bounds: &Bounds) {
         let bytes = bytes(&message);
-        let has_room = self.messages.len() < limits::HELD_PROPOSALS_MAX
-            && (self.messages.is_empty() || self.bytes + bytes <= limits::HELD_PROPOSAL_BYTES_MAX);
+        let has_room =
+            self.messages.len() < bounds.held && (self.messages.is_empty() || self.bytes + bytes <= bounds.held_bytes);
         if has_room {
             self.bytes += bytes;
             self.messages.push_back((message, now_ticks));

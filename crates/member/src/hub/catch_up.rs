@@ -38,16 +38,18 @@ impl<D: Disk> Hub<D> {
             self.told = present;
             return Ok(());
         }
-        let upto = present.min(self.told + limits::WATCH_CATCH_UP_REVISIONS);
+        let upto = present.min(self.told + self.settings.catch_up_revisions);
         let mut bytes = 0;
         for change in self.view.history(self.told + 1, upto) {
             let change = change?;
             self.tell_synced(&change)?;
             bytes += change.events.iter().map(|event| event.kv.len()).sum::<usize>();
-            if bytes >= limits::WATCH_CATCH_UP_BYTES {
+            if bytes >= self.settings.catch_up_bytes {
+                self.cut_slices += 1;
                 return Ok(());
             }
         }
+        self.cut_slices += u64::from(upto < present);
         self.told = upto;
         Ok(())
     }
@@ -68,8 +70,9 @@ impl<D: Disk> Hub<D> {
             }
         }
         let Some(from) = reading.iter().map(|id| self.watchers[id].cursor).min() else { return Ok(()) };
-        let upto = present.min(from + limits::WATCH_CATCH_UP_REVISIONS - 1);
+        let upto = present.min(from + self.settings.catch_up_revisions - 1);
         let (gathered, reached) = self.gather(&reading, from, upto)?;
+        self.cut_slices += u64::from(reached < present);
         self.hand_out(&reading, gathered, reached, present);
         Ok(())
     }
@@ -118,7 +121,7 @@ impl<D: Disk> Hub<D> {
                     }
                 }
             }
-            if bytes >= limits::WATCH_CATCH_UP_BYTES {
+            if bytes >= self.settings.catch_up_bytes {
                 return Ok((gathered, change.revision));
             }
         }

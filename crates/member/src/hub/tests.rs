@@ -33,7 +33,7 @@ impl Story {
     fn begins() -> Story {
         let disk = SimDisk::new(3, SimFaults::default());
         let store = Store::create(disk.clone(), "store", settings()).expect("an empty disk takes a store");
-        let hub_settings = Settings { progress_interval_ms: INTERVAL_MS, fragment_bytes: FRAGMENT_BYTES };
+        let hub_settings = Settings::new(INTERVAL_MS, FRAGMENT_BYTES);
         let mut hub = Hub::new(hub_settings, store.view());
         hub.open(STREAM);
         Story { disk, store, hub, told: Vec::new(), reads: true }

@@ -19,6 +19,7 @@ pub fn config(id: u64) -> Config {
         catch_up_entries: CATCH_UP,
         read_retry_ticks: RETRY_TICKS,
         hold_ticks: HOLD_TICKS,
+        bounds: member::core::Bounds::default(),
         backlog_bytes_max: BACKLOG_BYTES,
         birth: 1_000,
     }

@@ -9,6 +9,8 @@
 //! - Entries of the same index and term are the same.
 
 use crate::record::Record;
+use disk::SimDisk;
+use member::boot;
 use member::core::Core;
 use raft::{Append, EntryKind, HardState, Message, MessageKind, Role};
 use std::collections::BTreeMap;
@@ -108,6 +110,15 @@ pub fn wrote(record: &mut Record, member: u64, batch: &[Append], all: bool) {
     }
 }
 
+/// The log of a member has said that a batch is durable.
+///
+/// # Panics
+/// When its disk says otherwise.
+pub fn is_durable(member: u64, disk: &SimDisk) {
+    let unsynced = disk.unsynced_in(boot::dirs::LOG);
+    assert_eq!(unsynced, 0, "the log of {member:x} says that all it has written is durable, and it is not");
+}
+
 /// A process of a member has started, on what its disk held.
 ///
 /// # Panics
@@ -168,8 +179,9 @@ pub fn says(record: &Record, member: u64, message: &Message) {
 /// # Panics
 /// When it may not.
 pub fn counts(record: &mut Record, core: &Core) {
-    let (commit, known) = (core.commit(), record.raft.decided.len() as u64);
-    if commit <= known || core.role() != Role::Leader {
+    let (status, known) = (core.status(), record.raft.decided.len() as u64);
+    let commit = status.commit;
+    if commit <= known || status.role != Role::Leader {
         return;
     }
     let status = core.raft_status();

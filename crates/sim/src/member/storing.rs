@@ -46,6 +46,7 @@ impl Member {
             Some(Job::Synced((file, index, length))) => self.store.note_synced(&file, index, length),
             Some(Job::Apply(Apply::Entries(mut entries))) => {
                 self.bytes += bytes_of(&entries);
+                self.batches += 1;
                 self.tamper(&mut entries);
                 if self.spoils_next {
                     self.spoils_next = !entries.iter_mut().any(broken::spoil);

@@ -6,7 +6,7 @@ use crate::check;
 use crate::faults::Fault;
 use crate::member::{Image, Job};
 use crate::mutant::Mutant;
-use member::core::{Apply, Input, Outputs};
+use member::core::{Apply, Input, Outputs, TurnedBack};
 use proto::etcdserverpb::InternalRaftRequest;
 use raft::{Message, MessageKind};
 use std::rc::Rc;
@@ -49,6 +49,8 @@ impl World {
             }
         }
         let (wanted, kept, bounds) = (member.house.look(steady), member.kept(), member.bounds());
+        let met = member.met_bounds();
+        self.record.counts.met.add(&met);
         check::room::settled(&mut self.record, &bounds, &kept);
         wanted.into_iter().for_each(|wanted| self.keep_house_by(slot, wanted));
         let next = now + self.slots[slot].tick;
@@ -201,9 +203,14 @@ impl World {
             return;
         }
         let member = self.slots[slot].alive.as_mut().expect("it has just given outputs");
+        if member.core.status().leader == 0 {
+            let too_many = turned_back.iter().filter(|(_, why)| *why == TurnedBack::TooMany);
+            self.record.counts.met.held += too_many.count() as u64;
+        }
         member.log_jobs.extend(appends);
         for apply in applies {
             if let Apply::Entries(entries) = &apply {
+                self.record.counts.met.batches += u64::from(member.is_full_batch(entries));
                 entries.iter().for_each(|entry| self.record.commits(slot, entry));
             }
             member.store_jobs.push_back(Job::Apply(apply));

@@ -1,6 +1,7 @@
 //! The end of a run: the faults end, the cluster comes to rest, and all that was promised is checked.
 
 use super::clients::Client;
+use super::slot::Slot;
 use super::{Micros, Outcome, SECOND, World};
 use crate::check;
 use crate::faults::PARTITIONS;
@@ -9,8 +10,8 @@ use crate::net::{Net, Weather};
 use disk::SimDisk;
 use std::collections::BTreeSet;
 
-/// After the faults have ended the cluster must come to rest within this.
-const REST: Micros = 180 * SECOND;
+/// After the last of the faults has ended the cluster must come to rest within this.
+const REST: Micros = 90 * SECOND;
 
 impl World {
     /// Ends the faults, waits for rest, and checks all that was promised.
@@ -41,6 +42,10 @@ impl World {
                 self.ledger.strikes(by, asked);
             }
         }
+        if let Some((&index, link)) = self.record.links.last_key_value() {
+            let said = [12, index, link.keys ^ link.rest.rotate_left(32)];
+            self.trace.note(self.now, said, || format!("the hash chain comes to {link:?} after index {index}"));
+        }
         let kinds = self.ledger.kinds();
         self.record.counts.faults = kinds.all_struck();
         self.record.counts.partitions = PARTITIONS.iter().map(|&kind| u64::from(kinds.struck[kind])).sum();
@@ -49,6 +54,7 @@ impl World {
             trace_hash: self.trace.hash(),
             happenings: self.trace.lines(),
             simulated: self.now,
+            under_faults: self.storm_ends.min(self.now),
             members: self.slots.len(),
             counts: self.record.counts,
             most_waiting: self.record.most_waiting,
@@ -64,17 +70,19 @@ impl World {
         for slot in 0..self.slots.len() {
             let place = &mut self.slots[slot];
             place.look_at_disk(&mut self.ledger, self.now);
-            (place.paused, place.slow, place.store_slow) = Default::default();
+            (place.slow, place.store_slow) = Default::default();
             place.mend_disk_wholly();
             (place.outputs_left, place.dies_at_vote) = (None, None);
             (place.clients_cut, place.answers_lost) = Default::default();
-            place.stalled = Lasting::default();
             place.set_clock(self.now, place.tick, Lasting::default());
             if self.slots[slot].rotten.is_some() {
                 self.crash(slot, false);
             }
         }
-        let deadline = self.now + REST;
+        // Who stands still goes on when its time has come.
+        let stands = |place: &Slot| place.paused.until.max(place.stalled.until);
+        let end = self.slots.iter().map(stands).fold(self.now, Micros::max);
+        let deadline = end + REST;
         let mut look = self.now + SECOND;
         while let Some((at, event)) = self.queue.pop_before(deadline) {
             self.now = at;
@@ -90,7 +98,7 @@ impl World {
         let states: Vec<String> = self.slots.iter().map(|slot| slot.describe()).collect();
         let open: Vec<&Client> = self.clients.iter().filter(|client| client.open.is_some()).collect();
         panic!(
-            "the faults ended {} s ago and the cluster has not come to rest: {states:#?}; open requests {open:?}; leases {leases:?}; watchers {:?}",
+            "the last fault ended {} s ago and the cluster has not come to rest: {states:#?}; open requests {open:?}; leases {leases:?}; watchers {:?}",
             REST / SECOND,
             self.watchers
         );

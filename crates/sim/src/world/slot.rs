@@ -36,9 +36,6 @@ pub(super) struct Slot {
     /// How many of its next processes end soon after their start.
     pub crashes_left: Option<(u32, TroubleId)>,
     pub frozen: Lasting,
-    /// How wrong its wall clock is, and by what.
-    pub wall_offset_ms: i64,
-    pub wall_by: Option<TroubleId>,
     /// Its clock runs this much faster or slower, and by what.
     pub tick: Micros,
     pub tick_by: Option<TroubleId>,
@@ -71,8 +68,6 @@ impl Slot {
             answers_lost: Lasting::default(),
             crashes_left: None,
             frozen: Lasting::default(),
-            wall_offset_ms: 0,
-            wall_by: None,
             tick: TICK - 4_000 + births.u64(0..8_000),
             tick_by: None,
             clock: (0, 0),

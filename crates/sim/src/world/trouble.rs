@@ -6,7 +6,7 @@ use crate::chance::between;
 use crate::check;
 use crate::faults::{Fault, SOON};
 use crate::ledger::{Lasting, TroubleId};
-use crate::member::{Clocks, ELECTION_TICKS, Member, TICK};
+use crate::member::{Born, ELECTION_TICKS, Member, TICK};
 use crate::mutant::Mutant;
 use member::boot::Start;
 use member::core::Input;
@@ -15,9 +15,6 @@ use std::collections::BTreeSet;
 
 /// How long the pair of a run is left alone after it has met.
 const PAIR_RESTS: Micros = 2_000_000;
-
-/// What wall clocks show when a run begins.
-const WALL_MS: u64 = 1_700_000_000_000;
 
 impl World {
     /// A part of a member cannot go on: right after a loss of power or a
@@ -86,15 +83,14 @@ impl World {
         }
         let identity = Identity { member_id: place.id, cluster_id: super::CLUSTER };
         let start = if place.joins { Start::Join } else { Start::New(self.first_changes.clone()) };
-        let wall_ms = (WALL_MS + self.now / 1_000).saturating_add_signed(place.wall_offset_ms);
         match self.habits.mutant {
             Some(Mutant::NamesUnsynced) => place.disk.lie_about_names(member::boot::dirs::LOG),
             Some(Mutant::SweepsUnsynced) => place.disk.lie_about_names(member::boot::dirs::STORE),
             _ => {}
         }
-        let clocks = Clocks { now: place.steady(self.now), wall_ms };
         let seed = self.chances.births.u64(..);
-        match Member::open(place.disk.clone(), identity, start, seed, clocks, self.habits) {
+        let born = Born { now: place.steady(self.now), birth: seed.rotate_left(32) };
+        match Member::open(place.disk.clone(), identity, start, seed, born, self.habits) {
             Ok(member) => {
                 let held = member.present();
                 check::chain::applied(&mut self.record, slot, held.applied(), held.link());
@@ -105,7 +101,6 @@ impl World {
                 self.at(first, Event::Tick(slot, life));
                 self.at(first, Event::Compare(slot, life));
                 let place = &mut self.slots[slot];
-                place.wall_by.into_iter().for_each(|by| self.ledger.strikes(by, self.now));
                 if let Some((left, by)) = place.crashes_left.take_if(|_| !self.calm) {
                     place.crashes_left = (left > 1).then_some((left - 1, by));
                     place.outputs_left = Some((self.chances.faults.u32(1..30), by));
@@ -166,6 +161,8 @@ impl World {
         match fault {
             Fault::PowerLoss(slot) => self.stop(slot, true, by),
             Fault::Kill(slot) => self.stop(slot, false, by),
+            Fault::Stop(slot) => self.stop_in_order(slot, by),
+            Fault::StopAll => (0..count).for_each(|slot| self.stop_in_order(slot, by)),
             Fault::AllPowerLoss => (0..count).for_each(|slot| self.stop(slot, true, by)),
             Fault::LeaderPowerLoss => self.leader().into_iter().for_each(|leader| self.stop(leader, true, by)),
             Fault::FollowersPowerLoss => {
@@ -188,12 +185,7 @@ impl World {
                 let mute = fault == Fault::LeaderMuted;
                 self.leader().into_iter().for_each(|leader| self.net.one_way(leader, mute, count, by));
             }
-            Fault::Heal => {
-                if !self.net.is_whole() {
-                    self.ledger.strikes(by, self.now);
-                }
-                self.net.heal();
-            }
+            Fault::Heal => self.net.heal(),
             Fault::Clog(from, to, time) => self.net.clog(from, to, lasting(time)),
             Fault::Reset(from, to) => self.reset(from, to, by),
             Fault::SlowDrain(from, to, time) => self.net.trickle(from, to, lasting(time)),
@@ -231,8 +223,6 @@ impl World {
                 (0..count).for_each(|slot| self.cut_clients(slot, cut));
             }
             Fault::AnswersLost(slot, time) => self.slots[slot].answers_lost = lasting(time),
-            Fault::ClockStep(slot, ms) => self.step_clock(slot, ms, by),
-            Fault::ClocksStep(ms) => (0..count).for_each(|slot| self.step_clock(slot, ms, by)),
             Fault::ClockDrift(slot, tick) => {
                 let place = &mut self.slots[slot];
                 place.set_clock(self.now, tick, place.frozen);
@@ -296,9 +286,17 @@ impl World {
         self.hang_up(slot);
     }
 
-    /// Felt when a process is born next: nothing else looks at it.
-    fn step_clock(&mut self, slot: usize, ms: i64, by: TroubleId) {
-        (self.slots[slot].wall_offset_ms, self.slots[slot].wall_by) = (ms, Some(by));
+    /// A process ends as it is told to: what waits for the log is written, and both logs are closed.
+    fn stop_in_order(&mut self, slot: usize, by: TroubleId) {
+        let place = &mut self.slots[slot];
+        if place.paused.lasts(self.now) {
+            return;
+        }
+        let Some(member) = place.alive.take() else { return };
+        match member.stop(&mut self.record) {
+            Err(fault) if !fault.is_full() => self.failed(slot, &fault.to_string()),
+            _ => self.crash_by(slot, false, by),
+        }
     }
 
     /// Whoever leads is asked to hand over to this one. Felt if it tells that one so before an election timeout is over.

@@ -37,7 +37,7 @@ impl Story {
         let store = Store::create(scratch.disk.clone(), "store", store::Settings::default()).unwrap();
         let shown = Arc::new(ArcSwap::from_pointee(store.view()));
         let (door, queue) = new();
-        let settings = Settings { progress_interval_ms: 1_000, fragment_bytes: 1 << 20 };
+        let settings = Settings::new(1_000, 1 << 20);
         let desk = Desk::new(settings, shown.clone(), queue);
         Story { store, shown, door, desk, ids: AtomicU64::new(1), _scratch: scratch }
     }
