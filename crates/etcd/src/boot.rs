@@ -16,6 +16,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 use store::roster::{self, Member};
 
+pub mod first_start;
 mod ignored;
 
 /// Bytes of newest records that Store keeps in memory.
@@ -41,8 +42,8 @@ pub struct Booted {
     pub settings: Settings,
     /// The directory held this member already.
     pub is_known: bool,
-    /// It has neither voted nor followed anybody, as on a first start. Perhaps its data is lost, and nobody could be asked.
-    pub is_blank: bool,
+    /// Its first start is not over. Perhaps its data is lost, and nobody could be asked.
+    pub is_first_start: bool,
     /// The members of the cluster that it joins, as another one has told them.
     pub told: Vec<Member>,
 }
@@ -89,6 +90,10 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
     let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
     let disk = if config.unsafe_no_fsync { disk.without_sync() } else { disk };
     let settings = Settings::new(config, plan.identity.member_id, plan.identity.cluster_id);
+    let begun = if plan.is_known { Ok(()) } else { first_start::begin(&disk) };
+    let is_first_start = begun.and_then(|()| first_start::is_under_way(&disk));
+    let is_first_start =
+        is_first_start.map_err(|error| format!("cannot use data directory {shown} (--data-dir): {error}"))?;
     let opened = member::boot::open(
         disk.clone(),
         plan.identity,
@@ -100,10 +105,7 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
     if opened.identity != plan.identity {
         return Err(format!("data directory {shown} was taken by another member while this one started"));
     }
-    // The first entries of a cluster are written in term 1, where nobody leads.
-    let raft = opened.core.raft_status();
-    let is_blank = raft.term <= 1 && raft.vote == raft::NO_MEMBER;
-    Ok(Booted { lock, disk, opened, settings, is_known: plan.is_known, is_blank, told: plan.told })
+    Ok(Booted { lock, disk, opened, settings, is_known: plan.is_known, is_first_start, told: plan.told })
 }
 
 /// Says which flags count for nothing, because the cluster that this member knows is another.
@@ -301,7 +303,9 @@ async fn plan_join(config: &Config) -> Result<Plan, String> {
                     None => join_among(config, &cluster, &asked)?,
                     Some(joining) => joining,
                 };
-                refuse_lost(config, joining.identity, &asked, url)?;
+                if asked.id == joining.identity.cluster_id {
+                    refuse_lost(config, joining.identity, &asked, url)?;
+                }
                 plan = Some(joining);
             }
             Err(reason) => reasons.push(format!("{url}: {reason}")),

@@ -2,9 +2,11 @@
 //! keeps its links in step with the roster, and as leader agrees on a version.
 
 use crate::ask;
+use crate::boot::first_start;
 use crate::config::Url;
 use crate::handle::Handle;
 use crate::version::{self, Version};
+use disk::OsDisk;
 use proto::etcdserverpb::InternalRaftRequest;
 use proto::membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest};
 use std::time::Duration;
@@ -24,14 +26,24 @@ const FIRST_ROSTER: Duration = Duration::from_secs(1);
 /// Time between two tries to publish.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(200);
 
-/// A blank member's first steps: returns when it has something of a leader in its log, durable. It is not blank then, and is
-/// not taken for one when it starts again; so others may be told that it has run.
-pub async fn settle(handle: &Handle) {
+/// The end of a first start: returns when this member has something of a leader in its log, durable, and has said so on its disk.
+/// Only then others may be told that it has run.
+pub async fn settle(handle: &Handle, disk: &OsDisk) {
     let mut changes = handle.status_changes();
     while handle.peers().is_wary() {
         match handle.linearizable().await {
             // Who leads was asked, and what a leader reads at is of its own term, and applied here.
-            Ok(_) => handle.peers().be_trusting(),
+            Ok(_) => {
+                let disk = disk.clone();
+                let ended = tokio::task::spawn_blocking(move || first_start::end(&disk)).await;
+                match ended.map_err(std::io::Error::other).flatten() {
+                    Ok(()) => handle.peers().be_trusting(),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot take back the mark of a first start; this member serves nobody before");
+                        tokio::time::sleep(PUBLISH_AGAIN).await;
+                    }
+                }
+            }
             Err(_) if handle.is_stopping() => return std::future::pending().await,
             Err(error) => {
                 tracing::debug!(%error, "no leader has brought this member anything yet");

@@ -78,13 +78,13 @@ fn say(handle: &Handle, peer_urls: &[String], waited: Duration) {
 /// Which of these do not answer, and why.
 fn lacking(handle: &Handle, among: &[u64]) -> Vec<String> {
     let me = handle.settings().member_id;
-    let silent = among.iter().copied().filter(|&id| id != me && handle.peers().active_since(id).is_none());
-    silent
-        .map(|id| {
-            let why = handle.peers().trouble(id).unwrap_or_else(|| "has not answered yet".to_owned());
-            format!("{}: {why}", name_of(handle, id))
-        })
-        .collect()
+    let peers = handle.peers();
+    let why = |id| match peers.active_since(id) {
+        Some(_) => peers.why_deaf_to(id),
+        None => Some(peers.trouble(id).unwrap_or_else(|| "has not answered yet".to_owned())),
+    };
+    let others = among.iter().copied().filter(|&id| id != me);
+    others.filter_map(|id| why(id).map(|why| format!("{}: {why}", name_of(handle, id)))).collect()
 }
 
 /// A member's name, or its id while it has none.

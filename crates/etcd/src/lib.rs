@@ -21,6 +21,7 @@ pub(crate) mod line;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+mod notify;
 pub mod peer;
 pub mod playground;
 pub mod rpc;

@@ -13,6 +13,7 @@ use crate::grpc::{self, Limits};
 use crate::handle::Handle;
 use crate::http::{Listener, answer_on};
 use crate::line::Line;
+use crate::logging::throttle::Throttle;
 use crate::metrics;
 use crate::rpc::Router;
 use bytes::{Bytes, BytesMut};
@@ -28,13 +29,15 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
 /// Connections of one listener that may be undecided at once; one more is closed.
 const UNDECIDED_MAX: usize = 4096;
+/// Time between two lines that say the same of connections that cannot be taken.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(60);
 /// A pause when no connection can be accepted, as when file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What HTTP/2 begins with, as far as it is looked at.
@@ -104,6 +107,7 @@ async fn accept<F, S>(
 {
     metrics::touch();
     let undecided = Arc::new(Semaphore::new(UNDECIDED_MAX));
+    let mut troubles = Throttle::new(TROUBLE_PAUSE);
     let mut end = pin!(until(stopped.clone()));
     loop {
         let accepted = tokio::select! {
@@ -113,13 +117,25 @@ async fn accept<F, S>(
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a client's connection");
+                if let Some(untold) = troubles.due(&error.to_string(), Instant::now()) {
+                    tracing::warn!(
+                        %error,
+                        "suppressed-lines" = untold,
+                        "cannot accept a client's connection; is the limit of open files (ulimit -n) high enough?"
+                    );
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let Ok(permit) = undecided.clone().try_acquire_owned() else {
-            tracing::warn!(UNDECIDED_MAX, "too many clients have connected and said nothing; closing one");
+            if let Some(untold) = troubles.due("undecided", Instant::now()) {
+                tracing::warn!(
+                    UNDECIDED_MAX,
+                    "suppressed-lines" = untold,
+                    "too many clients have connected and said nothing; closing one"
+                );
+            }
             continue;
         };
         let (serve, stopped) = (serve.clone(), stopped.clone());

@@ -19,7 +19,7 @@ mod log_loop;
 mod owed;
 mod remarks;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 mod store_door;
 mod store_loop;
 pub mod waiters;
@@ -70,7 +70,7 @@ pub struct Running {
     links_stop: oneshot::Sender<()>,
     /// Becomes true when other members say that this one was removed.
     pub removed: watch::Receiver<bool>,
-    /// Is there when another member, at that URL, knows this one as one that has run, although it is blank.
+    /// Is there when another member, at that URL, knows this one as one that has run, although it says that this is its first start.
     pub has_run: watch::Receiver<Option<(String, Member)>>,
     inbox: Arc<Inbox>,
     waiters: Arc<AllWaiters>,

@@ -5,7 +5,8 @@ use crate::config::{Config, Url};
 use crate::edge::Edge;
 use crate::handle::{Handle, Settings};
 use crate::run::{self, Birth, Running};
-use crate::{clock, cluster, lacking, listen, logging};
+use crate::{clock, cluster, lacking, listen, logging, notify};
+use disk::OsDisk;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,7 +72,8 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let client_listeners = bind_all(&config.listen_client_urls, "listen-client-urls").await?;
     let metrics_listeners = bind_all(&config.listen_metrics_urls, "listen-metrics-urls").await?;
 
-    let Booted { lock, disk, opened, settings, is_known, is_blank, told } = boot::boot(config, plan, clock::seed())?;
+    let Booted { lock, disk, opened, settings, is_known, is_first_start, told } =
+        boot::boot(config, plan, clock::seed())?;
     if let Some((file, offset)) = &opened.cut {
         tracing::warn!(file, offset, "the end of the write-ahead log was torn by a crash and has been cut");
     }
@@ -86,12 +88,12 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
         quota_bytes = config.quota_bytes,
         "starting an etcd server"
     );
-    let running = run::start(disk, opened, birth(config, settings), runtime);
+    let running = run::start(disk.clone(), opened, birth(config, settings), runtime);
     let edge = Edge::start().map_err(|error| format!("cannot start the edge's threads: {error}"))?;
     let edge = Arc::new(edge);
     let (stop, stopped) = watch::channel(false);
     let handle = running.handle.clone();
-    if is_blank {
+    if is_first_start {
         handle.peers().be_wary();
     }
     cluster::first_links(&handle, running.roster_changes.clone(), told).await;
@@ -108,14 +110,14 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     runtime.spawn(cluster::keep_version(handle.clone()));
     runtime.spawn(lacking::tell(handle.clone(), peer_urls(config)));
     // The only voter of a cluster need not wait for a timeout, and where a cluster begins there is no leader to wait for.
-    let begins = is_blank || handle.view().conf_state().voters.len() == 1;
+    let begins = is_first_start || handle.view().conf_state().voters.len() == 1;
     if begins && config.initial_election_tick_advance {
         running.campaign();
     }
     let mut has_run = running.has_run.clone();
     let mut lost = None;
     let ended = tokio::select! {
-        () = serve_clients(config, &edge, handle.clone(), client_listeners, &stopped) => {
+        () = serve_clients(config, &disk, &edge, handle.clone(), client_listeners, &stopped) => {
             unreachable!("clients are served until the member stops")
         }
         _ = interrupt.recv() => Some(SignalKind::interrupt()),
@@ -174,12 +176,13 @@ pub(crate) fn birth(config: &Config, settings: Settings) -> Birth {
 /// in the accept queue, as with etcd.
 async fn serve_clients(
     config: &Config,
+    disk: &OsDisk,
     edge: &Arc<Edge>,
     handle: Handle,
     listeners: Vec<TcpListener>,
     stopped: &watch::Receiver<bool>,
 ) {
-    cluster::settle(&handle).await;
+    cluster::settle(&handle, disk).await;
     cluster::publish(&handle, &config.name, &config.advertise_client_urls).await;
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -192,6 +195,7 @@ async fn serve_clients(
         serving.spawn(listen::serve(listener, edge.clone(), handle.clone(), stopped.clone()));
     }
     tracing::info!("ready to serve client requests");
+    notify::ready();
     while serving.join_next().await.is_some() {}
     std::future::pending::<()>().await;
 }

@@ -1,15 +1,15 @@
-//! A member that is blank, as on its first start, hears nobody before it has asked whether it has run before.
+//! A member whose first start is not over hears nobody before it has asked whether it has run before.
 //!
 //! Before it started nobody may have answered: after a power cut all members start at once, and one of them perhaps finds an
 //! empty directory where its volume is not mounted. It would begin anew and vote for somebody who lacks what it once
 //! acknowledged. So whatever another member says to raft is dropped until that member has been asked; if it knows this one as
-//! a member that has run, this one stops. Somebody who leads was asked, so then it is over; and must be before this
-//! member is published, because from then on it *has* run.
+//! a member that has run, this one stops, and does again at each start (`boot/first_start.rs`). Somebody who leads was asked,
+//! so then it is over; and must be before this member is published, because from then on it *has* run.
 
+use super::Inner;
 use super::remote::{self, Remote};
-use super::{Inner, hex};
 use crate::ask;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, Weak};
 #[derive(Default)]
 pub(super) struct Wary {
     is_on: AtomicBool,
-    asked: Mutex<BTreeSet<u64>>,
+    /// Who was asked, and who could not be, with the reason.
+    asked: Mutex<BTreeMap<u64, Result<(), String>>>,
 }
 
 impl Wary {
@@ -34,11 +35,24 @@ impl Wary {
     }
 
     pub fn hears(&self, id: u64) -> bool {
-        !self.is_on() || remote::lock(&self.asked).contains(&id)
+        !self.is_on() || matches!(remote::lock(&self.asked).get(&id), Some(Ok(())))
+    }
+
+    /// Why a member is not heard, once that is known.
+    pub fn why_deaf_to(&self, id: u64) -> Option<String> {
+        let asked = remote::lock(&self.asked);
+        asked.get(&id).filter(|_| self.is_on())?.clone().err()
     }
 
     fn hear(&self, id: u64) {
-        remote::lock(&self.asked).insert(id);
+        remote::lock(&self.asked).insert(id, Ok(()));
+    }
+
+    fn cannot_ask(&self, id: u64, url: &str, error: &str) {
+        let why = format!(
+            "it is not heard, because it cannot be asked at {url}/members whether this member has run before: {error}"
+        );
+        remote::lock(&self.asked).insert(id, Err(why));
     }
 }
 
@@ -69,7 +83,7 @@ async fn run(inner: Weak<Inner>, remote: Arc<Remote>) {
                 // What it says to raft is refused anyway.
                 Ok(_) => remote.avoid(&url),
                 Err(error) => {
-                    tracing::debug!("remote-peer-id" = %hex(remote.id), error, "cannot ask a member whether this one has run");
+                    inner.wary.cannot_ask(remote.id, &url, &error);
                     remote.avoid(&url);
                 }
             }

@@ -24,7 +24,7 @@ pub trait Local: Send + Sync + 'static {
     fn snapshot_sent(&self, id: u64, ok: bool);
     /// Other members say that this one was removed; it must stop.
     fn removed(&self);
-    /// This one is blank, and the member at `url` knows it as one that has run: its data is lost, it must stop.
+    /// This one's first start is not over, and the member at `url` knows it as one that has run: its data is lost, it must stop.
     fn has_run(&self, url: &str, me: store::roster::Member);
     /// A snapshot of now, to be sent. May block.
     fn snapshot(&self) -> io::Result<SnapshotBody>;

@@ -170,12 +170,13 @@ impl Peers {
         Peers { inner: Arc::new(inner) }
     }
 
-    /// This member is blank: it hears nobody who has not been asked whether this one has run. Comes before the first link.
+    /// This member's first start is not over: it hears nobody who has not been asked whether this one has run. Comes before the
+    /// first link.
     pub fn be_wary(&self) {
         self.inner.wary.begin();
     }
 
-    /// Whether this member is still blank.
+    /// Whether there are members that are not heard.
     pub fn is_wary(&self) -> bool {
         self.inner.wary.is_on()
     }
@@ -183,6 +184,11 @@ impl Peers {
     /// Everybody is heard from now on: somebody who was asked leads.
     pub fn be_trusting(&self) {
         self.inner.wary.end();
+    }
+
+    /// Why a member is not heard although it may answer.
+    pub fn why_deaf_to(&self, id: u64) -> Option<String> {
+        self.inner.wary.why_deaf_to(id)
     }
 
     /// The roster changed: links to new members begin, links to members no longer listed end, URLs are updated.

@@ -24,7 +24,7 @@ pub struct LocalMember {
     pub received: Arc<Mutex<Receipts>>,
     /// Told when other members say that this one was removed.
     pub removed: tokio::sync::watch::Sender<bool>,
-    /// Told when another member knows this one, which is blank, as one that has run: where that one is, and what it knows.
+    /// Told when another member knows this one, whose first start is not over, as one that has run: where that one is, and what it knows.
     pub has_run: tokio::sync::watch::Sender<Option<(String, Member)>>,
     /// Set once the edge is up; until then leases cannot be asked for.
     pub handle: Arc<OnceLock<Handle>>,

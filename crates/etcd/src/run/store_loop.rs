@@ -176,10 +176,17 @@ impl Worker {
 
     /// Gives space back, a little at a time, while nothing else is to be done.
     fn sweep(&mut self) {
-        if self.store.wants_sweep()
-            && let Err(fault) = self.store.sweep(SWEEP_BYTES)
-        {
-            self.around.fatal.stop(&fault.into());
+        if !self.store.wants_sweep() {
+            return;
+        }
+        if let Err(fault) = self.store.sweep(SWEEP_BYTES) {
+            return self.around.fatal.stop(&fault.into());
+        }
+        let (view, stats) = (self.around.view.load(), self.store.stats());
+        if (view.size_bytes(), view.size_in_use_bytes()) != (stats.size_bytes, stats.size_in_use_bytes) {
+            // What it has given back is seen, and the View of before no longer holds files that are gone, also when nobody
+            // writes. Nothing else is new, so there is nothing to tell Hub.
+            self.around.view.store(Arc::new(self.store.view()));
         }
     }
 
@@ -282,23 +289,12 @@ mod tests {
     use crate::run::hub_door;
     use crate::run::scratch::Scratch;
     use prost::Message;
-    use proto::etcdserverpb::{InternalRaftRequest, PutRequest};
+    use proto::etcdserverpb::{CompactionRequest, InternalRaftRequest, PutRequest};
     use std::sync::mpsc;
 
-    /// One put, which follows what is applied.
-    fn put(worker: &Worker) -> StoreJob {
-        let put = PutRequest { key: "k".into(), value: vec![7; 1_000].into(), ..Default::default() };
-        let request = InternalRaftRequest { put: Some(put), ..Default::default() };
-        let (applied, _) = worker.store.applied();
-        let data = request.encode_to_vec().into();
-        let entry = store::Entry { index: applied + 1, term: 1, kind: store::EntryKind::Normal, data };
-        StoreJob::Apply(Apply::Entries(vec![entry]))
-    }
-
-    #[test]
-    fn who_passes_never_makes_a_sync_due() {
-        let Scratch { disk, .. } = &Scratch::new("store-loop");
-        let store = Store::create(disk.clone(), boot::dirs::STORE, store::Settings::default()).unwrap();
+    /// One that syncs after ten entries, and the syncs it asks for.
+    fn worker(disk: &OsDisk, settings: store::Settings) -> (Worker, Receiver<Sync>) {
+        let store = Store::create(disk.clone(), boot::dirs::STORE, settings).unwrap();
         let (syncs, asked) = mpsc::channel();
         let around = Around {
             disk: disk.clone(),
@@ -313,7 +309,27 @@ mod tests {
             sync_every: 10,
             own_ids: 1,
         };
-        let mut worker = Worker::new(store, around);
+        (Worker::new(store, around), asked)
+    }
+
+    /// One put, which follows what is applied.
+    fn put(worker: &Worker) -> StoreJob {
+        let put = PutRequest { key: "k".into(), value: vec![7; 1_000].into(), ..Default::default() };
+        next(worker, InternalRaftRequest { put: Some(put), ..Default::default() })
+    }
+
+    /// The request that follows what is applied.
+    fn next(worker: &Worker, request: InternalRaftRequest) -> StoreJob {
+        let (applied, _) = worker.store.applied();
+        let data = request.encode_to_vec().into();
+        let entry = store::Entry { index: applied + 1, term: 1, kind: store::EntryKind::Normal, data };
+        StoreJob::Apply(Apply::Entries(vec![entry]))
+    }
+
+    #[test]
+    fn who_passes_never_makes_a_sync_due() {
+        let Scratch { disk, .. } = &Scratch::new("store-loop");
+        let (mut worker, asked) = worker(disk, store::Settings::default());
         // By their number,
         for _ in 0..9 {
             let job = put(&worker);
@@ -336,5 +352,27 @@ mod tests {
         let job = put(&worker);
         worker.work(job);
         assert_eq!(asked.try_recv().expect("a sync").1, 12);
+    }
+    #[test]
+    fn what_a_sweep_gives_back_is_seen_when_nobody_writes() {
+        let Scratch { disk, .. } = &Scratch::new("store-loop-sweep");
+        let settings = store::Settings { segment_bytes: 4_096, ..store::Settings::default() };
+        let (mut worker, _syncs) = worker(disk, settings);
+        for _ in 0..40 {
+            let job = put(&worker);
+            worker.work(job);
+        }
+        let compaction = CompactionRequest { revision: 41, physical: false };
+        let job = next(&worker, InternalRaftRequest { compaction: Some(compaction), ..Default::default() });
+        worker.work(job);
+        let before = worker.around.view.load_full();
+        while worker.store.wants_sweep() {
+            worker.sweep();
+        }
+        let after = worker.around.view.load_full();
+        assert!(after.size_in_use_bytes() < before.size_in_use_bytes() / 10, "one of forty values is alive");
+        assert!(after.size_bytes() < before.size_bytes() / 2, "segments are gone");
+        assert_eq!(after.size_bytes(), worker.store.stats().size_bytes);
+        assert_eq!(after.applied(), before.applied());
     }
 }

@@ -29,6 +29,7 @@ mod majority;
 #[cfg(feature = "real-etcd")]
 mod mixed;
 mod not_ready;
+mod notify;
 mod odd_sizes;
 mod playground;
 mod quiet;

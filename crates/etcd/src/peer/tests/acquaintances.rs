@@ -1,4 +1,4 @@
-//! Whom a blank member hears.
+//! Whom a member hears on its first start.
 
 use super::*;
 
