@@ -4,6 +4,7 @@
 use crate::harness::{self, Cluster};
 use crate::load::{self, Load};
 use disk::{OsDisk, OsFile, SegmentReader, SegmentWriter, Standing};
+use proto::etcdserverpb::PutRequest;
 use std::path::{Path, PathBuf};
 
 /// The newest file of a directory, by name.
@@ -91,6 +92,31 @@ async fn a_lost_sector_at_the_end_of_the_log_is_cut() {
         std::fs::write(path, bytes).expect("the log can be written");
     };
     torn("torn-sector", tear).await;
+}
+
+/// The revision log is written behind the write-ahead log, which has what it lacks; so there is nothing to be said of it.
+#[tokio::test]
+async fn half_a_frame_at_the_end_of_the_revision_log_is_cut() {
+    let _turn = harness::together().await;
+    let (mut cluster, acknowledged) = all_dead("torn-revisions").await;
+    let path = newest(&cluster.members[1].data.join("member/store"));
+    let (bytes, start) = one_more_frame(&path);
+    std::fs::write(&path, &bytes[..start + 1_500]).expect("the log can be written");
+    cluster.start_all();
+    cluster.leader().await;
+    cluster.same_everywhere().await;
+    load::expect_all(&cluster.members[1].client(), "load", &acknowledged).await;
+    // What comes next is where the torn frame was, and is read again.
+    let put = PutRequest { key: "next".into(), value: vec![7; 3_000].into(), ..PutRequest::default() };
+    cluster.client().put(put).await.expect("a put");
+    cluster.same_everywhere().await;
+    cluster.kill_all();
+    cluster.start_all();
+    cluster.leader().await;
+    cluster.same_everywhere().await;
+    load::expect_all(&cluster.members[1].client(), "load", &acknowledged).await;
+    let kept = harness::appears(&cluster.members[1].client(), "next").await;
+    assert_eq!(kept.value, vec![7; 3_000]);
 }
 
 /// A cluster with some writes and one follower that is dead, and had written

@@ -5,9 +5,10 @@ use crate::harness::{self, Cluster, Member, PATIENCE, Ports};
 use crate::load::{self, Load};
 #[cfg(feature = "real-etcd")]
 use crate::raw;
+use proto::etcdserverpb::PutRequest;
 #[cfg(feature = "real-etcd")]
 use proto::{
-    etcdserverpb::{MemberAddRequest, MemberAddResponse, MemberRemoveRequest, MemberRemoveResponse, PutRequest},
+    etcdserverpb::{MemberAddRequest, MemberAddResponse, MemberRemoveRequest, MemberRemoveResponse},
     methods::path,
 };
 use std::collections::BTreeMap;
