@@ -185,7 +185,10 @@ fn counted(members: usize) -> String {
 
 fn plan(arguments: &Arguments) -> Result<Vec<Member>, String> {
     let highest = u32::from(arguments.base_port) + u32::from(arguments.members - 1) * u32::from(PORT_STEP) + 1;
-    if arguments.base_port == 0 || highest > u32::from(u16::MAX) {
+    if arguments.base_port == 0 {
+        return Err("--base-port 0 is no port: give the client port of the first member, for example 2379".to_owned());
+    }
+    if highest > u32::from(u16::MAX) {
         return Err(format!(
             "--base-port {} leaves no room for {} members: the last would need port {highest}",
             arguments.base_port, arguments.members
@@ -220,8 +223,8 @@ fn check_port(port: u16, name: &str, whose: &str) -> Result<(), String> {
     }
 }
 
-/// Starts the members, waits for a leader, greets, and goes on until no member is left. Until the greeting every member is
-/// needed; after it those that have ended are started again when `again` says so.
+/// Starts the members, waits for a leader, greets, and goes on until no member is left. Those that have ended are started again
+/// when `again` says so.
 async fn serve(
     members: &mut [Member],
     commands: &Commands,
@@ -231,21 +234,9 @@ async fn serve(
     for member in &mut *members {
         commands.start(member)?;
     }
-    let ports: Vec<u16> = members.iter().map(|member| member.client_port).collect();
-    let leader = tokio::select! {
-        ended = next_end(members) => return Err(ended.unwrap_or_default()),
-        leader = tokio::time::timeout(START_PATIENCE, first_leader(&ports)) => leader,
-    };
-    let Ok(leader) = leader else {
-        let logs: Vec<String> = members.iter().map(|member| member.log.display().to_string()).collect();
-        return Err(format!(
-            "no leader within {} s; the members' logs say why: {}",
-            START_PATIENCE.as_secs(),
-            logs.join(", ")
-        ));
-    };
+    let leader = led(members, home).await?;
     home.remember()?;
-    greet(members, &members[leader].name, commands);
+    greet(members, &leader, commands);
     let me = std::process::id();
     let (count, quorum) = (members.len(), members.len() / 2 + 1);
     loop {
@@ -271,6 +262,38 @@ async fn serve(
         }
     }
     Err("all members have ended".to_owned())
+}
+
+/// Waits for a leader; its name. On a first start every member is needed, and one that ends says what is wrong with all; later a
+/// majority is enough, because the others have the data.
+async fn led(members: &mut [Member], home: &Home) -> Result<String, String> {
+    let quorum = members.len() / 2 + 1;
+    let deadline = tokio::time::Instant::now() + START_PATIENCE;
+    loop {
+        let up = members.iter().filter(|member| member.child.is_some());
+        let (names, ports): (Vec<String>, Vec<u16>) =
+            up.map(|member| (member.name.clone(), member.client_port)).unzip();
+        tokio::select! {
+            ended = next_end(members) => {
+                let ended = ended.unwrap_or_default();
+                if !home.is_remembered() || ports.len() - 1 < quorum {
+                    return Err(ended);
+                }
+                warn(&format!("{ended}; the others have the data, it goes on with them"));
+            }
+            leader = tokio::time::timeout_at(deadline, first_leader(&ports)) => {
+                let Ok(leader) = leader else {
+                    let logs: Vec<String> = members.iter().map(|member| member.log.display().to_string()).collect();
+                    return Err(format!(
+                        "no leader within {} s; the members' logs say why: {}",
+                        START_PATIENCE.as_secs(),
+                        logs.join(", ")
+                    ));
+                };
+                return Ok(names[leader].clone());
+            }
+        }
+    }
 }
 
 /// Waits for the next member that ends, and says which and how. None when no member runs.
@@ -369,17 +392,26 @@ fn greet(members: &[Member], leader: &str, commands: &Commands) {
          Try, in another terminal (`cargo build --release -p etcdctl` makes target/release/etcdctl; etcd's own does too):\n\n\
          \x20 etcdctl{first} put name joe\n\
          \x20 etcdctl{first} get name\n\
+         \x20 etcdctl{first} put /app/one 1\n\
          \x20 etcdctl --endpoints {other} get / --prefix --keys-only\n\
          \x20 etcdctl{first} endpoint status -w table --cluster\n\
          \x20 etcdctl{first} watch --prefix /\n\n\
          kill -9 one of the processes and see; kill -USR1 {} starts again what has ended.\n\
          Ctrl-C stops it; started again it has kept everything.\n",
         count - quorum,
-        members.iter().map(|member| format!("{} {}", member.name, member.process())).collect::<Vec<_>>().join(", "),
+        members.iter().map(process_of).collect::<Vec<_>>().join(", "),
         members.iter().map(|member| member.log.display().to_string()).collect::<Vec<_>>().join(", "),
         commands.file().display(),
         std::process::id(),
     ));
+}
+
+/// "m1 4711", "m2 has ended".
+fn process_of(member: &Member) -> String {
+    match member.process() {
+        0 => format!("{} has ended", member.name),
+        process => format!("{} {process}", member.name),
+    }
 }
 
 async fn stop(members: &mut [Member]) {

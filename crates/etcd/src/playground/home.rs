@@ -88,6 +88,11 @@ impl Home {
             .map_err(|error| format!("cannot write {}: {error}", file.display()))
     }
 
+    /// Whether its members have found each other once.
+    pub fn is_remembered(&self) -> bool {
+        self.made_with().exists()
+    }
+
     /// Where the members' commands are written.
     pub fn commands(&self) -> PathBuf {
         self.directory.join(COMMANDS)

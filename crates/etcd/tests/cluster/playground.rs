@@ -152,6 +152,27 @@ async fn the_playground_goes_on_without_a_member_and_ends_without_any() {
     std::fs::remove_dir_all(&directory).expect("it was ours");
 }
 
+/// A member whose data is lost is refused, and cannot be replaced here; the others have all of it.
+#[tokio::test]
+async fn the_playground_starts_again_with_a_majority() {
+    let _turn = harness::together().await;
+    let (directory, ports) = (harness::new_directory("playground-majority"), Ports::reserve());
+    let mut playground = Playground::start(&directory, &ports, &[]);
+    playground.greets().await;
+    let first = Member::new("m", harness::our_program(), &directory, ports.port(0), ports.port(1));
+    first.client().put(put()).await.expect("a put");
+    assert_eq!(playground.end(Signal::INT).expect("it stops").code(), Some(0));
+    std::fs::remove_dir_all(directory.join("data/m2")).expect("it is there");
+    let mut playground = Playground::start(&directory, &ports, &[]);
+    playground.greets().await;
+    playground.says("err", "has already been bootstrapped").await;
+    playground.says("err", "the others have the data, it goes on with them").await;
+    playground.says("out", "m2 has ended").await;
+    harness::appears(&first.client(), "name").await;
+    assert_eq!(playground.end(Signal::INT).expect("it stops").code(), Some(0));
+    std::fs::remove_dir_all(&directory).expect("it was ours");
+}
+
 /// What the one who reads does: `kill -9` of a process that is named, and the command that is named too.
 #[tokio::test]
 async fn a_killed_member_comes_back_when_the_playground_is_told_so() {
