@@ -181,6 +181,15 @@ fn refuse_foreign_directory(config: &Config) -> Result<(), String> {
     }
     for foreign in ["member/wal", "member/snap/db"] {
         if config.data_dir.join(foreign).exists() {
+            if config.data_dir.join(dirs::LOG).exists() {
+                return Err(format!(
+                    "--data-dir {shown} holds the data of this member ({}, {}) and beside it that of an etcd member \
+                     ({foreign}), as if etcd had been started on it: nothing is lost; if what that etcd wrote is not needed, \
+                     move member/wal and member/snap/db away and start again",
+                    dirs::LOG,
+                    dirs::STORE
+                ));
+            }
             return Err(format!(
                 "--data-dir {shown} holds the data of an etcd member ({foreign}); taking it over is not supported yet: \
                  give this member a directory of its own"

@@ -188,6 +188,13 @@ async fn directories_that_are_not_whole() {
         trial.expect(&[words, "put it back, or remove this member and add it anew"]).await;
         std::fs::rename(&aside, data.join(part)).unwrap();
     }
+    // What an etcd leaves that is started on it; and a directory that is only an etcd's.
+    std::fs::create_dir(data.join("member/wal")).unwrap();
+    trial.expect(&["member/log, member/store", "as if etcd had been started on it", "move member/wal"]).await;
+    std::fs::rename(data.join("member/log"), &aside).unwrap();
+    trial.expect(&["holds the data of an etcd member (member/wal)", "a directory of its own"]).await;
+    std::fs::rename(&aside, data.join("member/log")).unwrap();
+    std::fs::remove_dir(data.join("member/wal")).unwrap();
     let wal = data.join("member/log/0000000000000000.wal");
     let bytes = std::fs::read(&wal).unwrap();
     std::fs::write(&wal, vec![7; 1_000]).unwrap();
