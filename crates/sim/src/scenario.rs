@@ -143,11 +143,16 @@ fn busy(story: Story, members: usize) -> (World, usize) {
 
 /// The same, and something that comes before all else.
 fn busy_after(story: Story, members: usize, first: impl FnOnce(&mut World)) -> (World, usize) {
+    busy_keeping(4, story, members, first)
+}
+
+/// The same, with another number of entries that are kept for who lags.
+fn busy_keeping(catch_up_entries: u64, story: Story, members: usize, first: impl FnOnce(&mut World)) -> (World, usize) {
     let mut world = World::directed(story, members);
     first(&mut world);
     world.keep_house(Habits {
         sync_every: 8,
-        catch_up_entries: 4,
+        catch_up_entries,
         log_segment_bytes: 4 << 10,
         fragment_bytes: 1_000,
         checkpoint_ms: None,
