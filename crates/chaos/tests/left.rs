@@ -33,6 +33,8 @@ fn run(directory: &Path) -> Running {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chaos"));
     command.arg("--etcd").arg(directory.join("idle")).arg("--directory").arg(directory.join("runs"));
     command.args(["--seed", "1", "--members", "3", "--minutes", "1"]);
+    // What it can do without the tools of all faults is enough here.
+    command.env_remove("CI");
     Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
