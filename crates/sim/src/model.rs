@@ -52,6 +52,8 @@ pub struct Model {
     pub revision: i64,
     /// Compacted to; −1 for never.
     pub compacted: i64,
+    /// All it was ever compacted to.
+    pub compactions: BTreeSet<i64>,
     keys: BTreeMap<Key, KeyValue>,
     /// Lease → TTL in seconds.
     pub leases: BTreeMap<i64, i64>,
@@ -76,6 +78,7 @@ impl Default for Model {
         Model {
             revision: 1,
             compacted: -1,
+            compactions: BTreeSet::new(),
             keys: BTreeMap::new(),
             leases: BTreeMap::new(),
             changes: Vec::new(),
@@ -133,6 +136,7 @@ impl Model {
                 return Err(Refusal::FutureRev);
             }
             self.compacted = compaction.revision;
+            self.compactions.insert(compaction.revision);
             return Ok(Said::Compaction(CompactionResponse { header: header(self.revision) }));
         }
         if let Some(grant) = &request.lease_grant {

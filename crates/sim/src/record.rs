@@ -23,6 +23,10 @@ pub struct Record {
     pub reads: Vec<Read>,
     /// What watches were told.
     pub watches: Vec<Watched>,
+    /// Compactions that watches were cancelled for.
+    pub cancelled_for: BTreeSet<i64>,
+    /// The highest revision that a stream of watches spoke of.
+    pub spoken_of: i64,
     /// The highest index that some client knows to be committed.
     pub known: u64,
     /// (term, leader) pairs seen.

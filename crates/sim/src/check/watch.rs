@@ -8,6 +8,18 @@ use proto::mvccpb::KeyValue;
 
 /// Checks all that watches were told.
 pub fn check(record: &Record, model: &Model) {
+    for compaction in &record.cancelled_for {
+        assert!(
+            model.compactions.contains(compaction),
+            "a watch was cancelled for {compaction}, where nothing was compacted"
+        );
+    }
+    assert!(
+        record.spoken_of <= model.revision,
+        "a watch heard of revision {}, there are {}",
+        record.spoken_of,
+        model.revision
+    );
     for watched in &record.watches {
         for run in &watched.runs {
             check_run(watched, run, model);

@@ -219,6 +219,10 @@ impl Watcher {
     /// # Panics
     /// When it breaks a promise by itself: what it says is compared with the log later.
     pub fn told(&mut self, record: &mut Record, response: Response) -> Then {
+        record.spoken_of = record.spoken_of.max(response.revision);
+        if response.compact_revision > 0 {
+            record.cancelled_for.insert(response.compact_revision);
+        }
         if response.created {
             self.created(record, &response);
             return Then::Nothing;
@@ -249,11 +253,12 @@ impl Watcher {
             let told = Told { delete: event.kind == EventKind::Delete, kv: event.kv, previous: event.previous };
             watch.parts.push((revision, told));
         }
+        let last = watch.parts.last().expect("a response with events").0;
+        assert!(response.revision >= last, "events of revision {last} in a response of {}", response.revision);
         if response.fragment {
             return Then::Nothing;
         }
         record.counts.events += watch.parts.len() as u64;
-        let last = watch.parts.last().expect("a response with events").0;
         run.events.append(&mut watch.parts);
         run.upto = run.upto.max(last);
         watch.next = last + 1;
