@@ -21,8 +21,10 @@ const FIRST_VERSION_LOOK: Duration = Duration::from_millis(100);
 const FIRST_LOOKS: u32 = 30;
 /// How long a member may take to tell its version.
 const ASK_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the peer port waits for the first members to be known, at most.
+/// How long the peer port waits until what was committed is applied, at most.
 const FIRST_ROSTER: Duration = Duration::from_secs(1);
+/// Between two looks whether it is.
+const APPLIED_LOOK: Duration = Duration::from_millis(2);
 /// Time between two tries to publish.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(200);
 
@@ -87,14 +89,21 @@ pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {
 }
 
 /// Links to the first members that this one knows. Who joins knows those that told it of the cluster. A new cluster's are in
-/// the log, and applied in a moment; whoever dials before that would be refused, and both sides would say so.
-pub async fn first_links(handle: &Handle, mut changes: watch::Receiver<u64>, told: Vec<Member>) {
+/// the log, and applied in a moment; whoever dials before that would be refused, and both sides would say so. So is what else
+/// the log says is committed: others ask at once who belongs to the cluster, and who of them has run.
+pub async fn first_links(handle: &Handle, told: Vec<Member>) {
     if !told.is_empty() {
         return link(handle, told.iter());
     }
-    let is_known = || handle.view().roster().members().next().is_some();
-    if handle.status().commit > 0 {
-        let _ = tokio::time::timeout(FIRST_ROSTER, changes.wait_for(|_| is_known())).await;
+    let committed = handle.status().commit;
+    let applied = async {
+        // Nobody is woken for a number alone.
+        while handle.view().applied() < committed {
+            tokio::time::sleep(APPLIED_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(FIRST_ROSTER, applied).await.is_err() {
+        tracing::debug!(committed, "what was committed is not applied yet; the peer port does not wait longer");
     }
     link(handle, handle.view().roster().members());
 }

@@ -96,7 +96,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     if is_first_start {
         handle.peers().be_wary();
     }
-    cluster::first_links(&handle, running.roster_changes.clone(), told).await;
+    cluster::first_links(&handle, told).await;
     if is_known {
         boot::say_ignored(config, handle.settings().member_id, handle.view().roster());
     }
