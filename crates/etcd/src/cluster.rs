@@ -23,14 +23,15 @@ const FIRST_LOOKS: u32 = 30;
 const ASK_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the peer port waits until what was committed is applied, at most.
 const FIRST_ROSTER: Duration = Duration::from_secs(1);
-/// Between two looks whether it is.
-const APPLIED_LOOK: Duration = Duration::from_millis(2);
 /// Time between two tries to publish.
 const PUBLISH_AGAIN: Duration = Duration::from_millis(200);
 
 /// The end of a first start: returns when this member has something of a leader in its log, durable, and has said so on its disk.
 /// Only then others may be told that it has run.
-pub async fn settle(handle: &Handle, disk: &OsDisk) {
+///
+/// # Errors
+/// When the disk refuses, in words: a sync that failed is not tried again.
+pub async fn settle(handle: &Handle, disk: &OsDisk) -> Result<(), String> {
     let mut changes = handle.status_changes();
     while handle.peers().is_wary() {
         match handle.linearizable().await {
@@ -38,13 +39,11 @@ pub async fn settle(handle: &Handle, disk: &OsDisk) {
             Ok(_) => {
                 let disk = disk.clone();
                 let ended = tokio::task::spawn_blocking(move || first_start::end(&disk)).await;
-                match ended.map_err(std::io::Error::other).flatten() {
-                    Ok(()) => handle.peers().be_trusting(),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot take back the mark of a first start; this member serves nobody before");
-                        tokio::time::sleep(PUBLISH_AGAIN).await;
-                    }
-                }
+                ended
+                    .map_err(std::io::Error::other)
+                    .flatten()
+                    .map_err(|error| format!("cannot take back the mark of a first start in --data-dir: {error}"))?;
+                handle.peers().be_trusting();
             }
             Err(_) if handle.is_stopping() => return std::future::pending().await,
             Err(error) => {
@@ -53,6 +52,7 @@ pub async fn settle(handle: &Handle, disk: &OsDisk) {
             }
         }
     }
+    Ok(())
 }
 
 /// Tells the cluster this member's name and client URLs; returns when that is
@@ -91,17 +91,11 @@ pub async fn publish(handle: &Handle, name: &str, client_urls: &[Url]) {
 /// Links to the first members that this one knows. Who joins knows those that told it of the cluster. A new cluster's are in
 /// the log, and applied in a moment; whoever dials before that would be refused, and both sides would say so. So is what else
 /// the log says is committed: others ask at once who belongs to the cluster, and who of them has run.
-pub async fn first_links(handle: &Handle, told: Vec<Member>) {
+pub async fn first_links(handle: &Handle, mut changes: watch::Receiver<u64>, committed: u64, told: Vec<Member>) {
     if !told.is_empty() {
         return link(handle, told.iter());
     }
-    let committed = handle.status().commit;
-    let applied = async {
-        // Nobody is woken for a number alone.
-        while handle.view().applied() < committed {
-            tokio::time::sleep(APPLIED_LOOK).await;
-        }
-    };
+    let applied = changes.wait_for(|_| handle.view().applied() >= committed);
     if tokio::time::timeout(FIRST_ROSTER, applied).await.is_err() {
         tracing::debug!(committed, "what was committed is not applied yet; the peer port does not wait longer");
     }

@@ -63,8 +63,10 @@ pub struct Birth {
 pub struct Running {
     /// The way in.
     pub handle: Handle,
-    /// Counts changes of the roster.
+    /// Counts changes of the roster; and tells that what was committed at the start is applied.
     pub roster_changes: watch::Receiver<u64>,
+    /// What the log said was committed when this life began.
+    pub committed_at_start: u64,
     /// Where the links to other members run.
     pub links: tokio::runtime::Handle,
     links_stop: oneshot::Sender<()>,
@@ -149,6 +151,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         status: status_sender,
     };
     let tick = settings.heartbeat_interval;
+    let committed_at_start = core.status().commit;
     inbox.open(core_loop::Driver::new(core, below));
     let core_inbox = inbox.clone();
     spawn("core", Box::new(move || core_loop::drive(&core_inbox, tick)));
@@ -166,6 +169,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         keeper: keeper_sender.clone(),
         inbox: inbox.clone(),
         roster_changed,
+        committed_at_start,
         fatal: fatal.clone(),
         syncs: sync_sender,
         sync_every: birth.snapshot_count.max(1),
@@ -218,6 +222,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         links: links_handle,
         links_stop,
         roster_changes,
+        committed_at_start,
         removed: removed_changes,
         has_run: has_run_changes,
         inbox,

@@ -96,7 +96,7 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     if is_first_start {
         handle.peers().be_wary();
     }
-    cluster::first_links(&handle, told).await;
+    cluster::first_links(&handle, running.roster_changes.clone(), running.committed_at_start, told).await;
     if is_known {
         boot::say_ignored(config, handle.settings().member_id, handle.view().roster());
     }
@@ -117,8 +117,9 @@ async fn live(config: &Config, runtime: &tokio::runtime::Handle) -> Result<Optio
     let mut has_run = running.has_run.clone();
     let mut lost = None;
     let ended = tokio::select! {
-        () = serve_clients(config, &disk, &edge, handle.clone(), client_listeners, &stopped) => {
-            unreachable!("clients are served until the member stops")
+        reason = serve_clients(config, &disk, &edge, handle.clone(), client_listeners, &stopped) => {
+            lost = Some(reason);
+            None
         }
         _ = interrupt.recv() => Some(SignalKind::interrupt()),
         _ = terminate.recv() => Some(SignalKind::terminate()),
@@ -172,7 +173,7 @@ pub(crate) fn birth(config: &Config, settings: Settings) -> Birth {
     }
 }
 
-/// Publishes this member, then serves for ever. Connections made earlier wait
+/// Publishes this member, then serves for ever; returns why it cannot. Connections made earlier wait
 /// in the accept queue, as with etcd.
 async fn serve_clients(
     config: &Config,
@@ -181,8 +182,10 @@ async fn serve_clients(
     handle: Handle,
     listeners: Vec<TcpListener>,
     stopped: &watch::Receiver<bool>,
-) {
-    cluster::settle(&handle, disk).await;
+) -> String {
+    if let Err(reason) = cluster::settle(&handle, disk).await {
+        return reason;
+    }
     cluster::publish(&handle, &config.name, &config.advertise_client_urls).await;
     let mut serving = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -197,7 +200,7 @@ async fn serve_clients(
     tracing::info!("ready to serve client requests");
     notify::ready();
     while serving.join_next().await.is_some() {}
-    std::future::pending::<()>().await;
+    std::future::pending().await
 }
 
 /// A leader that stops hands over first, so that nobody waits for a timeout.

@@ -57,6 +57,8 @@ pub struct Around {
     pub keeper: Sender<KeeperInput>,
     pub inbox: Arc<Inbox>,
     pub roster_changed: tokio::sync::watch::Sender<u64>,
+    /// What the log said was committed when this life began: that it is applied is told like a change of the roster.
+    pub committed_at_start: Index,
     pub fatal: Fatal,
     pub syncs: Sender<Sync>,
     /// Applied entries after which the revision log is made durable and the
@@ -240,6 +242,7 @@ pub fn drive(door: &StoreDoor, inbox: &Inbox, owed: &Owed) {
 fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -> Result<(), Fault> {
     let started = Instant::now();
     let own = around.own_ids;
+    let lagged = store.applied().0 < around.committed_at_start;
     let wanted = |id: RequestId| id >> 48 == own;
     let applied = store.apply(entries, &wanted)?;
     around.fatal.written(Which::Revisions);
@@ -264,7 +267,8 @@ fn apply(store: &mut Store<OsDisk>, entries: &[store::Entry], around: &Around) -
         answer()
     }
     around.inbox.applied(Applied { index: applied.index, changes });
-    if !applied.roster.is_empty() || alarmed {
+    let caught_up = lagged && applied.index >= around.committed_at_start;
+    if !applied.roster.is_empty() || alarmed || caught_up {
         around.roster_changed.send_modify(|count| *count += 1);
     }
     Ok(())
@@ -304,6 +308,7 @@ mod tests {
             keeper: mpsc::channel().0,
             inbox: Arc::default(),
             roster_changed: tokio::sync::watch::channel(0).0,
+            committed_at_start: 0,
             fatal: Fatal::default(),
             syncs,
             sync_every: 10,
