@@ -2,7 +2,7 @@
 
 use crate::Arguments;
 use crate::check::{self, Verdict};
-use crate::faults::KINDS;
+use crate::faults::{KINDS, Kind};
 use crate::history::{History, Outcome};
 use crate::load::Load;
 use crate::member::Member;
@@ -18,6 +18,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+/// How often what was demanded and had no effect is tried once more, alone.
+const ONCE_MORE: usize = 2;
 /// Until a new cluster serves.
 const START: Duration = Duration::from_secs(30);
 /// The guard has so many writes acknowledged before its sync, and again between
@@ -89,15 +91,8 @@ impl<'a> Round<'a> {
         let mut load = Load::start(&self.stage, seed, true)?;
         let began = Instant::now();
         let length = Duration::from_secs(seconds);
-        let mut plan = schedule::draw(seed, length, &self.means);
-        plan.extend(schedule::leaders_away(length));
         let mut faults = BufWriter::new(File::create(self.directory.join("faults.log"))?);
-        let done = trouble::carry_out(&mut self.stage, plan, |line| {
-            if self.tell {
-                println!("  {line}");
-            }
-            Ok(writeln!(faults, "{line}")?)
-        })?;
+        let done = self.faults(seed, began, length, &mut faults)?;
         let checkers = Checkers::new(self.stage.members.len(), rest::PATIENCE)?;
         let served = runtime.block_on(checkers.serve(&mut self.stage, &load))?;
         runtime.block_on(load.go_on(length.saturating_sub(began.elapsed())))?;
@@ -127,8 +122,31 @@ impl<'a> Round<'a> {
         self.summary(&done, healthy_after, &verdict, checked.elapsed());
         wrong.extend(verdict.wrong);
         wrong.extend(check::enough::check(&self.history, length));
-        wrong.extend(self.without_effect(&done));
+        let missed = self.missed(&done).into_iter();
+        wrong.extend(missed.map(|kind| format!("no fault had an effect of those called: {}", kind.name)));
         Ok(wrong)
+    }
+
+    /// Carries out the seed's schedule; then what was demanded and had no effect, as often as that may take; then the
+    /// leader is taken away. What was done.
+    fn faults(&mut self, seed: u64, began: Instant, length: Duration, log: &mut impl Write) -> Result<Done> {
+        let tells = self.tell;
+        let mut tell = |line: &str| {
+            if tells {
+                println!("  {line}");
+            }
+            Ok(writeln!(log, "{line}")?)
+        };
+        let mut done = Done::default();
+        trouble::carry_out(&mut self.stage, began, schedule::draw(seed, length, &self.means), &mut done, &mut tell)?;
+        for _ in 0..ONCE_MORE {
+            let missed = self.missed(&done);
+            let plan = schedule::once_more(&missed, began.elapsed());
+            trouble::carry_out(&mut self.stage, began, plan, &mut done, &mut tell)?;
+        }
+        let plan = schedule::leaders_away(began.elapsed().max(length));
+        trouble::carry_out(&mut self.stage, began, plan, &mut done, &mut tell)?;
+        Ok(done)
     }
 
     /// Syncs do nothing here. After all have lost power the checks must find
@@ -168,13 +186,10 @@ impl<'a> Round<'a> {
     }
 
     /// Kinds that were demanded, that this machine can do, and that had no effect.
-    fn without_effect(&self, done: &Done) -> Vec<String> {
-        let can = |name: &&str| {
-            let kind = KINDS.iter().find(|kind| kind.name == *name);
-            kind.is_some_and(|kind| schedule::can(kind.needs, &self.means))
-        };
-        let missed = done.missed(self.demand).into_iter().filter(can);
-        missed.map(|name| format!("no fault had an effect of those called: {name}")).collect()
+    fn missed(&self, done: &Done) -> Vec<&'static Kind> {
+        let missed = done.missed(self.demand);
+        let kinds = KINDS.iter().filter(|kind| schedule::can(kind.needs, &self.means));
+        kinds.filter(|kind| missed.contains(&kind.name)).collect()
     }
 
     fn summary(&self, done: &Done, healthy_after: Duration, verdict: &Verdict, checking: Duration) {

@@ -65,6 +65,13 @@ pub fn draw(seed: u64, length: Duration, means: &Means) -> Vec<Planned> {
     plan
 }
 
+/// What was demanded and met nobody: chance had put it where others had already silenced everything. Now it comes alone.
+pub fn once_more(kinds: &[&'static Kind], after: Duration) -> Vec<Planned> {
+    let times = (0..).map(|number| after + CALM + AWAY_EVERY * number);
+    let planned = times.zip(kinds).zip(0..);
+    planned.map(|((at, &kind), seed)| Planned { at, kind, lasts: AWAY_LASTS, seed }).collect()
+}
+
 /// What comes last, when nothing else is under way and somebody leads.
 pub fn leaders_away(after: Duration) -> Vec<Planned> {
     let kinds = KINDS.iter().filter(|kind| AWAY.contains(&kind.name));
@@ -120,6 +127,16 @@ mod tests {
         assert_eq!(told(&last).iter().map(|(_, name, ..)| *name).collect::<Vec<_>>(), AWAY);
         assert!(last.iter().all(|planned| planned.at >= length));
         assert!(last[0].at + last[0].lasts < last[1].at);
+    }
+
+    #[test]
+    fn what_met_nobody_comes_once_more_and_alone() {
+        let after = Duration::from_secs(57);
+        let plan = once_more(&[&KINDS[3], &KINDS[20]], after);
+        assert_eq!(plan.iter().map(|planned| planned.kind.name).collect::<Vec<_>>(), [KINDS[3].name, KINDS[20].name]);
+        assert!(plan[0].at >= after + CALM, "who was harmed before is back");
+        assert!(plan[0].at + plan[0].lasts + CALM <= plan[1].at);
+        assert!(once_more(&[], after).is_empty());
     }
 
     #[test]

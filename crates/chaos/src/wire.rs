@@ -54,7 +54,7 @@ pub enum Effect {
     Lost(u8),
     /// So many of a hundred arrive twice.
     Doubled(u8),
-    /// Of so many of a hundred that carry data half arrives, and the connection is reset.
+    /// Of the first that carries data, and of so many of a hundred, half arrives, and the connection is reset.
     Reset(u8),
 }
 
@@ -250,7 +250,8 @@ fn fate<'a>(troubles: impl Iterator<Item = &'a Trouble>, packet: &[u8], chance: 
                 false
             }
             Effect::Reset(percent) => {
-                if chance.u8(0..100) < percent {
+                // The first in any case: a short fault has few.
+                if chance.u8(0..100) < percent || trouble.felt.times() == 0 {
                     broken = broken.or(reset::within(packet).map(|broken| (broken, &trouble.felt)));
                 }
                 false

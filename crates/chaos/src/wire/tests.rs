@@ -63,7 +63,15 @@ fn only_packets_to_which_something_happened_count() {
     assert_eq!(felt_of(&[Effect::Lost(100), late(5)]), [1, 0]);
     assert_eq!(felt_of(&[late(5), Effect::Reset(100), Effect::Reset(100)]), [0, 1, 0]);
     assert_eq!(felt_of(&[Effect::Reset(100), Effect::Cut]), [0, 1]);
-    assert_eq!(felt_of(&[Effect::Reset(0), late(5)]), [0, 1]);
+}
+
+#[test]
+fn the_first_data_breaks_its_connection_whatever_chance_says() {
+    let mut chance = Rng::with_seed(1);
+    let troubles = troubles(&[Effect::Reset(0), late(5)]);
+    let mut broken = |packet: &[u8]| matches!(fate(troubles.iter(), packet, &mut chance), Fate::Reset(..));
+    assert_eq!([broken(&DATA[..40]), broken(&DATA), broken(&DATA)], [false, true, false]);
+    assert_eq!([troubles[0].felt.times(), troubles[1].felt.times()], [1, 2]);
 }
 
 fn late(base: u64) -> Effect {
