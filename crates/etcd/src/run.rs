@@ -15,7 +15,7 @@ pub mod hub_loop;
 pub mod inbox;
 pub mod keeper_loop;
 mod local;
-mod log_loop;
+mod log_door;
 mod owed;
 mod remarks;
 #[cfg(test)]
@@ -25,7 +25,7 @@ mod store_loop;
 pub mod waiters;
 
 use crate::handle::{Handle, Parts, Settings};
-use crate::peer::{Identity, Peers, Timeouts};
+use crate::peer::{Identity, Peers, Runtimes, Timeouts};
 use arc_swap::ArcSwap;
 use disk::OsDisk;
 use inbox::Inbox;
@@ -69,7 +69,8 @@ pub struct Running {
     pub committed_at_start: u64,
     /// Where the links to other members run.
     pub links: tokio::runtime::Handle,
-    links_stop: oneshot::Sender<()>,
+    /// End the threads of the links when they are dropped.
+    links_stop: [oneshot::Sender<()>; 2],
     /// Becomes true when other members say that this one was removed.
     pub removed: watch::Receiver<bool>,
     /// Is there when another member, at that URL, knows this one as one that has run, although it says that this is its first start.
@@ -96,7 +97,6 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let owed = Arc::new(owed::Owed::default());
     let store_door = Arc::new(store_door::StoreDoor::new(owed.clone()));
     let (roster_changed, roster_changes) = watch::channel(0);
-    let (log_sender, log_jobs) = mpsc::channel();
     let (sync_sender, sync_jobs) = mpsc::channel();
     let (hub_door, hub_queue) = hub_door::new();
     let (keeper_sender, keeper_inputs) = mpsc::channel();
@@ -109,9 +109,16 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let links = links.expect("the system gives a poller at boot");
     let links_handle = links.handle().clone();
     let (links_stop, links_stopped) = oneshot::channel::<()>();
+    // And what others append comes on one that may wait for the disk: heartbeats come on the other.
+    let appends = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let appends = appends.expect("the system gives a poller at boot");
+    let appends_handle = appends.handle().clone();
+    let (appends_stop, appends_stopped) = oneshot::channel::<()>();
+    let log_door = Arc::new(log_door::LogDoor::new(log, inbox.clone(), fatal.clone()));
     let handle_cell = Arc::new(OnceLock::new());
     let local = LocalMember {
         inbox: inbox.clone(),
+        log: log_door.clone(),
         view: view.clone(),
         disk: disk.clone(),
         removed,
@@ -124,7 +131,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
         Identity { member_id: identity.member_id, cluster_id: identity.cluster_id, peer_urls: birth.peer_urls },
         Timeouts::new(settings.election_timeout),
         Arc::new(local),
-        links_handle.clone(),
+        Runtimes { links: links_handle.clone(), appends: appends_handle },
     );
 
     let mut threads = Vec::new();
@@ -139,9 +146,15 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
             let _ = links.block_on(links_stopped);
         }),
     );
+    spawn(
+        "appends",
+        Box::new(move || {
+            let _ = appends.block_on(appends_stopped);
+        }),
+    );
     let (sync_fatal, sync_door, chain_door) = (fatal.clone(), store_door.clone(), store_door.clone());
     let below = core_loop::Below {
-        log: log_sender,
+        log: log_door.clone(),
         store: store_door.clone(),
         keeper: keeper_sender.clone(),
         peers: peers.clone(),
@@ -158,8 +171,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
 
     spawn("sync", Box::new(move || store_loop::drive_syncs(&sync_jobs, &sync_door, &sync_fatal)));
 
-    let (log_inbox, log_fatal) = (inbox.clone(), fatal.clone());
-    spawn("log", Box::new(move || log_loop::drive(log, log_jobs, log_inbox, log_fatal)));
+    spawn("log", Box::new(move || log_door.drive()));
 
     let around = store_loop::Around {
         disk,
@@ -220,7 +232,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     Running {
         handle,
         links: links_handle,
-        links_stop,
+        links_stop: [links_stop, appends_stop],
         roster_changes,
         committed_at_start,
         removed: removed_changes,

@@ -18,6 +18,10 @@ pub trait Local: Send + Sync + 'static {
     fn gather(&self, work: &mut dyn FnMut()) {
         work();
     }
+    /// As [`Local::gather`], on a thread that does nothing but bring what others append. May block while that is written.
+    fn gather_appends(&self, work: &mut dyn FnMut()) {
+        self.gather(work);
+    }
     /// Messages to this member are being lost. Must not block.
     fn unreachable(&self, id: u64);
     /// How sending a snapshot ended. Must not block.

@@ -109,6 +109,22 @@ impl From<Duration> for Timeouts {
     }
 }
 
+/// Where the links live: two, since who takes in appends may wait for the disk, and nobody else may.
+#[derive(Debug, Clone)]
+pub struct Runtimes {
+    /// Everything but the streams that bring appends.
+    pub links: tokio::runtime::Handle,
+    /// Those.
+    pub appends: tokio::runtime::Handle,
+}
+
+impl From<tokio::runtime::Handle> for Runtimes {
+    /// One for both.
+    fn from(links: tokio::runtime::Handle) -> Runtimes {
+        Runtimes { appends: links.clone(), links }
+    }
+}
+
 /// All links of this member. Cloning gives another handle to the same links.
 #[derive(Clone)]
 pub struct Peers {
@@ -119,7 +135,7 @@ struct Inner {
     identity: Identity,
     timeouts: Timeouts,
     local: Arc<dyn Local>,
-    runtime: tokio::runtime::Handle,
+    runtimes: Runtimes,
     shared: Arc<SharedAppends>,
     remotes: ArcSwap<Remotes>,
     /// Held while `remotes` is replaced.
@@ -153,13 +169,13 @@ impl Peers {
         identity: Identity,
         timeouts: impl Into<Timeouts>,
         local: Arc<dyn Local>,
-        runtime: tokio::runtime::Handle,
+        runtimes: impl Into<Runtimes>,
     ) -> Peers {
         let inner = Inner {
             identity,
             timeouts: timeouts.into(),
             local,
-            runtime,
+            runtimes: runtimes.into(),
             shared: Arc::default(),
             remotes: ArcSwap::default(),
             changing: std::sync::Mutex::default(),
@@ -354,7 +370,12 @@ impl Inner {
 
     /// Runs for as long as the remote is ours.
     fn spawn(&self, remote: &Remote, task: impl Future<Output = ()> + Send + 'static) {
-        remote.adopt(self.runtime.spawn(task).abort_handle());
+        remote.adopt(self.runtimes.links.spawn(task).abort_handle());
+    }
+
+    /// The same, where the disk may be waited for.
+    fn spawn_appends(&self, remote: &Remote, task: impl Future<Output = ()> + Send + 'static) {
+        remote.adopt(self.runtimes.appends.spawn(task).abort_handle());
     }
 
     /// Who we are, on every request between members.
@@ -425,7 +446,7 @@ impl Inner {
     /// As [`Peers::discard_snapshot`].
     fn discard_snapshot(&self, index: u64) {
         let local = self.local.clone();
-        self.runtime.spawn_blocking(move || local.discard_snapshot(index));
+        self.runtimes.links.spawn_blocking(move || local.discard_snapshot(index));
     }
 
     /// Another member says that we are no longer one.

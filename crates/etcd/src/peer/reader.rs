@@ -39,7 +39,11 @@ enum StreamError {
 
 pub(super) fn start(inner: &Arc<Inner>, remote: &Arc<Remote>) {
     for kind in StreamKind::ALL {
-        inner.spawn(remote, run(Arc::downgrade(inner), remote.clone(), kind));
+        let task = run(Arc::downgrade(inner), remote.clone(), kind);
+        match kind {
+            StreamKind::MsgApp => inner.spawn_appends(remote, task),
+            StreamKind::Message => inner.spawn(remote, task),
+        }
     }
 }
 
@@ -122,7 +126,11 @@ async fn read(inner: &Inner, remote: &Remote, kind: StreamKind, mut body: Incomi
         count(&remote.counters.received_bytes, chunk.len());
         decoder.push(chunk);
         let mut read = Ok(());
-        inner.local.gather(&mut || read = deliver_all(inner, remote, &mut decoder));
+        let mut deliver = || read = deliver_all(inner, remote, &mut decoder);
+        match kind {
+            StreamKind::MsgApp => inner.local.gather_appends(&mut deliver),
+            StreamKind::Message => inner.local.gather(&mut deliver),
+        }
         if let Err(error) = read {
             return error.into();
         }

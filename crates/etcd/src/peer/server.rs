@@ -77,7 +77,7 @@ pub(super) async fn serve_connection<S>(peers: Peers, stream: Timed<S>, address:
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let line = Line::new(peers.inner.runtime.clone());
+    let line = Line::new(peers.inner.runtimes.links.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let peers = peers.clone();
         request.extensions_mut().insert(door::From(address));

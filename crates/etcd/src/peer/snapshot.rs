@@ -36,7 +36,7 @@ pub(super) fn start(inner: &Arc<Inner>, remote: Arc<Remote>, message: Message) {
     }
     let task_inner = inner.clone();
     // Not one of the remote's own tasks: however it ends, raft must hear of it.
-    inner.runtime.spawn(async move {
+    inner.runtimes.links.spawn(async move {
         let sent = send(&task_inner, &remote, message).await;
         remote.snapshot_under_way.store(false, Ordering::Relaxed);
         let id = hex(remote.id);
@@ -229,7 +229,7 @@ impl Storing {
         let (parts, receiver) = mpsc::channel(PIECES_MAX);
         let (sender, result) = oneshot::channel();
         let inner = receiving.inner.clone();
-        inner.runtime.clone().spawn_blocking(move || {
+        inner.runtimes.links.clone().spawn_blocking(move || {
             let stored = inner.local.receive_snapshot(index, beside).and_then(|sink| store(sink, receiver));
             drop(receiving);
             // The request may be gone; then what comes back is dropped, now or with the other end.

@@ -4,7 +4,7 @@
 
 use super::inbox::{Inbox, Turn, Waiting};
 use super::keeper_loop::KeeperInput;
-use super::log_loop::LogJob;
+use super::log_door::{LogDoor, LogJob};
 use super::owed::Owed;
 use super::remarks::{self, Remarks};
 use super::store_door::StoreDoor;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 /// Where Core's outputs go.
 pub struct Below {
-    pub log: Sender<LogJob>,
+    pub log: Arc<LogDoor>,
     pub store: Arc<StoreDoor>,
     pub keeper: Sender<KeeperInput>,
     pub peers: Peers,
@@ -35,6 +35,7 @@ pub struct Below {
 
 impl Drop for Below {
     fn drop(&mut self) {
+        self.log.close();
         // A store that has gone needs no telling.
         let _ = self.store.put(StoreJob::End);
     }
@@ -109,7 +110,7 @@ impl Driver {
             below.peers.send(messages);
         }
         if !appends.is_empty() {
-            alive &= below.log.send(LogJob::Append(std::mem::take(appends))).is_ok();
+            alive &= below.log.put(LogJob::Append(std::mem::take(appends))).is_ok();
         }
         // Others are served first: what is brief is applied here.
         for apply in applies.drain(..) {
@@ -119,7 +120,7 @@ impl Driver {
             below.peers.discard_snapshot(index);
         }
         if let Some(index) = release.take() {
-            alive &= below.log.send(LogJob::Release(index)).is_ok();
+            alive &= below.log.put(LogJob::Release(index)).is_ok();
         }
         for id in reads.drain(..) {
             below.waiters.read(id, Ok(()));

@@ -1,6 +1,7 @@
 //! What the links to other members ask of this one.
 
 use super::inbox::Inbox;
+use super::log_door::LogDoor;
 use crate::handle::{Error, Handle, Unavailable, View};
 use crate::peer::{BoxFuture, HashKv, LeaseError, Local, RemainingLease, SnapshotBody, SnapshotSink};
 use arc_swap::ArcSwap;
@@ -16,6 +17,7 @@ use store::roster::Member;
 /// This member, as its peers' links see it.
 pub struct LocalMember {
     pub inbox: Arc<Inbox>,
+    pub log: Arc<LogDoor>,
     pub view: Arc<ArcSwap<View>>,
     pub disk: OsDisk,
     /// Counts received snapshots.
@@ -43,6 +45,10 @@ impl Local for LocalMember {
 
     fn gather(&self, work: &mut dyn FnMut()) {
         self.inbox.gather(work);
+    }
+
+    fn gather_appends(&self, work: &mut dyn FnMut()) {
+        self.log.write_after(|| self.inbox.gather(work));
     }
 
     fn unreachable(&self, id: u64) {
@@ -205,8 +211,12 @@ mod tests {
         let mut store = store::Store::create(disk.clone(), boot::dirs::STORE, store::Settings::default()).unwrap();
         let entry = |index| store::Entry { index, term: 1, kind: store::EntryKind::Normal, data: Bytes::new() };
         store.apply(&[1, 2, 3].map(entry), &|_| true).unwrap();
+        let identity = member::log::Identity { cluster_id: 1, member_id: 2 };
+        let log = member::log::Log::create(disk.clone(), boot::dirs::LOG, identity, 1 << 20).unwrap();
+        let inbox: Arc<Inbox> = Arc::default();
         LocalMember {
-            inbox: Arc::default(),
+            log: Arc::new(LogDoor::new(log, inbox.clone(), crate::run::fail::Fatal::default())),
+            inbox,
             view: Arc::new(ArcSwap::from_pointee(store.view())),
             disk: disk.clone(),
             parts: AtomicU64::new(0),
