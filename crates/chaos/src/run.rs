@@ -19,7 +19,9 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 /// How often what was demanded and had no effect is tried once more, alone.
-const ONCE_MORE: usize = 2;
+const ONCE_MORE: u64 = 2;
+/// Of so many kinds at most: where more met nobody the schedule is to blame, and a round has its time.
+const ONCE_MORE_KINDS: usize = 4;
 /// Until a new cluster serves.
 const START: Duration = Duration::from_secs(30);
 /// The guard has so many writes acknowledged before its sync, and again between
@@ -139,12 +141,18 @@ impl<'a> Round<'a> {
         };
         let mut done = Done::default();
         trouble::carry_out(&mut self.stage, began, schedule::draw(seed, length, &self.means), &mut done, &mut tell)?;
-        for _ in 0..ONCE_MORE {
+        for again in 0..ONCE_MORE {
             let missed = self.missed(&done);
-            let plan = schedule::once_more(&missed, began.elapsed());
+            if missed.is_empty() || missed.len() > ONCE_MORE_KINDS {
+                break;
+            }
+            let names: Vec<&str> = missed.iter().map(|kind| kind.name).collect();
+            tell(&format!("once more, since they met nobody: {}", names.join(", ")))?;
+            done.once_more.extend(names);
+            let plan = schedule::once_more(&missed, seed ^ (again + 1), began.elapsed());
             trouble::carry_out(&mut self.stage, began, plan, &mut done, &mut tell)?;
         }
-        let plan = schedule::leaders_away(began.elapsed().max(length));
+        let plan = schedule::leaders_away(length, began.elapsed());
         trouble::carry_out(&mut self.stage, began, plan, &mut done, &mut tell)?;
         Ok(done)
     }
@@ -207,6 +215,9 @@ impl<'a> Round<'a> {
         if !without.is_empty() {
             let names: Vec<&str> = without.iter().map(|(name, _)| **name).collect();
             println!("  without effect: {}", names.join(", "));
+        }
+        if !done.once_more.is_empty() {
+            println!("  once more, alone, since they met nobody: {}", done.once_more.join(", "));
         }
         let mut ops: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
         for op in &self.history.ops {

@@ -65,17 +65,20 @@ pub fn draw(seed: u64, length: Duration, means: &Means) -> Vec<Planned> {
     plan
 }
 
-/// What was demanded and met nobody: chance had put it where others had already silenced everything. Now it comes alone.
-pub fn once_more(kinds: &[&'static Kind], after: Duration) -> Vec<Planned> {
+/// What was demanded and met nobody: chance had put it where others had already silenced everything. Now it comes alone, each
+/// time with other chances.
+pub fn once_more(kinds: &[&'static Kind], seed: u64, after: Duration) -> Vec<Planned> {
+    let mut chance = Rng::with_seed(seed);
     let times = (0..).map(|number| after + CALM + AWAY_EVERY * number);
-    let planned = times.zip(kinds).zip(0..);
-    planned.map(|((at, &kind), seed)| Planned { at, kind, lasts: AWAY_LASTS, seed }).collect()
+    let planned = times.zip(kinds);
+    planned.map(|(at, &kind)| Planned { at, kind, lasts: AWAY_LASTS, seed: chance.u64(..) }).collect()
 }
 
-/// What comes last, when nothing else is under way and somebody leads.
-pub fn leaders_away(after: Duration) -> Vec<Planned> {
+/// What comes last, when nothing else is under way and somebody leads: behind `length`, and in calm behind what was done at `after`.
+pub fn leaders_away(length: Duration, after: Duration) -> Vec<Planned> {
+    let begin = length.max(after + CALM);
     let kinds = KINDS.iter().filter(|kind| AWAY.contains(&kind.name));
-    let times = (0..).map(|number| after + AWAY_EVERY * number);
+    let times = (0..).map(|number| begin + AWAY_EVERY * number);
     times.zip(kinds).map(|(at, kind)| Planned { at, kind, lasts: AWAY_LASTS, seed: 0 }).collect()
 }
 
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn the_leader_is_taken_away_when_nothing_else_is_under_way() {
         let length = Duration::from_secs(60);
-        let last = leaders_away(length);
+        let last = leaders_away(length, length - CALM);
         assert_eq!(told(&last).iter().map(|(_, name, ..)| *name).collect::<Vec<_>>(), AWAY);
         assert!(last.iter().all(|planned| planned.at >= length));
         assert!(last[0].at + last[0].lasts < last[1].at);
@@ -132,11 +135,14 @@ mod tests {
     #[test]
     fn what_met_nobody_comes_once_more_and_alone() {
         let after = Duration::from_secs(57);
-        let plan = once_more(&[&KINDS[3], &KINDS[20]], after);
+        let plan = once_more(&[&KINDS[3], &KINDS[20]], 7, after);
         assert_eq!(plan.iter().map(|planned| planned.kind.name).collect::<Vec<_>>(), [KINDS[3].name, KINDS[20].name]);
         assert!(plan[0].at >= after + CALM, "who was harmed before is back");
+        let end = plan[1].at + plan[1].lasts;
         assert!(plan[0].at + plan[0].lasts + CALM <= plan[1].at);
-        assert!(once_more(&[], after).is_empty());
+        assert!(leaders_away(Duration::from_secs(60), end)[0].at >= end + CALM, "somebody leads again");
+        assert_ne!(plan[0].seed, once_more(&[&KINDS[3]], 8, after)[0].seed, "whom it meets is drawn again");
+        assert!(once_more(&[], 7, after).is_empty());
     }
 
     #[test]

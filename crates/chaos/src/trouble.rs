@@ -20,6 +20,8 @@ pub struct Done {
     pub faults: Vec<(&'static str, Felt)>,
     /// Faults that were under way when another began.
     pub overlapped: u32,
+    /// Kinds that came once more because they had met nobody.
+    pub once_more: Vec<&'static str>,
 }
 
 impl Done {
@@ -108,7 +110,7 @@ mod tests {
         let (felt, not) = (Felt::default(), Felt::default());
         felt.note(3);
         let faults = vec![("loss", felt), ("loss", not.clone()), ("one killed", not)];
-        let done = Done { faults, overlapped: 0 };
+        let done = Done { faults, ..Done::default() };
         assert_eq!(done.counts(), BTreeMap::from([("loss", (1, 2)), ("one killed", (0, 1))]));
         let demanded = ["loss", "one killed", "all killed"].map(str::to_owned);
         assert_eq!(done.missed(&demanded), ["one killed", "all killed"]);

@@ -1,8 +1,9 @@
-//! A running member: five loops on threads of their own, wired once.
+//! A running member: five loops on threads of their own and two for its links,
+//! wired once.
 //!
 //! Start-up builds a tree; shut-down runs it down by dropping ends: the inbox
-//! closes, Core returns, then Log and Store see their queues end, then Hub and
-//! Keeper. There is no task graph and no setter that closes a cycle.
+//! closes, Core returns and closes the doors of Log and Store, then Hub and
+//! Keeper see their queues end. There is no task graph and no setter that closes a cycle.
 //!
 //! The simulator's twin of this file is `sim/src/member.rs`; who changes one
 //! reads the other.
@@ -103,13 +104,13 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
 
     let (removed, removed_changes) = watch::channel(false);
     let (has_run, has_run_changes) = watch::channel(None);
-    // Links to other members have a thread of their own: a message wakes it
+    // Links to other members have threads of their own: a message wakes one
     // and nobody else, and a busy edge does not delay heartbeats.
     let links = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let links = links.expect("the system gives a poller at boot");
     let links_handle = links.handle().clone();
     let (links_stop, links_stopped) = oneshot::channel::<()>();
-    // And what others append comes on one that may wait for the disk: heartbeats come on the other.
+    // What others append comes on one that may wait for the disk: heartbeats come on the other.
     let appends = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let appends = appends.expect("the system gives a poller at boot");
     let appends_handle = appends.handle().clone();

@@ -3,28 +3,33 @@
 //!
 //! Jobs queue up in order, and whoever holds the baton writes, one thread at a
 //! time. Mostly that is Log's own thread: who serves clients or listens to
-//! members must not wait for a disk. One thread has nothing else to do than to
-//! take in what the leader appends, and heartbeats do not come by it (see
-//! [`crate::peer`]): within [`LogDoor::write_after`] it writes itself what is
-//! little, if nobody writes and nothing waits. A lone entry is then read,
-//! written and acknowledged by one thread.
+//! members must not wait for a disk. But what a leader appends comes on a
+//! thread of its own, and heartbeats do not (see [`crate::peer`]): within
+//! [`LogDoor::write_after`] that thread writes itself what is little, if nobody
+//! writes and nothing waits. A lone entry is then read, written and
+//! acknowledged by one thread.
 
 use super::fail::{Fatal, Which};
 use super::inbox::Inbox;
 use disk::{Disk, OsDisk};
+use member::Fault;
 use member::core::Input;
 use member::ids::Index;
 use member::limits;
 use member::log::Log;
-use raft::Append;
+use raft::{Append, AppendMark};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
 use std::time::Instant;
 
 /// Up to so many bytes are little: more wait longer for the disk than for a
 /// thread, which takes with them what has come meanwhile.
 const LITTLE_BYTES: usize = 4 << 10;
+/// Of what has come since a thread promised to write, it takes so much that is
+/// little.
+const LITTLE_APPENDS: usize = 4;
 
 /// Work for Log.
 #[derive(Debug)]
@@ -40,19 +45,23 @@ impl LogJob {
         let LogJob::Append(appends) = self else { return 0 };
         appends.iter().flat_map(|append| &append.entries).map(|entry| entry.data.len() + 64).sum()
     }
+
+    fn is_little(&self) -> bool {
+        matches!(self, LogJob::Append(_)) && self.bytes() <= LITTLE_BYTES
+    }
 }
 
 /// Log has gone: the member is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gone;
 
-/// Whether a thread that brings a job may write it.
+/// Whether a thread that brings a job may write it, and behind which door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Willing {
     No,
-    Yes,
+    Yes(usize),
     /// It has the baton, and writes when it has let go of everything else.
-    Promised,
+    Promised(usize),
 }
 
 thread_local! {
@@ -72,23 +81,31 @@ pub struct LogDoor<D: Disk = OsDisk> {
     state: Mutex<State>,
     /// Log's own thread is told of jobs that nobody works on, and of the end.
     ready: Condvar,
-    /// Locked only by who holds the baton.
-    worker: Mutex<Worker<D>>,
-}
-
-/// Log and what it reaches.
-struct Worker<D: Disk> {
-    /// Until the end.
-    log: Option<Log<D>>,
+    /// Until the end. Locked only by who holds the baton.
+    log: Mutex<Option<Log<D>>>,
     inbox: Arc<Inbox>,
     fatal: Fatal,
+}
+
+/// The right to write. Dropping it lays it back; a thread that panics with it
+/// leaves a log that nobody goes on with.
+struct Baton<'a, D: Disk>(&'a LogDoor<D>);
+
+impl<D: Disk> Drop for Baton<'_, D> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.taken = false;
+        state.closed |= thread::panicking();
+        if state.closed || !state.jobs.is_empty() {
+            self.0.ready.notify_one();
+        }
+    }
 }
 
 impl<D: Disk> LogDoor<D> {
     /// A door with Log behind it.
     pub fn new(log: Log<D>, inbox: Arc<Inbox>, fatal: Fatal) -> LogDoor<D> {
-        let worker = Mutex::new(Worker { log: Some(log), inbox, fatal });
-        LogDoor { state: Mutex::default(), ready: Condvar::new(), worker }
+        LogDoor { state: Mutex::default(), ready: Condvar::new(), log: Mutex::new(Some(log)), inbox, fatal }
     }
 
     /// Queues a job. Never waits.
@@ -96,17 +113,17 @@ impl<D: Disk> LogDoor<D> {
     /// # Errors
     /// When Log has gone.
     pub fn put(&self, job: LogJob) -> Result<(), Gone> {
+        let mine = WILLING.get() == Willing::Yes(self.address()) && job.is_little();
         let mut state = self.lock();
         if state.closed {
             return Err(Gone);
         }
-        let alone = !state.taken && state.jobs.is_empty();
-        let little = matches!(job, LogJob::Append(_)) && job.bytes() <= LITTLE_BYTES;
-        state.jobs.push_back(job);
-        if alone && little && WILLING.get() == Willing::Yes {
-            WILLING.set(Willing::Promised);
+        if mine && !state.taken && state.jobs.is_empty() {
+            WILLING.set(Willing::Promised(self.address()));
             state.taken = true;
-        } else if !state.taken {
+        }
+        state.jobs.push_back(job);
+        if !state.taken {
             self.ready.notify_one();
         }
         Ok(())
@@ -116,53 +133,52 @@ impl<D: Disk> LogDoor<D> {
     /// nobody else does. Waits for the disk: the caller must be a thread that
     /// nobody waits for, and hold nothing.
     pub fn write_after<R>(&self, work: impl FnOnce() -> R) -> R {
-        /// Who cannot keep a promise hands it on.
+        /// What was promised, also when `work` panics.
         struct Promise<'a, D: Disk>(&'a LogDoor<D>);
-        impl<D: Disk> Drop for Promise<'_, D> {
-            fn drop(&mut self) {
-                if WILLING.replace(Willing::No) == Willing::Promised {
-                    self.0.lay_back();
-                }
+        impl<'a, D: Disk> Promise<'a, D> {
+            fn baton(&self) -> Option<Baton<'a, D>> {
+                let promised = WILLING.replace(Willing::No) == Willing::Promised(self.0.address());
+                promised.then(|| Baton(self.0))
             }
         }
-        WILLING.set(Willing::Yes);
+        impl<D: Disk> Drop for Promise<'_, D> {
+            fn drop(&mut self) {
+                drop(self.baton());
+            }
+        }
+        assert_eq!(WILLING.replace(Willing::Yes(self.address())), Willing::No, "one door at a time");
         let promise = Promise(self);
         let done = work();
-        if WILLING.get() == Willing::Promised {
-            WILLING.set(Willing::No);
-            self.write_here();
+        if let Some(baton) = promise.baton() {
+            self.write_here(baton);
         }
-        drop(promise);
         done
     }
 
     /// Log's own thread: writes until the door is closed and nothing is left.
     pub fn drive(&self) {
         let mut batch: Vec<Append> = Vec::new();
-        while let Some(release) = self.wait(&mut batch) {
-            let worker = &mut *self.worker();
-            let Some(log) = &mut worker.log else { return };
-            let started = Instant::now();
-            let written = worker.fatal.retry_while_full(Which::WriteAhead, || log.append(&batch));
-            match written {
-                // The next batch does not wait for Core; an idle log runs it.
-                Ok(Some(mark)) if self.lock().jobs.is_empty() => worker.inbox.number(Input::Appended(mark)),
-                Ok(Some(mark)) => worker.inbox.number_in_passing(Input::Appended(mark)),
-                Ok(None) => {}
-                Err(fault) => return worker.fatal.stop(&fault),
-            }
-            if !batch.is_empty() {
-                crate::metrics::wal_synced(started.elapsed(), log.stats());
-            }
+        while let Some((baton, release)) = self.wait(&mut batch) {
+            let mark = match self.fatal.retry_while_full(Which::WriteAhead, || self.write(&batch)) {
+                Ok(mark) => mark,
+                Err(fault) => return self.fatal.stop(&fault),
+            };
             batch.clear();
             if let Some(index) = release
-                && let Err(fault) = log.release(index)
+                && let Err(fault) = self.with_log(|log| log.release(index))
             {
-                return worker.fatal.stop(&fault);
+                return self.fatal.stop(&fault);
             }
-            self.lay_back();
+            drop(baton);
+            let Some(mark) = mark else { continue };
+            if self.lock().jobs.is_empty() {
+                self.inbox.number(Input::Appended(mark));
+            } else {
+                // The next batch does not wait for Core.
+                self.inbox.number_in_passing(Input::Appended(mark));
+            }
         }
-        if let Some(log) = self.worker().log.take()
+        if let Some(log) = self.log().take()
             && let Err(fault) = log.close()
         {
             tracing::warn!(error = %fault, "the write-ahead log was not closed in order; nothing is lost");
@@ -177,7 +193,7 @@ impl<D: Disk> LogDoor<D> {
 
     /// Takes the baton and what waits: appends, as many as fit into a batch,
     /// and up to where entries may be forgotten behind them. None at the end.
-    fn wait(&self, batch: &mut Vec<Append>) -> Option<Option<Index>> {
+    fn wait(&self, batch: &mut Vec<Append>) -> Option<(Baton<'_, D>, Option<Index>)> {
         let mut state = self.lock();
         while state.taken || state.jobs.is_empty() {
             if state.closed && !state.taken {
@@ -196,49 +212,58 @@ impl<D: Disk> LogDoor<D> {
                 LogJob::Release(index) => release = Some(index),
             }
         }
-        Some(release)
+        Some((Baton(self), release))
     }
 
-    /// Writes the appends that come first, once, and gives the baton back.
-    fn write_here(&self) {
+    /// Writes what comes first and is little, once.
+    fn write_here(&self, baton: Baton<'_, D>) {
         let mut batch = Vec::new();
         let mut state = self.lock();
-        while let Some(LogJob::Append(_)) = state.jobs.front()
-            && let Some(LogJob::Append(appends)) = state.jobs.pop_front()
-        {
-            batch.extend(appends);
+        while let Some(job) = state.jobs.pop_front_if(|job| job.is_little() && batch.len() < LITTLE_APPENDS) {
+            if let LogJob::Append(appends) = job {
+                batch.extend(appends);
+            }
         }
         drop(state);
-        let worker = &mut *self.worker();
-        let Some(log) = &mut worker.log else { return };
-        let started = Instant::now();
-        match log.append(&batch) {
-            Ok(Some(mark)) => {
-                worker.inbox.number(Input::Appended(mark));
-                crate::metrics::wal_synced(started.elapsed(), log.stats());
+        match self.write(&batch) {
+            Ok(mark) => {
+                drop(baton);
+                mark.into_iter().for_each(|mark| self.inbox.number(Input::Appended(mark)));
             }
-            Ok(None) => {}
             // Until there is room Log's own thread waits, not this one.
             Err(fault) if fault.is_full() => self.lock().jobs.push_front(LogJob::Append(batch)),
-            Err(fault) => worker.fatal.stop(&fault),
-        }
-        self.lay_back();
-    }
-
-    fn lay_back(&self) {
-        let mut state = self.lock();
-        state.taken = false;
-        if state.closed || !state.jobs.is_empty() {
-            self.ready.notify_one();
+            Err(fault) => self.fatal.stop(&fault),
         }
     }
 
-    fn worker(&self) -> MutexGuard<'_, Worker<D>> {
-        self.worker.lock().expect("no thread panics with Log")
+    /// One write, and one sync.
+    fn write(&self, batch: &[Append]) -> Result<Option<AppendMark>, Fault> {
+        self.with_log(|log| {
+            let started = Instant::now();
+            let mark = log.append(batch)?;
+            if mark.is_some() {
+                crate::metrics::wal_synced(started.elapsed(), log.stats());
+            }
+            Ok(mark)
+        })
+    }
+
+    /// For who holds the baton.
+    fn with_log<R>(&self, act: impl FnOnce(&mut Log<D>) -> R) -> R {
+        act(self.log().as_mut().expect("Log is there as long as there are batons"))
+    }
+
+    fn log(&self) -> MutexGuard<'_, Option<Log<D>>> {
+        self.log.lock().expect("no thread panics with Log")
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no thread panics with the door")
+    }
+
+    /// Tells doors apart.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 

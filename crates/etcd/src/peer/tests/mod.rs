@@ -1,5 +1,6 @@
 //! Links between members of one process, over loopback, and what they answer to strangers.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -19,6 +20,7 @@ mod once;
 mod questions;
 mod snapshots;
 mod strangers;
+mod stuck;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const CLUSTER: u64 = 0xc1;
@@ -34,8 +36,15 @@ enum Event {
     SnapshotStored(u64, Vec<u8>),
     SnapshotAbandoned(u64),
     SnapshotDiscarded(u64),
+    /// The thread that takes in appends waits for its disk.
+    Stuck,
     Removed,
     HasRun(String),
+}
+
+thread_local! {
+    /// This thread brings what the leader appends.
+    static TAKES_IN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A member that remembers what it was told.
@@ -46,6 +55,8 @@ struct Recorder {
     state: Option<Vec<u8>>,
     /// The disk under the next snapshot stands still until it is told to go on.
     slow_disk: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
+    /// The disk under the next append does.
+    stuck: Mutex<Option<std::sync::mpsc::Receiver<()>>>,
 }
 
 impl Recorder {
@@ -89,7 +100,18 @@ impl Drop for Sink {
 
 impl Local for Recorder {
     fn deliver(&self, message: Message) {
+        assert!(!TAKES_IN.get() || message.kind == MessageKind::App, "{:?} waits for a disk", message.kind);
         self.tell(Event::Delivered(message));
+    }
+    fn gather_appends(&self, work: &mut dyn FnMut()) {
+        TAKES_IN.set(true);
+        work();
+        TAKES_IN.set(false);
+        let stuck = self.stuck.lock().unwrap().take();
+        if let Some(stuck) = stuck {
+            self.tell(Event::Stuck);
+            stuck.recv_timeout(PATIENCE).unwrap();
+        }
     }
     fn unreachable(&self, id: u64) {
         let _ = self.events.send(Event::Unreachable(id));
@@ -186,12 +208,23 @@ async fn site(id: u64) -> Site {
 }
 
 async fn site_at(id: u64, address: &str, state: Option<Vec<u8>>, timeouts: Timeouts) -> Site {
+    let runtime = tokio::runtime::Handle::current();
+    site_on(id, address, state, timeouts, runtime.into()).await
+}
+
+async fn site_on(id: u64, address: &str, state: Option<Vec<u8>>, timeouts: Timeouts, runtimes: Runtimes) -> Site {
     let listener = TcpListener::bind(address).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (sender, events) = mpsc::unbounded_channel();
-    let local = Arc::new(Recorder { events: sender, removed: Mutex::default(), state, slow_disk: Mutex::default() });
+    let local = Arc::new(Recorder {
+        events: sender,
+        removed: Mutex::default(),
+        state,
+        slow_disk: Mutex::default(),
+        stuck: Mutex::default(),
+    });
     let identity = Identity { member_id: id, cluster_id: CLUSTER, peer_urls: vec![url.clone()] };
-    let peers = Peers::new(identity, timeouts, local.clone(), tokio::runtime::Handle::current());
+    let peers = Peers::new(identity, timeouts, local.clone(), runtimes);
     let serving = tokio::spawn(peers.clone().serve(listener));
     Site { id, url, local, peers, events, serving }
 }

@@ -25,7 +25,7 @@ fn append(index: u64, bytes: usize) -> LogJob {
 
 /// What this thread has written so far.
 fn syncs(door: &LogDoor<SimDisk>) -> u64 {
-    door.worker().log.as_ref().expect("the door is open").stats().syncs
+    door.with_log(|log| log.stats().syncs)
 }
 
 /// Log's own thread writes what is left, and ends; the indexes that are on the disk then.
@@ -109,7 +109,41 @@ fn a_full_disk_is_waited_for_by_logs_own_thread() {
 }
 
 #[test]
-fn who_panics_hands_its_promise_on() {
+fn of_what_came_since_the_promise_only_what_is_little_is_written_by_who_made_it() {
+    let disk = quiet();
+    let door = door(&disk);
+    door.write_after(|| {
+        door.put(append(1, 10)).unwrap();
+        door.put(append(2, LITTLE_BYTES)).unwrap();
+        door.put(append(3, 10)).unwrap();
+    });
+    assert_eq!(syncs(&door), 1);
+    let waits: Vec<usize> = door.lock().jobs.iter().map(LogJob::bytes).collect();
+    assert_eq!(waits, [LITTLE_BYTES + 64, 10 + 64]);
+    assert_eq!(ends_with(door, &disk), [1, 2, 3]);
+
+    let disk = quiet();
+    let door = self::door(&disk);
+    door.write_after(|| (1..=6).for_each(|index| door.put(append(index, 10)).unwrap()));
+    assert_eq!(door.lock().jobs.len(), 2, "nobody is held by one thing after the other");
+    assert_eq!(ends_with(door, &disk), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_promise_is_made_at_one_door() {
+    let disks = [quiet(), quiet()];
+    let [one, other] = [door(&disks[0]), door(&disks[1])];
+    one.write_after(|| {
+        other.put(append(1, 100)).unwrap();
+        one.put(append(1, 100)).unwrap();
+    });
+    assert_eq!([syncs(&one), syncs(&other)], [1, 0]);
+    assert_eq!(ends_with(other, &disks[1]), [1]);
+}
+
+/// Processes end when a thread panics. Where that is caught, nothing waits for ever.
+#[test]
+fn after_a_panic_the_member_stops() {
     let disk = quiet();
     let door = door(&disk);
     let panics = catch_unwind(AssertUnwindSafe(|| {
@@ -119,5 +153,6 @@ fn who_panics_hands_its_promise_on() {
         });
     }));
     assert!(panics.is_err());
+    assert_eq!(door.put(append(2, 100)), Err(Gone));
     assert_eq!(ends_with(door, &disk), [1]);
 }
