@@ -2,14 +2,13 @@
 
 use proto::etcdserverpb::{AuthStatusRequest, AuthStatusResponse, AuthenticateRequest, AuthenticateResponse};
 use proto::methods::path;
-use tokio::time::sleep;
 use tonic::Code;
-use tonic_prost::ProstCodec;
 
 use crate::Client;
-use crate::call::{Asked, Repeat, TRIES_MAX, http_path, pause, refused_by_learner};
+use crate::attempt::{Failed, ask};
+use crate::call::{Asked, Repeat, TRIES_MAX, refused_by_learner, rest_lost};
 use crate::endpoints::Who;
-use crate::error::{Result, was_never_sent};
+use crate::error::Result;
 
 impl Client {
     /// Whether authentication is on.
@@ -37,31 +36,26 @@ impl Client {
                 Ok(turn) => turn,
                 Err(error) => return Err(refusal.unwrap_or(error)),
             };
-            let mut grpc = self.grpc(channel);
             let request = AuthenticateRequest { name: name.to_owned(), password: password.to_owned() };
-            let codec = ProstCodec::<AuthenticateRequest, AuthenticateResponse>::default();
             let request = self.request(request, None);
             *asked = Some(who);
-            let answer = match grpc.ready().await {
-                Err(error) => Err(tonic::Status::from_error(error.into())),
-                Ok(()) => grpc.unary(request, http_path(path::AUTHENTICATE), codec).await,
-            };
+            let answer = ask::<_, AuthenticateResponse>(self.grpc(channel), path::AUTHENTICATE, request).await;
             *asked = None;
-            let status = match answer {
+            let Failed { status, is_unheard } = match answer {
                 Ok(response) => {
                     who.answered();
-                    return Ok(Some(response.into_inner().token));
+                    return Ok(Some(response.token));
                 }
-                Err(status) if status.message() == "etcdserver: authentication is not enabled" => {
+                Err(failed) if failed.status.message() == "etcdserver: authentication is not enabled" => {
                     who.answered();
                     return Ok(None);
                 }
-                Err(status) => status,
+                Err(failed) => failed,
             };
             let error = who.failed(&status, None);
-            if was_never_sent(&status) && lost < TRIES_MAX {
+            if is_unheard && lost < TRIES_MAX {
                 lost += 1;
-                sleep(pause(lost)).await;
+                rest_lost(lost, endpoints.len()).await;
                 continue;
             }
             // What one member says of the credentials, all would say.

@@ -1,9 +1,12 @@
 //! One call: to whom, how long, and whether to say it again.
 //!
 //! The rules are etcd's. A call waits for a connection as long as its time
-//! lasts, and is given only to a server that has spoken. Once it was sent, only a `Repeat::Safe` one is sent again, and only
-//! when the answer is `Unavailable`. After each round over the endpoints comes
-//! a pause. Nothing else in this crate repeats a unary call.
+//! lasts, and is given only to a server that has spoken. One that surely no
+//! server has heard is said again whatever it is (see `attempt`); any other only
+//! if it is `Repeat::Safe`, and the answer is `Unavailable`. After each round
+//! over the endpoints comes a pause, except after the first in which connections
+//! were lost: they are replaced at once. Nothing else in this crate repeats a
+//! unary call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +18,19 @@ use tonic::client::Grpc;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
-use tonic_prost::ProstCodec;
 
 use crate::API_VERSION;
+use crate::attempt::{Failed, ask};
 use crate::config::{Config, Credentials};
 use crate::endpoints::{Endpoints, Who};
-use crate::error::{Error, Result, Status, Trouble, reason_broken, was_never_sent};
+use crate::error::{Error, Result, Status, Trouble, reason_broken};
 
 /// Most repetitions of a call that was sent, and most dials of each endpoint
 /// for a call that has no deadline.
 pub(crate) const TRIES_MAX: usize = 100;
-/// The pause after the first round over all endpoints, and the longest one.
+/// The pause after the first round over all endpoints, and the longest one; also
+/// between dials of one endpoint. Go's gRPC dials again after 1 s and at last
+/// every 120 s; a member that comes back is found sooner here.
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_millis(400);
 
@@ -178,28 +183,22 @@ impl Client {
             if let Some(at) = deadline {
                 request.set_timeout(at.saturating_duration_since(Instant::now()));
             }
-            let mut grpc = self.grpc(channel);
             *asked = Some(who);
-            let status = match grpc.ready().await {
-                Err(error) => tonic::Status::from_error(error.into()),
-                Ok(()) => {
-                    let codec = ProstCodec::<M, R>::default();
-                    let path = http_path(path);
-                    match grpc.unary(request, path, codec).await {
-                        Ok(response) => {
-                            who.answered();
-                            return Ok(response.into_inner());
-                        }
-                        Err(status) => status,
-                    }
+            let Failed { status, is_unheard } = match ask(self.grpc(channel), path, request).await {
+                Ok(response) => {
+                    who.answered();
+                    return Ok(response);
                 }
+                Err(failed) => failed,
             };
 
             *asked = None;
             tries += 1;
             let error = who.failed(&status, deadline);
-            if was_never_sent(&status) {
-                if deadline.is_none() && tries >= TRIES_MAX {
+            let is_lost = reason_broken(&status).is_some();
+            if is_unheard {
+                let is_over = matches!(error, Error::Deadline { .. });
+                if is_over || (deadline.is_none() && tries >= TRIES_MAX) {
                     return Err(error);
                 }
             } else if !renewed && self.token_is_stale(&error) {
@@ -215,12 +214,14 @@ impl Client {
                 if repeat == Repeat::Never || !unavailable || tries >= TRIES_MAX {
                     return Err(error);
                 }
-                if reason_broken(&status).is_none() {
+                if !is_lost {
                     who.refused(status.message());
                 }
             }
-            if tries.is_multiple_of(endpoints.len()) {
-                sleep(pause(tries / endpoints.len())).await;
+            if is_lost {
+                rest_lost(tries, endpoints.len()).await;
+            } else if tries.is_multiple_of(endpoints.len()) {
+                rest(tries / endpoints.len()).await;
             }
         }
     }
@@ -323,6 +324,21 @@ pub(crate) fn refused_by_learner(error: &Error) -> bool {
         && matches!(error.code(), Some(Code::Unavailable | Code::FailedPrecondition))
 }
 
+/// Waits after this many failures in a row, or rounds of them.
+pub(crate) async fn rest(failures: usize) {
+    if failures > 0 {
+        sleep(pause(failures)).await;
+    }
+}
+
+/// Waits after this many attempts whose connections were lost: not at all
+/// before each endpoint's turn has come once.
+pub(crate) async fn rest_lost(lost: usize, endpoints: usize) {
+    if lost.is_multiple_of(endpoints) {
+        rest(lost / endpoints - 1).await;
+    }
+}
+
 /// The pause after this many rounds, half of it by chance so that clients that
 /// failed together do not come back together.
 pub(crate) fn pause(rounds: usize) -> Duration {
@@ -341,6 +357,22 @@ mod tests {
             let full = Duration::from_millis(full);
             let pause = pause(round);
             assert!(pause >= full / 2 && pause <= full * 3 / 2, "{pause:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_endpoint_waits_for_its_first_turn() {
+        let is_at_once = async |lost, endpoints| {
+            tokio::select! {
+                biased;
+                () = rest_lost(lost, endpoints) => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        for (lost, endpoints, expected) in
+            [(1, 1, true), (2, 1, false), (2, 3, true), (3, 3, true), (5, 3, true), (6, 3, false)]
+        {
+            assert_eq!(is_at_once(lost, endpoints).await, expected, "{lost} of {endpoints}");
         }
     }
 

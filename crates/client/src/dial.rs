@@ -99,7 +99,7 @@ impl Dialer {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let io = TokioIo::new(Greeted { io, tell: Some(tell), heard: 0 });
+        let io = TokioIo::new(Greeted { io, is_over: false, tell: Some(tell), heard: 0 });
         let channel = self.transport.connect_with_connector(Once(Some(io))).await;
         let channel = channel.map_err(|error| innermost(&error))?;
         match timeout_at(deadline, told).await {
@@ -137,8 +137,14 @@ const TYPE_SETTINGS: u8 = 4;
 
 /// A connection that tells once whether its other side begins as an HTTP/2
 /// server does. Changes nothing of what passes.
+///
+/// When it breaks, reading says so and not writing: what the server said last
+/// may lie unread, and a farewell decides what may be said again. Go's gRPC
+/// reads on for the same reason.
 struct Greeted<I> {
     io: I,
+    /// All was read that there is.
+    is_over: bool,
     /// None when it has told.
     tell: Option<oneshot::Sender<std::result::Result<(), String>>>,
     /// Bytes of the first frame's header that have come.
@@ -173,6 +179,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Greeted<I> {
         let before = buf.filled().len();
         let has_room = buf.remaining() > 0;
         let read = or_pending!(Pin::new(&mut self.io).poll_read(cx, buf));
+        self.is_over |= has_room && (read.is_err() || buf.filled().len() == before);
         if self.tell.is_some() && has_room {
             match &read {
                 Ok(()) => self.hear(&buf.filled()[before..]),
@@ -183,13 +190,25 @@ impl<I: AsyncRead + Unpin> AsyncRead for Greeted<I> {
     }
 }
 
+impl<I> Greeted<I> {
+    /// What a broken connection has not taken is lost; who reads will see.
+    fn lose<T>(&self, written: Poll<io::Result<T>>, lost: T) -> Poll<io::Result<T>> {
+        match written {
+            Poll::Ready(Err(_)) if !self.is_over => Poll::Ready(Ok(lost)),
+            other => other,
+        }
+    }
+}
+
 impl<I: AsyncWrite + Unpin> AsyncWrite for Greeted<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.lose(written, bytes.len())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.lose(flushed, ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -201,7 +220,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Greeted<I> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.lose(written, bytes.iter().map(|piece| piece.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -211,12 +231,14 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Greeted<I> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
     use super::*;
 
     /// What is told of these reads.
     fn told(reads: &[&[u8]]) -> Option<std::result::Result<(), String>> {
         let (tell, mut told) = oneshot::channel();
-        let mut greeted = Greeted { io: (), tell: Some(tell), heard: 0 };
+        let mut greeted = Greeted { io: (), is_over: false, tell: Some(tell), heard: 0 };
         reads.iter().for_each(|bytes| greeted.hear(bytes));
         told.try_recv().ok()
     }
@@ -233,6 +255,19 @@ mod tests {
             assert_eq!(refusal(&[other]), "it does not speak HTTP/2; is it etcd, and without TLS?");
         }
         assert_eq!(refusal(&[&SETTINGS[..5], b""]), "it hung up without a word; is it etcd, and without TLS?");
+    }
+
+    #[tokio::test]
+    async fn the_last_words_of_who_has_left_are_read() {
+        let (ours, mut theirs) = duplex(64);
+        theirs.write_all(b"goodbye").await.unwrap();
+        drop(theirs);
+        let mut greeted = Greeted { io: ours, is_over: false, tell: None, heard: 0 };
+        greeted.write_all(b"and another thing").await.unwrap();
+        let mut said = String::new();
+        greeted.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, "goodbye");
+        assert_eq!(greeted.write_all(b"?").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
     #[tokio::test]

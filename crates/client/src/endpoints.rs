@@ -26,7 +26,7 @@ use tonic::transport::Channel;
 use crate::call::pause;
 use crate::config::Config;
 use crate::dial::Dialer;
-use crate::error::{Error, Result, Status, Trouble, reason_broken};
+use crate::error::{Error, Result, Status, Trouble, reason_broken, was_refused_alone};
 
 /// What is known of who was asked and has not answered.
 const NO_ANSWER: &str = "no answer in time";
@@ -256,7 +256,7 @@ impl Who<'_> {
 
     /// A try failed. Where the transport speaks of its connection, the error
     /// names the endpoint and the reason, which its own message leaves out, and
-    /// the next call finds another connection.
+    /// unless it goes on the next call finds another one.
     pub(crate) fn failed(self, status: &tonic::Status, deadline: Option<Instant>) -> Error {
         let error = Error::from_transport(status, deadline);
         let broken = reason_broken(status);
@@ -271,7 +271,9 @@ impl Who<'_> {
             self.answered();
             return error;
         };
-        self.target.hang_up(self.life);
+        if !was_refused_alone(status) {
+            self.target.hang_up(self.life);
+        }
         let message = format!("connection error: {}: {reason}", self.target.endpoint);
         *self.target.trouble() = Some(self.target.troubled(false, reason));
         Error::Status(Status { code, message })

@@ -109,22 +109,38 @@ impl Error {
     }
 }
 
-/// Whether the connection was lost before the call was given to it: then it
-/// surely never left.
-pub(crate) fn was_never_sent(status: &tonic::Status) -> bool {
+/// Whether the server says in HTTP/2's words that it has not looked at the call
+/// and never will: with a farewell that does not count its stream, or by refusing
+/// that alone. None when it says nothing about the stream.
+///
+/// HTTP/2's library gives this error of a farewell to no other streams.
+pub(crate) fn left_aside(status: &tonic::Status) -> Option<bool> {
+    let told = http2_error(status).filter(|error| error.is_remote())?;
+    Some(told.is_go_away() || told.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether only the call's stream was refused, and its connection goes on.
+pub(crate) fn was_refused_alone(status: &tonic::Status) -> bool {
+    left_aside(status) == Some(true) && http2_error(status).is_some_and(h2::Error::is_reset)
+}
+
+fn http2_error(status: &tonic::Status) -> Option<&h2::Error> {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
-            return true;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         source = error.source();
     }
-    false
+    None
 }
 
 /// What is wrong with the connection, when the status was made on this side.
 pub(crate) fn reason_broken(status: &tonic::Status) -> Option<String> {
-    Some(innermost(std::error::Error::source(status)?))
+    let source = std::error::Error::source(status)?;
+    let leaves = http2_error(status)
+        .is_some_and(|error| error.is_remote() && error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR));
+    Some(if leaves { "it is shutting down".to_owned() } else { innermost(source) })
 }
 
 /// The innermost error is the one that names the reason.

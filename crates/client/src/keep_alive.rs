@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use proto::methods::path;
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::Code;
 
 use crate::Client;
-use crate::call::{Asked, pause};
+use crate::call::{Asked, rest};
 use crate::error::{Error, LEASE_NOT_FOUND, Result, Status};
 use crate::streams::Bidi;
 use crate::watch::is_passing;
@@ -31,7 +31,7 @@ impl Client {
                 }
                 Err(error) if is_passing(&error) && failures < crate::call::TRIES_MAX => {
                     failures += 1;
-                    sleep(pause(failures)).await;
+                    rest(failures - 1).await;
                 }
                 result => return result,
             }
@@ -109,7 +109,7 @@ impl KeepAlive {
                 Err(error) if is_passing(&error) => {
                     self.stream = None;
                     self.failures += 1;
-                    sleep(pause(self.failures)).await;
+                    rest(self.failures - 1).await;
                 }
                 Err(error) => return Err(error),
             }

@@ -8,9 +8,10 @@
 //!
 //! What may be sent twice is decided in one place (`call`): a call
 //! that only reads, or whose repetition is harmless, is repeated while the
-//! answer is `Unavailable`; a call that changes keys is repeated only when it
-//! surely never left this process. A caller therefore never sees its write
-//! happen twice.
+//! answer is `Unavailable`; a call that changes keys is repeated only when
+//! surely no server has heard it: it never left this process, or a server that
+//! leaves has said that it did not look at it. A caller therefore never sees its
+//! write happen twice.
 //!
 //! Two things live longer than a call and have a value of their own:
 //! [`Watcher`], which outlives broken connections without losing or repeating an
@@ -43,6 +44,7 @@
 //! # }
 //! ```
 
+mod attempt;
 mod auth;
 mod call;
 mod cluster;

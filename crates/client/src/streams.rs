@@ -5,15 +5,15 @@
 
 use prost::Message;
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 use tonic::Streaming;
+use tonic::codegen::tokio_stream::once;
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic_prost::ProstCodec;
 
 use crate::Client;
-use crate::call::{Asked, TRIES_MAX, http_path, pause};
+use crate::attempt::{Failed, open};
+use crate::call::{Asked, TRIES_MAX, rest_lost};
 use crate::endpoints::{Held, Who};
-use crate::error::{Error, Result, was_never_sent};
+use crate::error::{Error, Result};
 
 /// Requests that may wait on a stream for the transport to take them.
 const REQUESTS_WAITING_MAX: usize = 16;
@@ -66,16 +66,11 @@ impl Client {
             let queued = requests.try_send(first.clone());
             assert!(queued.is_ok(), "a new queue has room");
             let request = self.request(ReceiverStream::new(waiting), token.as_ref());
-            let codec = ProstCodec::<M, R>::default();
-            let mut grpc = self.grpc(channel);
             *asked = Some(who);
-            let opened = match grpc.ready().await {
-                Err(error) => Err(tonic::Status::from_error(error.into())),
-                Ok(()) => grpc.streaming(request, http_path(path), codec).await,
-            };
+            let opened = open(self.grpc(channel), path, request).await;
             *asked = None;
             match opened {
-                Err(status) => again(who, &status, &mut lost).await?,
+                Err(failed) => self.again(who, &failed, &mut lost).await?,
                 Ok(response) => {
                     who.answered();
                     return Ok(Bidi { who: who.held(), requests, responses: response.into_inner() });
@@ -100,18 +95,12 @@ impl Client {
         loop {
             let token = self.token(asked).await?;
             let (who, channel) = self.shared_endpoints().turn(self.dials_max(&[]), &[]).await?;
-            let request = self.request(message.clone(), token.as_ref());
-            let codec = ProstCodec::<M, R>::default();
-            let mut grpc = self.grpc(channel);
+            let request = self.request(once(message.clone()), token.as_ref());
             *asked = Some(who);
-            let opened = match grpc.ready().await {
-                Err(error) => Err(tonic::Status::from_error(error.into())),
-                Ok(()) => grpc.server_streaming(request, http_path(path), codec).await,
-            };
-            match opened {
-                Err(status) => {
+            match open(self.grpc(channel), path, request).await {
+                Err(failed) => {
                     *asked = None;
-                    again(who, &status, &mut lost).await?;
+                    self.again(who, &failed, &mut lost).await?;
                 }
                 Ok(response) => {
                     who.answered();
@@ -120,16 +109,16 @@ impl Client {
             }
         }
     }
-}
 
-/// Whether to open a stream again: when it has met nobody, for the connection
-/// was lost before. Whatever somebody says is the result.
-async fn again(who: Who<'_>, status: &tonic::Status, lost: &mut usize) -> Result<()> {
-    let error = who.failed(status, None);
-    if !was_never_sent(status) || *lost >= TRIES_MAX {
-        return Err(error);
+    /// Whether to open a stream again: when nobody has heard of it. Whatever
+    /// somebody says is the result.
+    async fn again(&self, who: Who<'_>, failed: &Failed, lost: &mut usize) -> Result<()> {
+        let error = who.failed(&failed.status, None);
+        if !failed.is_unheard || *lost >= TRIES_MAX {
+            return Err(error);
+        }
+        *lost += 1;
+        rest_lost(*lost, self.shared_endpoints().len()).await;
+        Ok(())
     }
-    *lost += 1;
-    sleep(pause(*lost)).await;
-    Ok(())
 }

@@ -15,16 +15,21 @@
 //!                                            ended
 //! ```
 
+use std::time::Duration;
+
 use proto::etcdserverpb::watch_request::RequestUnion;
 use proto::etcdserverpb::{WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse};
 use proto::methods::path;
-use tokio::time::sleep;
+use tokio::time::Instant;
 use tonic::Code;
 
 use crate::Client;
-use crate::call::pause;
+use crate::call::rest;
 use crate::error::{COMPACTED, Error, FUTURE_REVISION, Result, Status};
 use crate::streams::Bidi;
+
+/// A stream that has lasted so long was no failure when it breaks. Longer than any pause.
+const STEADY: Duration = Duration::from_secs(2);
 
 impl Client {
     /// Opens a stream with one watcher on it. For programs that manage many
@@ -45,6 +50,7 @@ impl Client {
             partial: None,
             progress_wanted: false,
             failures: 0,
+            broken_at: None,
             ended: false,
         }
     }
@@ -92,8 +98,10 @@ pub struct Watcher {
     partial: Option<WatchResponse>,
     /// Progress was asked for while there was no stream to ask on.
     progress_wanted: bool,
-    /// Streams broken in a row.
+    /// Streams broken in a row, having told nothing but that they began.
     failures: usize,
+    /// When the last of them did.
+    broken_at: Option<Instant>,
     ended: bool,
 }
 
@@ -110,8 +118,8 @@ impl Watcher {
             }
             match self.receive().await {
                 Ok(Some(response)) => {
-                    self.failures = 0;
                     if let Some(response) = self.take(response) {
+                        self.failures = 0;
                         return Ok(Some(response));
                     }
                 }
@@ -145,13 +153,17 @@ impl Watcher {
         stream.next().await
     }
 
-    /// Forgets the stream, and waits a little so that the next try is not the
-    /// same one again.
+    /// Forgets the stream. The next one is opened at once, and if that breaks
+    /// too, those after it later and later.
     async fn broken(&mut self) {
         self.stream = None;
         self.partial = None;
+        if self.broken_at.is_some_and(|at| at.elapsed() > STEADY) {
+            self.failures = 0;
+        }
+        self.broken_at = Some(Instant::now());
         self.failures += 1;
-        sleep(pause(self.failures)).await;
+        rest(self.failures - 1).await;
     }
 
     /// Moves the revision owed past the response, and says what of it the

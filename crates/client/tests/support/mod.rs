@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "not every test program needs all of it")]
 
+pub mod by_hand;
+
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
