@@ -9,10 +9,12 @@
 mod os;
 pub mod segment;
 mod sim;
+mod told;
 
 pub use os::{DirectoryLock, OsDisk, OsFile};
 pub use segment::{Ending, Frame, LogKind, SegmentError, SegmentHeader, SegmentReader, SegmentWriter, Standing, Tail};
 pub use sim::{SimDisk, SimFaults, SimFile, SimStats};
+pub use told::{Told, told};
 
 use std::io;
 

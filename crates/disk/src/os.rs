@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::told::named;
 use crate::{Disk, DiskFile, OpenMode, check_path};
 
 /// The files below one root directory.
@@ -23,7 +24,9 @@ pub struct OsDisk {
 #[derive(Debug)]
 pub struct OsFile {
     file: File,
-    path: PathBuf,
+    root: Arc<PathBuf>,
+    /// Below the root.
+    path: String,
     syncs: bool,
 }
 
@@ -37,8 +40,9 @@ impl OsDisk {
     /// The disk whose root is `root`. The directory is made when missing.
     pub fn new(root: impl AsRef<Path>) -> io::Result<OsDisk> {
         let root = root.as_ref().to_path_buf();
-        make_directories(&root)?;
-        Ok(OsDisk { root: Arc::new(root), syncs: true })
+        let root = Arc::new(root);
+        make_directories(&root, Some(&root))?;
+        Ok(OsDisk { root, syncs: true })
     }
 
     /// The same files, with nothing made durable: a loss of power may take anything.
@@ -55,15 +59,16 @@ impl OsDisk {
     /// Another holder, in this or another process, gives `ResourceBusy`.
     pub fn lock(directory: impl AsRef<Path>) -> io::Result<DirectoryLock> {
         let path = directory.as_ref();
-        make_directories(path)?;
-        let directory = File::open(path).map_err(|error| named(path, error))?;
+        let root = Arc::new(path.to_path_buf());
+        make_directories(path, Some(&root))?;
+        let said = |error| named(Some(&root), "", error);
+        let directory = File::open(path).map_err(said)?;
         match directory.try_lock() {
             Ok(()) => Ok(DirectoryLock { _directory: directory }),
-            Err(TryLockError::WouldBlock) => Err(io::Error::new(
-                io::ErrorKind::ResourceBusy,
-                format!("data directory {} is already in use by another process", path.display()),
-            )),
-            Err(TryLockError::Error(error)) => Err(named(path, error)),
+            Err(TryLockError::WouldBlock) => {
+                Err(said(io::Error::new(io::ErrorKind::ResourceBusy, "it is already in use by another process")))
+            }
+            Err(TryLockError::Error(error)) => Err(said(error)),
         }
     }
 
@@ -71,13 +76,18 @@ impl OsDisk {
         check_path(path, root_allowed)?;
         Ok(if path.is_empty() { self.root.to_path_buf() } else { self.root.join(path) })
     }
+
+    /// What names `path` in an error.
+    fn said(&self, path: &str) -> impl Fn(io::Error) -> io::Error {
+        move |error| named(Some(&self.root), path, error)
+    }
 }
 
 impl Disk for OsDisk {
     type File = OsFile;
 
     fn open(&self, path: &str, mode: OpenMode) -> io::Result<OsFile> {
-        let path = self.full(path, false)?;
+        let full = self.full(path, false)?;
         let mut options = OpenOptions::new();
         options.read(true).mode(0o600);
         match mode {
@@ -85,39 +95,37 @@ impl Disk for OsDisk {
             OpenMode::ReadWrite => options.write(true),
             OpenMode::Create => options.write(true).create_new(true),
         };
-        let file = options.open(&path).map_err(|error| named(&path, error))?;
+        let file = options.open(&full).map_err(self.said(path))?;
         // The operating system opens a directory for reading without a word; here a file is a file.
-        if file.metadata().map_err(|error| named(&path, error))?.is_dir() {
-            return Err(named(&path, io::ErrorKind::IsADirectory.into()));
+        if file.metadata().map_err(self.said(path))?.is_dir() {
+            return Err(self.said(path)(io::ErrorKind::IsADirectory.into()));
         }
-        Ok(OsFile { file, path, syncs: self.syncs })
+        Ok(OsFile { file, root: self.root.clone(), path: path.to_owned(), syncs: self.syncs })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let (from, to) = (self.full(from, false)?, self.full(to, false)?);
-        if from.is_dir() {
-            return Err(named(&from, io::ErrorKind::IsADirectory.into()));
+        let (full, to) = (self.full(from, false)?, self.full(to, false)?);
+        if full.is_dir() {
+            return Err(self.said(from)(io::ErrorKind::IsADirectory.into()));
         }
-        fs::rename(&from, to).map_err(|error| named(&from, error))
+        fs::rename(&full, &to).map_err(self.said(from))
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
-        let path = self.full(path, false)?;
-        fs::remove_file(&path).map_err(|error| named(&path, error))
+        fs::remove_file(self.full(path, false)?).map_err(self.said(path))
     }
 
     fn free_bytes(&self, dir: &str) -> io::Result<Option<u64>> {
-        let path = self.full(dir, true)?;
-        let told = rustix::fs::statvfs(&path).map_err(|error| named(&path, error.into()))?;
+        let full = self.full(dir, true)?;
+        let told = rustix::fs::statvfs(&full).map_err(|error| self.said(dir)(error.into()))?;
         // Some file systems do not count.
         Ok((told.f_blocks > 0).then(|| told.f_bavail.saturating_mul(told.f_frsize)))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let path = self.full(dir, true)?;
         let mut names = Vec::new();
-        for entry in fs::read_dir(&path).map_err(|error| named(&path, error))? {
-            let name = entry.map_err(|error| named(&path, error))?.file_name();
+        for entry in fs::read_dir(self.full(dir, true)?).map_err(self.said(dir))? {
+            let name = entry.map_err(self.said(dir))?.file_name();
             // A name that is not UTF-8 is none of ours.
             if let Ok(name) = name.into_string() {
                 names.push(name);
@@ -128,20 +136,25 @@ impl Disk for OsDisk {
     }
 
     fn create_dir(&self, dir: &str) -> io::Result<()> {
-        make_directories(&self.full(dir, true)?)
+        make_directories(&self.full(dir, true)?, Some(&self.root))
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        let path = self.full(dir, true)?;
-        if self.syncs { sync_directory(&path) } else { Ok(()) }
+        let full = self.full(dir, true)?;
+        if self.syncs { sync_directory(&full).map_err(self.said(dir)) } else { Ok(()) }
     }
 
     fn exists(&self, path: &str) -> io::Result<bool> {
-        let path = self.full(path, true)?;
-        match path.try_exists() {
+        match self.full(path, true)?.try_exists() {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(false),
-            answer => answer.map_err(|error| named(&path, error)),
+            answer => answer.map_err(self.said(path)),
         }
+    }
+}
+
+impl OsFile {
+    fn said(&self, error: io::Error) -> io::Error {
+        named(Some(&self.root), &self.path, error)
     }
 }
 
@@ -153,7 +166,7 @@ impl DiskFile for OsFile {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(named(&self.path, error)),
+                Err(error) => return Err(self.said(error)),
             }
         }
         Ok(filled)
@@ -166,14 +179,14 @@ impl DiskFile for OsFile {
             [one] => self.file.write_all_at(one, offset),
             many => self.file.write_all_at(&many.concat(), offset),
         }
-        .map_err(|error| named(&self.path, error))
+        .map_err(|error| self.said(error))
     }
 
     fn sync(&self) -> io::Result<()> {
         if !self.syncs {
             return Ok(());
         }
-        self.file.sync_data().map_err(|error| not_synced(&self.path, error))
+        self.file.sync_data().map_err(|error| self.said(not_synced(error)))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
@@ -182,60 +195,59 @@ impl DiskFile for OsFile {
             return Ok(());
         }
         rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), present, len - present)
-            .map_err(|error| named(&self.path, error.into()))
+            .map_err(|error| self.said(error.into()))
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len).map_err(|error| named(&self.path, error))
+        self.file.set_len(len).map_err(|error| self.said(error))
     }
 
     fn len(&self) -> io::Result<u64> {
-        let metadata = self.file.metadata();
-        Ok(metadata.map_err(|error| named(&self.path, error))?.len())
+        Ok(self.file.metadata().map_err(|error| self.said(error))?.len())
     }
 }
 
-/// Makes `path` and its missing parents with mode 0700, each one durable in its parent.
-fn make_directories(path: &Path) -> io::Result<()> {
+/// Makes `path` and its missing parents with mode 0700, each one durable in its parent. Errors name what lies below `root`
+/// by that, all else as it is.
+fn make_directories(path: &Path, root: Option<&Arc<PathBuf>>) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }
     if let Some(parent) = path.parent() {
-        make_directories(parent)?;
+        make_directories(parent, root)?;
     }
+    let said = |path: &Path, error| {
+        let below = root.and_then(|root| Some((root, path.strip_prefix(&**root).ok()?)));
+        match below {
+            Some((root, below)) => named(Some(root), &below.to_string_lossy(), error),
+            None => named(None, &path.to_string_lossy(), error),
+        }
+    };
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {}
         // Someone else made it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        Err(error) => return Err(named(path, error)),
+        Err(error) => return Err(said(path, error)),
     }
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
-        _ => sync_directory(Path::new(".")),
-    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_directory(parent).map_err(|error| said(parent, error))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     OpenOptions::new()
         .read(true)
         .custom_flags(rustix::fs::OFlags::DIRECTORY.bits() as i32)
-        .open(path)
-        .map_err(|error| named(path, error))?
+        .open(path)?
         .sync_all()
-        .map_err(|error| not_synced(path, error))
+        .map_err(not_synced)
 }
 
 /// What a sync that failed is told as: never as a full disk, which could be tried again.
-fn not_synced(path: &Path, error: io::Error) -> io::Error {
+fn not_synced(error: io::Error) -> io::Error {
     match crate::is_full(&error) {
-        true => io::Error::other(format!("{}: cannot be synced: {error}", path.display())),
-        false => named(path, error),
+        true => io::Error::other(format!("cannot be synced: {error}")),
+        false => error,
     }
-}
-
-/// The same error with the path in front.
-fn named(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -245,11 +257,10 @@ mod tests {
     #[test]
     fn a_sync_that_finds_no_room_is_not_tried_again() {
         for kind in [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
-            let path = Path::new("member/log");
-            assert!(crate::is_full(&named(path, kind.into())));
-            let told = not_synced(path, kind.into());
+            assert!(crate::is_full(&named(None, "member/log", kind.into())));
+            let told = named(None, "member/log", not_synced(kind.into()));
             assert!(!crate::is_full(&told) && told.to_string().starts_with("member/log: cannot be synced: "), "{told}");
         }
-        assert_eq!(not_synced(Path::new("f"), io::ErrorKind::InvalidInput.into()).kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(not_synced(io::ErrorKind::InvalidInput.into()).kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -4,6 +4,7 @@
 use crate::ask;
 use crate::config::{ClusterState, Config, InitialCluster, Url};
 use crate::handle::Settings;
+use crate::run::fail::MAKE_ROOM;
 use disk::{DirectoryLock, OsDisk, SegmentError};
 use futures_util::future::{join_all, select_ok, try_join_all};
 use member::Fault;
@@ -85,15 +86,13 @@ pub async fn plan(config: &Config) -> Result<Plan, String> {
 /// # Errors
 /// One line that names the cause and the flag.
 pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
-    let shown = config.data_dir.display();
     let lock = DirectoryLock::acquire(config)?;
-    let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
+    let disk = OsDisk::new(&config.data_dir).map_err(|error| unusable(config, &error))?;
     let disk = if config.unsafe_no_fsync { disk.without_sync() } else { disk };
     let settings = Settings::new(config, plan.identity.member_id, plan.identity.cluster_id);
     let begun = if plan.is_known { Ok(()) } else { first_start::begin(&disk) };
     let is_first_start = begun.and_then(|()| first_start::is_under_way(&disk));
-    let is_first_start =
-        is_first_start.map_err(|error| format!("cannot use data directory {shown} (--data-dir): {error}"))?;
+    let is_first_start = is_first_start.map_err(|error| unusable(config, &error))?;
     let opened = member::boot::open(
         disk.clone(),
         plan.identity,
@@ -101,8 +100,9 @@ pub fn boot(config: &Config, plan: Plan, seed: u64) -> Result<Booted, String> {
         core_config(config, plan.identity, seed),
         store_settings(config, plan.identity),
     )
-    .map_err(|fault| format!("data directory {shown}: {fault}{}", advice(&fault)))?;
+    .map_err(|fault| unreadable(config, &fault))?;
     if opened.identity != plan.identity {
+        let shown = config.data_dir.display();
         return Err(format!("data directory {shown} was taken by another member while this one started"));
     }
     Ok(Booted { lock, disk, opened, settings, is_known: plan.is_known, is_first_start, told: plan.told })
@@ -120,8 +120,7 @@ trait Acquire: Sized {
 
 impl Acquire for DirectoryLock {
     fn acquire(config: &Config) -> Result<DirectoryLock, String> {
-        OsDisk::lock(&config.data_dir)
-            .map_err(|error| format!("cannot use data directory {} (--data-dir): {error}", config.data_dir.display()))
+        OsDisk::lock(&config.data_dir).map_err(|error| unusable(config, &error))
     }
 }
 
@@ -144,28 +143,34 @@ fn stored_identity(config: &Config) -> Result<Option<Identity>, String> {
     if !config.data_dir.join(dirs::LOG).is_dir() {
         return Ok(None);
     }
-    let shown = config.data_dir.display();
     // Somebody else may just be writing what is read here.
     let _lock = DirectoryLock::acquire(config)?;
-    let disk = OsDisk::new(&config.data_dir).map_err(|error| format!("cannot use data directory {shown}: {error}"))?;
+    let disk = OsDisk::new(&config.data_dir).map_err(|error| unusable(config, &error))?;
     let disk = if config.unsafe_no_fsync { disk.without_sync() } else { disk };
-    member::boot::identity(&disk).map_err(|fault| format!("data directory {shown}: {fault}{}", advice(&fault)))
+    member::boot::identity(&disk).map_err(|fault| unreadable(config, &fault))
 }
 
-/// What to do about a fault at the start, where it does not say so itself.
-fn advice(fault: &Fault) -> &'static str {
+/// Why the data directory cannot be used at all.
+fn unusable(config: &Config, error: &std::io::Error) -> String {
+    let advice = if disk::is_full(error) { format!("; {MAKE_ROOM}") } else { String::new() };
+    format!("cannot use data directory {} (--data-dir): {}{advice}", config.data_dir.display(), disk::told("", error))
+}
+
+/// What is the matter with what lies in the data directory, and what to do about it where that does not say so itself.
+fn unreadable(config: &Config, fault: &Fault) -> String {
     let is_damaged = matches!(
         fault,
         Fault::Corrupt(_) | Fault::Segment(SegmentError::Corrupt { .. }) | Fault::Store(store::Fault::Corrupt { .. })
     );
-    match fault {
+    let advice = match fault {
         _ if is_damaged => {
             "; nothing was changed. The other members go on without this one: keep the directory aside, remove this member and \
              add it anew (docs/operating.md)"
         }
-        _ if fault.is_full() => "; make room on that file system, or raise the quota on it",
+        _ if fault.is_full() => &format!("; {MAKE_ROOM}"),
         _ => "",
-    }
+    };
+    format!("data directory {}: {fault}{advice}", config.data_dir.display())
 }
 
 /// A directory that etcd itself has written is not ours to touch. In the inside of one of ours a member would begin anew.

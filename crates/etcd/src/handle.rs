@@ -31,6 +31,9 @@ use std::time::{Duration, Instant};
 use store::{Alarm, AlarmKind, Header, Refusal, Reply};
 use tokio::sync::watch;
 
+/// How long a read waits while the disk is full: longer than a healthy cluster takes, shorter than clients and probes wait.
+const FULL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// A moment of this member's store.
 pub type View = store::View<OsDisk>;
 
@@ -149,6 +152,11 @@ impl Handle {
         }
     }
 
+    /// Whether the disk is full: what needs it waits.
+    pub fn is_full(&self) -> bool {
+        self.0.fatal.is_full()
+    }
+
     /// Core's numbers.
     pub fn status(&self) -> Arc<Status> {
         self.0.numbers.load_full()
@@ -220,6 +228,16 @@ impl Handle {
         }
     }
 
+    /// What clients ask that needs no room of its own, such as a deletion, is refused while the disk is full: it has to be
+    /// written, and so would wait in vain. What members and the services ask for themselves waits.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn check_disk(&self, request: &InternalRaftRequest) -> Result<(), Error> {
+        // What needs room is refused with etcd's words for that.
+        if self.is_full() && cost(request) == 0 { Err(Unavailable::DiskFull.into()) } else { Ok(()) }
+    }
+
     fn prepare(&self, mut request: InternalRaftRequest) -> Result<Proposal, Error> {
         let id = self.next_id();
         request.header = Some(RequestHeader { id, ..RequestHeader::default() });
@@ -256,23 +274,27 @@ impl Handle {
         let started = Instant::now();
         let ticket = self.0.waiters.reads.register(id);
         self.0.inbox.read(id).map_err(|_| Unavailable::TooManyRequests)?;
-        match tokio::time::timeout(self.0.settings.request_timeout, ticket.answer()).await {
+        let mut answer = std::pin::pin!(ticket.answer());
+        let whole = self.0.settings.request_timeout;
+        // What a full disk holds up does not come in time: that is said soon, and the client can ask another member.
+        let patience = if self.is_full() { FULL_PATIENCE.min(whole) } else { whole };
+        let mut answered = tokio::time::timeout(patience, &mut answer).await;
+        if answered.is_err() && !self.is_held_up() {
+            answered = tokio::time::timeout(whole.saturating_sub(started.elapsed()), answer).await;
+        }
+        match answered {
             Ok(Some(Ok(()))) => Ok(()),
             Ok(Some(Err(TurnedBack::LeaderChanged))) => Err(Unavailable::LeaderChanged.into()),
+            Ok(Some(Err(TurnedBack::NotApplied))) | Err(_) if self.is_held_up() => Err(Unavailable::DiskFull.into()),
             Ok(Some(Err(TurnedBack::NotApplied))) => Err(Unavailable::TimeoutWaitApplied.into()),
-            Ok(Some(Err(_))) | Err(_) => Err(self.timed_out_reading(started).into()),
+            Ok(Some(Err(_))) | Err(_) => Err(self.timed_out(started).into()),
             Ok(None) => Err(Unavailable::Stopped.into()),
         }
     }
 
-    /// Somebody leads, and what is committed is not applied here: that is
-    /// what a read waits for, on a full disk for example.
-    fn timed_out_reading(&self, started: Instant) -> Unavailable {
-        let status = self.status();
-        match status.leader != 0 && self.view().applied() < status.commit && self.0.fatal.is_full() {
-            true => Unavailable::TimeoutWaitApplied,
-            false => self.timed_out(started),
-        }
+    /// Somebody leads, and the disk is full: then that is what a read waits for.
+    fn is_held_up(&self) -> bool {
+        self.is_full() && self.has_leader()
     }
 
     /// Hands leadership to `to` and waits until it has it.

@@ -89,7 +89,7 @@ pub fn start(disk: OsDisk, opened: Opened<OsDisk>, birth: Birth, runtime: &tokio
     let inbox = Arc::new(Inbox::default());
     let waiters = Arc::new(AllWaiters::default());
     let stopping = Arc::new(AtomicBool::new(false));
-    let fatal = fail::Fatal::new(stopping.clone());
+    let fatal = fail::Fatal::new(disk.root(), stopping.clone());
     let first_view = store.view();
     let view = Arc::new(ArcSwap::from_pointee(first_view.clone()));
     let ids = Arc::new(Mutex::new(IdMaker::new(identity.member_id, birth.birth)));

@@ -10,7 +10,7 @@ pub enum Fault {
     #[error(transparent)]
     Store(#[from] store::Fault),
     /// The write-ahead log could not be read or written.
-    #[error("write-ahead log {path}: {source}")]
+    #[error("write-ahead log {}", disk::told(path, source))]
     Log {
         /// File or directory, relative to the data directory.
         path: String,
@@ -29,6 +29,15 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Which file or directory the disk refused, and in what words, if it did.
+    pub fn told(&self) -> Option<disk::Told<'_>> {
+        match self {
+            Fault::Store(fault) => fault.told(),
+            Fault::Log { path, source } => Some(disk::told(path, source)),
+            _ => None,
+        }
+    }
+
     /// Whether the disk, or a quota on it, has no room. Nothing was written, and the same write
     /// may be tried again.
     pub fn is_full(&self) -> bool {

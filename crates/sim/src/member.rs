@@ -282,7 +282,7 @@ impl Member {
             boot::open_sized(disk.clone(), identity, start, core, settings, habits.log_segment_bytes)?;
         // Room comes back at the very moment Store finds that there is none.
         let room = disk.clone();
-        store.wait_when_full(Box::new(move || {
+        store.wait_when_full(Box::new(move |_| {
             room.set_faults(disk::SimFaults { capacity_bytes: None, ..room.faults() });
             true
         }));

@@ -9,11 +9,14 @@ use disk::SegmentError;
 
 use crate::ids::Index;
 
+/// Is told what found no room on the disk, waits a while, and says whether to try again.
+pub type WaitForRoom = Box<dyn FnMut(&Fault) -> bool + Send>;
+
 /// Why this member cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// The disk refused.
-    #[error("{file}: {source}")]
+    #[error("{}", disk::told(file, source))]
     Disk {
         /// The file or directory.
         file: String,
@@ -47,6 +50,14 @@ impl Fault {
     /// The disk refused something about `file`.
     pub fn disk(file: &str, source: io::Error) -> Fault {
         Fault::Disk { file: file.to_owned(), source }
+    }
+
+    /// Which file or directory the disk refused, and in what words, if it did.
+    pub fn told(&self) -> Option<disk::Told<'_>> {
+        match self {
+            Fault::Disk { file, source } => Some(disk::told(file, source)),
+            _ => None,
+        }
     }
 
     /// Whether the disk, or a quota on it, has no room. Nothing was written.

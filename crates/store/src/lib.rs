@@ -56,7 +56,7 @@ mod write;
 pub use alarm::{Alarm, AlarmKind, Alarms};
 pub use apply::understood;
 pub use event::{Applied, AppliedEvents, ClusterChange, Event, EventKind, Events, LeaseChange, RosterChange};
-pub use fault::Fault;
+pub use fault::{Fault, WaitForRoom};
 pub use history::History;
 pub use ids::{Index, LeaseId, MemberId, RequestId, Term};
 pub use lease::{Lease, Leases};

@@ -14,7 +14,7 @@ use proto::raftpb::ConfState;
 use crate::chain::{self, Chain, Link};
 use crate::compact::Housework;
 use crate::event::Applied;
-use crate::fault::Fault;
+use crate::fault::{Fault, WaitForRoom};
 use crate::ids::{Index, MemberId, RequestId, Term};
 use crate::refusal::Refusal;
 use crate::revlog::log::is_leased;
@@ -183,9 +183,9 @@ impl<D: Disk> Store<D> {
         Store { settings, writer, state, stats: Stats::default(), housework }
     }
 
-    /// What to do while the disk is full: `wait` waits a while and says whether to try again. Without it a full disk is a
-    /// fault. Applying goes on when there is room, as if nothing had been.
-    pub fn wait_when_full(&mut self, wait: Box<dyn FnMut() -> bool + Send>) {
+    /// What to do while the disk is full. Without it a full disk is a fault. Applying goes on when there is room, as if
+    /// nothing had been.
+    pub fn wait_when_full(&mut self, wait: WaitForRoom) {
         self.writer.room.waits = Some(wait);
     }
 

@@ -47,7 +47,7 @@ fn a_segment_does_not_grow_without_end() {
     let mut store = Store::create(disk.clone(), DIR, settings()).unwrap();
     let (roomy, waited) = (disk.clone(), Arc::new(AtomicU64::new(0)));
     let count = waited.clone();
-    store.wait_when_full(Box::new(move || {
+    store.wait_when_full(Box::new(move |_| {
         if count.fetch_add(1, Ordering::Relaxed) == 2 {
             roomy.set_faults(SimFaults::default());
         }

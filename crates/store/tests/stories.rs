@@ -414,7 +414,7 @@ fn that_waits(disk: &disk::SimDisk, makes_room: u64) -> (Store<disk::SimDisk>, A
     apply(&mut store, put("before", "1")).unwrap();
     let waited = Arc::new(AtomicU64::new(0));
     let (roomy, count) = (disk.clone(), waited.clone());
-    store.wait_when_full(Box::new(move || {
+    store.wait_when_full(Box::new(move |_| {
         if count.fetch_add(1, Ordering::Relaxed) + 1 == makes_room {
             roomy.set_faults(disk::SimFaults::default());
         }

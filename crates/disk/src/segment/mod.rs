@@ -27,7 +27,7 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum SegmentError {
     /// The disk refused.
-    #[error("{file}: {source}")]
+    #[error("{}", crate::told(file, source))]
     Io {
         /// Path of the segment.
         file: String,

@@ -1,5 +1,6 @@
 //! What the edge can be told instead of an answer.
 
+use crate::run::fail;
 use std::borrow::Cow;
 use store::Refusal;
 use thiserror::Error;
@@ -39,6 +40,8 @@ pub enum Unavailable {
     TimeoutConnectionLost,
     /// This member did not apply in time what the answer needs.
     TimeoutWaitApplied,
+    /// The disk is full, and what the answer needs cannot be written.
+    DiskFull,
     /// Too much is waiting already.
     TooManyRequests,
     /// The member is stopping.
@@ -68,6 +71,7 @@ impl Unavailable {
             U::TimeoutWaitApplied => {
                 (UNAVAILABLE, "etcdserver: request timed out, waiting for the applied index took too long")
             }
+            U::DiskFull => (UNAVAILABLE, fail::FULL),
             U::TooManyRequests => (UNKNOWN, "etcdserver: too many requests"),
             U::Stopped => (UNAVAILABLE, "etcdserver: server stopped"),
         }

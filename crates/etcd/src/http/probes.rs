@@ -1,9 +1,12 @@
-//! `/livez` and `/readyz`: named checks, all or one.
+//! `/livez` and `/readyz`: named checks, all or one. They are etcd's, and one more: whether the disk is full.
+//!
+//! Who is not live is started again, and a member with a full disk would not come up; who is not ready is only not asked.
 
 use super::page::{error, not_found, text};
 use super::query_values;
 use crate::handle::Handle;
 use crate::metrics;
+use crate::run::fail::FULL;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use store::AlarmKind;
@@ -15,10 +18,12 @@ enum Check {
     SerializableRead,
     LinearizableRead,
     NonLearner,
+    DiskSpace,
 }
 
 const LIVE: [Check; 1] = [Check::SerializableRead];
-const READY: [Check; 4] = [Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner];
+const READY: [Check; 5] =
+    [Check::DataCorruption, Check::SerializableRead, Check::LinearizableRead, Check::NonLearner, Check::DiskSpace];
 
 impl Check {
     fn name(self) -> &'static str {
@@ -27,6 +32,7 @@ impl Check {
             Check::SerializableRead => "serializable_read",
             Check::LinearizableRead => "linearizable_read",
             Check::NonLearner => "non_learner",
+            Check::DiskSpace => "disk_space",
         }
     }
 
@@ -36,9 +42,10 @@ impl Check {
                 Err("alarm activated: CORRUPT".to_owned())
             }
             Check::NonLearner if handle.status().is_learner => Err("not supported for learner".to_owned()),
+            Check::DiskSpace if handle.is_full() => Err(FULL.to_owned()),
             Check::LinearizableRead => handle.linearizable().await.map_err(|error| error.message().into_owned()),
             // A View that can be had can be read.
-            Check::DataCorruption | Check::NonLearner | Check::SerializableRead => Ok(()),
+            Check::DataCorruption | Check::NonLearner | Check::DiskSpace | Check::SerializableRead => Ok(()),
         }
     }
 }
@@ -91,9 +98,10 @@ mod tests {
     #[test]
     fn paths_choose_checks() {
         assert_eq!(chosen("/livez"), Some(("livez", vec![Check::SerializableRead])));
-        assert_eq!(chosen("/readyz").unwrap().1.len(), 4);
+        assert_eq!(chosen("/readyz").unwrap().1.len(), 5);
         assert_eq!(chosen("/readyz/non_learner"), Some(("readyz", vec![Check::NonLearner])));
         assert_eq!(chosen("/livez/non_learner"), None);
+        assert_eq!(chosen("/livez/disk_space"), None, "a restart would not make room");
         assert_eq!(chosen("/readyz/"), None);
         assert_eq!(chosen("/livezz"), None);
     }

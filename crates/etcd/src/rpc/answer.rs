@@ -39,14 +39,16 @@ pub(super) fn wire_header(header: &Header) -> ResponseHeader {
     }
 }
 
-/// Puts a command into the log; the bytes of the response. The wait is boxed: a command has room for every kind of
+/// Puts a client's command into the log; the bytes of the response. The wait is boxed: a command has room for every kind of
 /// request, and each future around it would be as large.
 pub(super) fn propose(
     handle: &Handle,
     request: InternalRaftRequest,
 ) -> impl Future<Output = Result<Bytes, Status>> + Send + '_ {
+    let checked = handle.check_disk(&request);
     let proposed = commanded(handle, request);
     async move {
+        checked.map_err(|error| status_of(&error))?;
         let reply = proposed.await.map_err(|error| status_of(&error))?;
         // The reply has the revision that belongs to it; what has none gets the present one.
         let header = handle.header(match &reply {

@@ -3,6 +3,7 @@
 use super::answer::{blocking, encoded, end, propose, status_of, unread, wire_header};
 use crate::grpc::Status;
 use crate::handle::Handle;
+use crate::run::fail::FULL;
 use crate::version;
 use bytes::Bytes;
 use proto::etcdserverpb::{
@@ -20,6 +21,7 @@ pub(super) fn status(handle: &Handle) -> Bytes {
     let numbers = handle.status();
     let roster = view.roster();
     let no_leader = (numbers.leader == 0).then(|| "etcdserver: no leader".to_owned());
+    let full = handle.is_full().then(|| FULL.to_owned());
     let downgrade = roster.downgrade().cloned().unwrap_or_default();
     encoded(&StatusResponse {
         header: Some(wire_header(&handle.header(view.revision()))),
@@ -29,7 +31,7 @@ pub(super) fn status(handle: &Handle) -> Bytes {
         raft_index: numbers.commit,
         raft_term: numbers.term,
         raft_applied_index: numbers.applied,
-        errors: no_leader.into_iter().chain(view.alarms().iter().map(alarm_text)).collect(),
+        errors: no_leader.into_iter().chain(full).chain(view.alarms().iter().map(alarm_text)).collect(),
         db_size_in_use: bytes_on_wire(view.size_in_use_bytes()),
         is_learner: numbers.is_learner,
         // Our data has no version of its own; it follows the cluster's.

@@ -40,7 +40,7 @@ pub enum StoreJob {
 pub fn drive_syncs(jobs: &Receiver<Sync>, done: &StoreDoor, fatal: &Fatal) {
     while let Ok(job) = jobs.recv() {
         if let Err(source) = job.0.sync() {
-            return fatal.stop(&Fault::Log { path: boot::dirs::STORE.to_owned(), source });
+            return fatal.stop(&store::Fault::disk(boot::dirs::STORE, source).into());
         }
         if done.put(StoreJob::Synced(job)).is_err() {
             return;
@@ -96,8 +96,8 @@ impl Worker {
     pub fn new(mut store: Store<OsDisk>, around: Around) -> Worker {
         let (asked, _) = store.applied();
         let full = around.fatal.clone();
-        store.wait_when_full(Box::new(move || {
-            full.wait(Which::Revisions);
+        store.wait_when_full(Box::new(move |fault| {
+            full.wait(Which::Revisions, fault.told());
             true
         }));
         Worker { store, around, asked, told: asked, bytes: 0 }

@@ -1,14 +1,17 @@
-//! A disk without room: the member says so, refuses what would need room, goes
+//! A disk without room: the member says so wherever one looks, refuses what would need room, goes
 //! on with everything else, and resumes when there is room. Nothing that was
 //! acknowledged is lost on the way.
 
 use crate::harness::{self, Cluster, Member};
 use crate::load::{self, Load};
-use crate::majority::REQUEST_TIMEOUT;
 use crate::raw;
 use client::{Client, Code};
-use proto::etcdserverpb::{PutRequest, RangeRequest, RangeResponse};
+use proto::etcdserverpb::{
+    AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    PutRequest, RangeRequest, RangeResponse,
+};
 use proto::methods::path;
+use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -125,21 +128,95 @@ async fn until_taken(client: &Client) {
     harness::until("writes are taken again", async || client.put(put("taken")).await.ok()).await;
 }
 
+const FULL: &str = "etcdserver: no space left on device: this member waits for room in its data directory";
+
 /// A linearizable read has to know all that is committed, and what is not
-/// applied for want of room it cannot: then it fails with the reason, in time.
+/// applied for want of room it cannot: then it fails with the reason, soon.
 async fn linearizable_in_time(member: &Member) {
     let asked = Instant::now();
     let range = RangeRequest { key: "load/0/00000000".into(), ..RangeRequest::default() };
     match raw::unary::<_, RangeResponse>(&raw::channel(member), path::RANGE, range).await {
         Ok(answer) => assert_eq!(answer.kvs.len(), 1),
-        Err(status) => {
-            let said = (status.code() as i32, status.message());
-            assert_eq!(said, (14, "etcdserver: request timed out, waiting for the applied index took too long"));
-        }
+        Err(status) => assert_eq!((status.code() as i32, status.message()), (14, FULL)),
     }
     let took = asked.elapsed();
     println!("a linearizable read on a full disk took {took:?}");
-    assert!(took <= REQUEST_TIMEOUT + Duration::from_millis(500), "it took {took:?}");
+    assert!(took <= Duration::from_secs(3), "it took {took:?}");
+}
+
+/// What would have to be written, and needs no room of its own, is refused with the reason, and at once.
+async fn refuses_the_rest(member: &Member) {
+    let channel = raw::channel(member);
+    let asked = Instant::now();
+    let delete = DeleteRangeRequest { key: "load/0/00000000".into(), ..Default::default() };
+    let refused = [
+        raw::unary::<_, DeleteRangeResponse>(&channel, path::DELETE_RANGE, delete).await.err(),
+        raw::unary::<_, CompactionResponse>(
+            &channel,
+            path::COMPACT,
+            CompactionRequest { revision: 2, physical: false },
+        )
+        .await
+        .err(),
+        raw::unary::<_, AlarmResponse>(&channel, path::ALARM, AlarmRequest::default()).await.err(),
+    ];
+    for status in refused {
+        let status = status.expect("it would have to be written");
+        assert_eq!((status.code() as i32, status.message()), (14, FULL));
+    }
+    assert!(asked.elapsed() <= Duration::from_secs(3), "it took {:?}", asked.elapsed());
+}
+
+async fn page(member: &Member, path: &str) -> (u16, String) {
+    let address = format!("127.0.0.1:{}", member.client_port);
+    let answer = etcd::ask::get(&address, path, Duration::from_secs(20)).await.expect("an answer");
+    (answer.status.as_u16(), String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+/// What the member's log has said in these words.
+fn records(member: &Member, words: &str) -> Vec<Value> {
+    let said = member.said();
+    let records = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    records.filter(|record| record["msg"].as_str().is_some_and(|said| said.starts_with(words))).collect()
+}
+
+/// Whoever looks learns that the disk is full, and nobody has a reason to start the member again.
+async fn says_so(member: &Member) {
+    let status = member.status().await.expect("it needs no room");
+    assert_eq!(status.errors, [FULL]);
+    assert_eq!(page(member, "/livez").await, (200, "ok\n".to_owned()));
+    let (code, checks) = page(member, "/readyz?verbose").await;
+    assert_eq!(code, 503);
+    let lines: Vec<&str> = checks.lines().collect();
+    assert!(lines.contains(&"[+]serializable_read ok"), "{checks}");
+    assert!(lines.contains(&&*format!("[-]disk_space failed: {FULL}")), "{checks}");
+    let kubelet = page(member, "/health?exclude=NOSPACE&serializable=true").await;
+    assert_eq!(kubelet, (200, r#"{"health":"true","reason":""}"#.to_owned()));
+    let health = page(member, "/health").await;
+    let reads = (200, r#"{"health":"true","reason":""}"#.to_owned());
+    let waits = (503, format!("{{\"health\":\"false\",\"reason\":\"RANGE ERROR:{FULL}\"}}\n"));
+    assert!(health == reads || health == waits, "{health:?}");
+
+    let said = records(member, "no space left on device: writes to the ");
+    let last = said.last().expect("its log says so");
+    let file = last["file"].as_str().expect("a file");
+    assert!(file.starts_with(member.data.to_str().expect("UTF-8")), "{last}");
+    assert_eq!(last["error"], "No space left on device (os error 28)");
+    assert!(
+        last["advice"].as_str().is_some_and(|advice| advice.starts_with("make room on that file system")),
+        "{last}"
+    );
+}
+
+/// And that it is not any more.
+async fn says_nothing_more(member: &Member) {
+    harness::until("it is ready", async || (page(member, "/readyz").await.0 == 200).then_some(())).await;
+    assert!(member.status().await.expect("a status").errors.is_empty());
+    let full = records(member, "no space left on device: writes to the ");
+    let room = records(member, "there is room on the disk again; writes to the ");
+    let begun = full.iter().filter(|record| record["waited"].is_null()).count();
+    assert_eq!(room.len(), begun, "once for each that waited: {}", member.said());
+    assert!(room.iter().all(|record| record["waited"].is_string()), "{room:?}");
 }
 
 const SIXTEEN_MIB: &str = "size=16m";
@@ -168,9 +245,12 @@ async fn alone_it_refuses_writes_until_there_is_room() {
         let range = RangeRequest { key: "load/0/00000000".into(), serializable: true, ..RangeRequest::default() };
         assert_eq!(client.range(range).await.expect("a read").count, 1);
         linearizable_in_time(&cluster.members[0]).await;
+        refuses_the_rest(&cluster.members[0]).await;
+        says_so(&cluster.members[0]).await;
         disk.free();
         until_taken(&client).await;
         load.goes_on(100).await;
+        says_nothing_more(&cluster.members[0]).await;
     }
     let acknowledged = load.stop().await;
     load::expect_all(&client, "load", &acknowledged).await;
@@ -222,11 +302,33 @@ async fn one_of_three_holds_nobody_up() {
     disk.fill();
     until_refused(&cluster.members[0].client()).await;
     load.goes_on(300).await;
+    linearizable_in_time(&cluster.members[0]).await;
+    refuses_the_rest(&cluster.members[0]).await;
+    says_so(&cluster.members[0]).await;
     disk.free();
     until_taken(&cluster.members[0].client()).await;
     let acknowledged = load.stop().await;
     cluster.same_everywhere().await;
     load::expect_all(&cluster.members[0].client(), "load", &acknowledged).await;
+}
+
+/// A member that cannot even begin names the directory once, and says what to do.
+#[tokio::test]
+async fn a_first_start_on_a_full_disk_says_what_to_do() {
+    let _turn = harness::together().await;
+    let mut cluster = Cluster::plan("full-first", 1, &[]);
+    let disk = SmallDisk::mount(&cluster.members[0].data, "size=64k");
+    disk.fill();
+    let member = &mut cluster.members[0];
+    disk.give_to(member);
+    member.start();
+    assert_eq!(member.ended().await.code(), Some(1));
+    let said = member.said();
+    let last = said.lines().next_back().expect("a reason");
+    let directory = member.data.display().to_string();
+    assert!(last.starts_with(&format!("etcd: cannot use data directory {directory} (--data-dir): member")), "{last}");
+    assert!(last.contains(": No space left on device (os error 28); make room on that file system"), "{last}");
+    assert_eq!(last.matches(&directory).count(), 1, "{last}");
 }
 
 /// A disk that has room, and none for another file. Both logs want one after 64 MB.

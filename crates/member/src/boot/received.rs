@@ -126,8 +126,9 @@ pub(super) fn read_beside<D: Disk>(disk: &D, index: Index) -> Result<Vec<u8>, Fa
 pub(super) fn open_snapshot<D: Disk>(disk: &D, index: Index) -> Result<Image<D::File>, Fault> {
     let path = snapshot_path(index);
     let file = disk.open(&path, OpenMode::Read).map_err(|error| {
+        let disk::Told { file, reason } = disk::told(&path, &error);
         Fault::Mismatch(format!(
-            "the log stands on a snapshot at index {index}, but its file {path} cannot be opened: {error}; \
+            "the log stands on a snapshot at index {index}, but its file {file} cannot be opened: {reason}; \
              this member must be removed and added anew"
         ))
     })?;

@@ -33,7 +33,7 @@ impl Member {
     /// Syncs what Store has asked for first; it is told in its turn.
     pub fn work_sync(&mut self) -> Result<(), Fault> {
         let Some(sync) = self.syncs.pop_front() else { return Ok(()) };
-        sync.0.sync().map_err(|source| Fault::Log { path: boot::dirs::STORE.to_owned(), source })?;
+        sync.0.sync().map_err(|source| store::Fault::disk(boot::dirs::STORE, source))?;
         self.store_jobs.push_back(Job::Synced(sync));
         Ok(())
     }

@@ -23,7 +23,7 @@ use super::replay::{clear, remove};
 use super::resident::Resident;
 use super::segment::Segment;
 use crate::batch::{Batch, Bodies};
-use crate::fault::Fault;
+use crate::fault::{Fault, WaitForRoom};
 use crate::ids::Index;
 use crate::state::State;
 
@@ -96,13 +96,13 @@ pub(crate) struct Writer<D: Disk> {
 /// What to do when the disk is full: by default nothing, and the write fails.
 #[derive(Default)]
 pub(crate) struct Room {
-    pub(crate) waits: Option<Box<dyn FnMut() -> bool + Send>>,
+    pub(crate) waits: Option<WaitForRoom>,
 }
 
 impl Room {
     /// Waits a while for room; false to give up.
-    fn wait(&mut self) -> bool {
-        self.waits.as_mut().is_some_and(|wait| wait())
+    fn wait(&mut self, fault: &Fault) -> bool {
+        self.waits.as_mut().is_some_and(|wait| wait(fault))
     }
 }
 
@@ -216,7 +216,7 @@ impl<D: Disk> Writer<D> {
         loop {
             match self.try_flush() {
                 // Memory is ahead of the disk already; the frames must follow, and nothing of them was written.
-                Err(fault) if fault.is_full() && self.room.wait() => {}
+                Err(fault) if fault.is_full() && self.room.wait(&fault) => {}
                 done => return done,
             }
         }
@@ -253,7 +253,7 @@ impl<D: Disk> Writer<D> {
                     if self.segment.len() < grows_to {
                         return Ok(());
                     }
-                    if !self.room.wait() {
+                    if !self.room.wait(&fault) {
                         return Err(fault);
                     }
                 }
