@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use store::{Alarm, AlarmKind, Header, Refusal, Reply};
 use tokio::sync::watch;
 
-/// How long a read waits while the disk is full: longer than a healthy cluster takes, shorter than clients and probes wait.
+/// How long what a full disk holds up waits: longer than a healthy cluster takes for it, shorter than clients and probes wait.
 const FULL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A moment of this member's store.
@@ -228,14 +228,20 @@ impl Handle {
         }
     }
 
-    /// What clients ask that needs no room of its own, such as a deletion, is refused while the disk is full: it has to be
-    /// written, and so would wait in vain. What members and the services ask for themselves waits.
+    /// Whether a client's request would wait for a full disk: what needs no room of its own, such as a deletion, has to be
+    /// written all the same. What needs room is refused with etcd's words for that.
+    pub fn would_wait(&self, request: &InternalRaftRequest) -> bool {
+        self.is_full() && cost(request) == 0
+    }
+
+    /// Refuses what would wait in vain. Not at once: there may be room in a moment, and etcd's client asks again without a
+    /// pause. What members and the services ask for themselves does not come by here, and waits.
     ///
     /// # Errors
-    /// When the disk is full.
-    pub fn check_disk(&self, request: &InternalRaftRequest) -> Result<(), Error> {
-        // What needs room is refused with etcd's words for that.
-        if self.is_full() && cost(request) == 0 { Err(Unavailable::DiskFull.into()) } else { Ok(()) }
+    /// When the disk stays full.
+    pub async fn wait_for_room(&self) -> Result<(), Error> {
+        tokio::time::sleep(FULL_PATIENCE).await;
+        if self.is_full() { Err(Unavailable::DiskFull.into()) } else { Ok(()) }
     }
 
     fn prepare(&self, mut request: InternalRaftRequest) -> Result<Proposal, Error> {

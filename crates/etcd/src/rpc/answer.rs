@@ -45,10 +45,12 @@ pub(super) fn propose(
     handle: &Handle,
     request: InternalRaftRequest,
 ) -> impl Future<Output = Result<Bytes, Status>> + Send + '_ {
-    let checked = handle.check_disk(&request);
+    let would_wait = handle.would_wait(&request);
     let proposed = commanded(handle, request);
     async move {
-        checked.map_err(|error| status_of(&error))?;
+        if would_wait {
+            handle.wait_for_room().await.map_err(|error| status_of(&error))?;
+        }
         let reply = proposed.await.map_err(|error| status_of(&error))?;
         // The reply has the revision that belongs to it; what has none gets the present one.
         let header = handle.header(match &reply {

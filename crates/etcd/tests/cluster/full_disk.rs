@@ -144,7 +144,7 @@ async fn linearizable_in_time(member: &Member) {
     assert!(took <= Duration::from_secs(3), "it took {took:?}");
 }
 
-/// What would have to be written, and needs no room of its own, is refused with the reason, and at once.
+/// What would have to be written, and needs no room of its own, is refused with the reason, and soon.
 async fn refuses_the_rest(member: &Member) {
     let channel = raw::channel(member);
     let asked = Instant::now();
@@ -164,7 +164,9 @@ async fn refuses_the_rest(member: &Member) {
         let status = status.expect("it would have to be written");
         assert_eq!((status.code() as i32, status.message()), (14, FULL));
     }
-    assert!(asked.elapsed() <= Duration::from_secs(3), "it took {:?}", asked.elapsed());
+    // A second each, so that a client that asks again does not do so all the time.
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_secs(3) && took <= Duration::from_secs(6), "three refusals took {took:?}");
 }
 
 async fn page(member: &Member, path: &str) -> (u16, String) {
