@@ -188,7 +188,7 @@ struct Ours {
 impl Ours {
     fn send(&self, mut message: Message, term: u64) {
         (message.to, message.from, message.term) = (self.real, self.id, term);
-        self.peers.send(&mut vec![message]);
+        self.peers.send(std::iter::once(message));
     }
 
     async fn next(&mut self) -> Event {

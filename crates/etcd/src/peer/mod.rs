@@ -239,14 +239,17 @@ impl Peers {
     }
 
     /// Sends what Core has decided. Never waits. What cannot go out is dropped and reported as unreachable.
-    pub fn send(&self, messages: &mut Vec<Message>) {
+    pub fn send(&self, messages: impl ExactSizeIterator<Item = Message>) {
+        if messages.len() == 0 {
+            return;
+        }
         let remotes = self.inner.remotes.load();
         let ((), woken) = line::woken_by(|| self.queue(&remotes, messages));
         woken.iter().for_each(Line::push);
     }
 
-    fn queue(&self, remotes: &Remotes, messages: &mut Vec<Message>) {
-        for message in messages.drain(..) {
+    fn queue(&self, remotes: &Remotes, messages: impl Iterator<Item = Message>) {
+        for message in messages {
             let to = message.to;
             let Some(remote) = remotes.get(to) else {
                 tracing::debug!(to = %hex(to), kind = ?message.kind, "ignored message send request; unknown remote peer target");

@@ -105,13 +105,15 @@ impl Driver {
         } = outputs;
         let mut alive = true;
         // Others first: what they write has the longer way, and the own log's
-        // thread, once woken, may take the processor from this one.
-        if !messages.is_empty() {
-            below.peers.send(messages);
-        }
+        // thread, once woken, may take the processor from this one. A lone entry
+        // is written while a second member is told.
+        let lone = appends.iter().map(|append| append.entries.len()).sum::<usize>() == 1;
+        let first = if lone { messages.len().min(1) } else { messages.len() };
+        below.peers.send(messages.drain(..first));
         if !appends.is_empty() {
             alive &= below.log.put(LogJob::Append(std::mem::take(appends))).is_ok();
         }
+        below.peers.send(messages.drain(..));
         // Others are served first: what is brief is applied here.
         for apply in applies.drain(..) {
             alive &= below.store.pass(StoreJob::Apply(apply)).is_ok();

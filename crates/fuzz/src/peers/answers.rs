@@ -78,7 +78,7 @@ pub async fn ask(question: Question, bytes: &[u8]) {
 
 async fn send_snapshot(desk: &Arc<Desk>, peers: &etcd::peer::Peers) {
     let message = Message { from: desk::ME, term: 3, ..Message::new(MessageKind::Snap, OTHERS[0]) };
-    peers.send(&mut vec![Message { snapshot: Some(Snapshot::default()), ..message }]);
+    peers.send(std::iter::once(Message { snapshot: Some(Snapshot::default()), ..message }));
     desk.sent.subscribe().wait_for(Option::is_some).await.expect("the desk is there");
 }
 

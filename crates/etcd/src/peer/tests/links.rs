@@ -83,7 +83,7 @@ async fn a_full_queue_drops_and_reports() {
     let (_outbox, _inbox) = remote.attach(StreamKind::Message);
     let mut burst: Vec<Message> =
         (0..=STREAM_QUEUE_MAX as u64).map(|index| message(MessageKind::AppResp, 1, 2, index)).collect();
-    one.peers.send(&mut burst);
+    one.peers.send(burst.drain(..));
     assert!(burst.is_empty());
     assert_eq!(one.next().await, Event::Unreachable(2));
     assert_eq!(remote.counters.sent_failures.load(Ordering::Relaxed), 1);

@@ -235,7 +235,7 @@ impl Site {
     }
 
     fn send(&self, message: Message) {
-        self.peers.send(&mut vec![message]);
+        self.peers.send(std::iter::once(message));
     }
 
     async fn next(&mut self) -> Event {
