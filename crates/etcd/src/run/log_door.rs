@@ -6,7 +6,7 @@
 //! members must not wait for a disk. But what a leader appends comes on a
 //! thread of its own, and heartbeats do not (see [`crate::peer`]): within
 //! [`LogDoor::write_after`] that thread writes itself what is little, if nobody
-//! writes and nothing waits. A lone entry is then read, written and
+//! writes, nothing waits, and nobody has written just before. A lone entry is then read, written and
 //! acknowledged by one thread.
 
 use super::fail::{Fatal, Which};
@@ -22,11 +22,14 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Up to so many bytes are little: more wait longer for the disk than for a
 /// thread, which takes with them what has come meanwhile.
 const LITTLE_BYTES: usize = 4 << 10;
+/// And only what comes so long after the last write: where others follow at its
+/// heels, who reads them on while the disk works writes more of them together.
+const QUIET: Duration = Duration::from_micros(100);
 /// Of what has come since a thread promised to write, it takes so much that is
 /// little.
 const LITTLE_APPENDS: usize = 4;
@@ -74,6 +77,8 @@ struct State {
     /// Somebody holds the baton.
     taken: bool,
     closed: bool,
+    /// When it was last laid back.
+    idle_since: Option<Instant>,
 }
 
 /// See the module's essay.
@@ -85,6 +90,7 @@ pub struct LogDoor<D: Disk = OsDisk> {
     log: Mutex<Option<Log<D>>>,
     inbox: Arc<Inbox>,
     fatal: Fatal,
+    quiet: Duration,
 }
 
 /// The right to write. Dropping it lays it back; a thread that panics with it
@@ -95,6 +101,7 @@ impl<D: Disk> Drop for Baton<'_, D> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.taken = false;
+        state.idle_since = Some(Instant::now());
         state.closed |= thread::panicking();
         if state.closed || !state.jobs.is_empty() {
             self.0.ready.notify_one();
@@ -105,7 +112,14 @@ impl<D: Disk> Drop for Baton<'_, D> {
 impl<D: Disk> LogDoor<D> {
     /// A door with Log behind it.
     pub fn new(log: Log<D>, inbox: Arc<Inbox>, fatal: Fatal) -> LogDoor<D> {
-        LogDoor { state: Mutex::default(), ready: Condvar::new(), log: Mutex::new(Some(log)), inbox, fatal }
+        LogDoor {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            log: Mutex::new(Some(log)),
+            inbox,
+            fatal,
+            quiet: QUIET,
+        }
     }
 
     /// Queues a job. Never waits.
@@ -118,7 +132,8 @@ impl<D: Disk> LogDoor<D> {
         if state.closed {
             return Err(Gone);
         }
-        if mine && !state.taken && state.jobs.is_empty() {
+        let is_quiet = || state.idle_since.is_none_or(|since| since.elapsed() >= self.quiet);
+        if mine && !state.taken && state.jobs.is_empty() && is_quiet() {
             WILLING.set(Willing::Promised(self.address()));
             state.taken = true;
         }
