@@ -2,11 +2,12 @@
 //!
 //! The rules are etcd's. A call waits for a connection as long as its time
 //! lasts, and is given only to a server that has spoken. One that surely no
-//! server has heard is said again whatever it is (see `attempt`); any other only
-//! if it is `Repeat::Safe`, and the answer is `Unavailable`. After each round
-//! over the endpoints comes a pause, except after the first in which connections
-//! were lost: they are replaced at once. Nothing else in this crate repeats a
-//! unary call.
+//! server has heard is said again whatever it is (see `attempt`), and one that a
+//! member has refused for its token or as a learner; any other only if it is
+//! `Repeat::Safe`, and the answer is `Unavailable`. After each round over the
+//! endpoints comes a pause, except after the first in which connections were
+//! lost: they are replaced at once. Nothing else in this crate repeats a unary
+//! call.
 
 use std::sync::Arc;
 use std::time::Duration;

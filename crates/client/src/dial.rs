@@ -99,7 +99,7 @@ impl Dialer {
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (tell, told) = oneshot::channel();
-        let io = TokioIo::new(Greeted { io, is_over: false, tell: Some(tell), heard: 0 });
+        let io = TokioIo::new(Greeted { io, is_broken: false, is_over: false, tell: Some(tell), heard: 0 });
         let channel = self.transport.connect_with_connector(Once(Some(io))).await;
         let channel = channel.map_err(|error| innermost(&error))?;
         match timeout_at(deadline, told).await {
@@ -143,6 +143,8 @@ const TYPE_SETTINGS: u8 = 4;
 /// reads on for the same reason.
 struct Greeted<I> {
     io: I,
+    /// What was to be written was lost: nothing goes out behind such a hole.
+    is_broken: bool,
     /// All was read that there is.
     is_over: bool,
     /// None when it has told.
@@ -192,9 +194,18 @@ impl<I: AsyncRead + Unpin> AsyncRead for Greeted<I> {
 
 impl<I> Greeted<I> {
     /// What a broken connection has not taken is lost; who reads will see.
-    fn lose<T>(&self, written: Poll<io::Result<T>>, lost: T) -> Poll<io::Result<T>> {
-        match written {
-            Poll::Ready(Err(_)) if !self.is_over => Poll::Ready(Ok(lost)),
+    fn lose<T>(&mut self, lost: T, write: impl FnOnce(Pin<&mut I>) -> Poll<io::Result<T>>) -> Poll<io::Result<T>>
+    where
+        I: Unpin,
+    {
+        if self.is_broken && !self.is_over {
+            return Poll::Ready(Ok(lost));
+        }
+        match write(Pin::new(&mut self.io)) {
+            Poll::Ready(Err(_)) if !self.is_over => {
+                self.is_broken = true;
+                Poll::Ready(Ok(lost))
+            }
             other => other,
         }
     }
@@ -202,13 +213,11 @@ impl<I> Greeted<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Greeted<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.lose(written, bytes.len())
+        self.lose(bytes.len(), |io| io.poll_write(cx, bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.lose(flushed, ())
+        self.lose((), |io| io.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -220,8 +229,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Greeted<I> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
-        self.lose(written, bytes.iter().map(|piece| piece.len()).sum())
+        self.lose(bytes.iter().map(|piece| piece.len()).sum(), |io| io.poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -238,7 +246,7 @@ mod tests {
     /// What is told of these reads.
     fn told(reads: &[&[u8]]) -> Option<std::result::Result<(), String>> {
         let (tell, mut told) = oneshot::channel();
-        let mut greeted = Greeted { io: (), is_over: false, tell: Some(tell), heard: 0 };
+        let mut greeted = Greeted { io: (), is_broken: false, is_over: false, tell: Some(tell), heard: 0 };
         reads.iter().for_each(|bytes| greeted.hear(bytes));
         told.try_recv().ok()
     }
@@ -262,7 +270,7 @@ mod tests {
         let (ours, mut theirs) = duplex(64);
         theirs.write_all(b"goodbye").await.unwrap();
         drop(theirs);
-        let mut greeted = Greeted { io: ours, is_over: false, tell: None, heard: 0 };
+        let mut greeted = Greeted { io: ours, is_broken: false, is_over: false, tell: None, heard: 0 };
         greeted.write_all(b"and another thing").await.unwrap();
         let mut said = String::new();
         greeted.read_to_string(&mut said).await.unwrap();

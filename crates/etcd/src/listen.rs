@@ -140,13 +140,13 @@ async fn accept<F, S>(
         };
         let (serve, stopped) = (serve.clone(), stopped.clone());
         let placed = edge.serve(stream, move |stream| async move {
-            // Who stops the member waits for this end, and so for the connection's last answer.
-            let _open = stopped.clone();
             // Answers are small and awaited; a socket that cannot be told so still works.
             let _slower = stream.set_nodelay(true);
             let decided = tokio::time::timeout(patience, decide(stream)).await;
             drop(permit);
             if let Ok(Ok(accepted)) = decided {
+                // Who stops the member waits for this end, and so for the connection's last answer.
+                let _open = stopped.clone();
                 serve(accepted, stopped).await;
             }
         });
