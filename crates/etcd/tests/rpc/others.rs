@@ -158,7 +158,7 @@ async fn one_port_for_http_and_grpc() {
     let health = member.http("GET /health?serializable=true HTTP/1.1").await;
     assert!(health.ends_with("\r\n\r\n{\"health\":\"true\",\"reason\":\"\"}"), "{health}");
     let ready = member.http("GET /readyz?verbose&exclude=linearizable_read HTTP/1.1").await;
-    let lines = "[+]data_corruption ok\n[+]serializable_read ok\n[+]non_learner ok\n[+]disk_space ok\nok\n";
+    let lines = "[+]data_corruption ok\n[+]serializable_read ok\n[+]disk_space ok\n[+]non_learner ok\nok\n";
     assert!(ready.ends_with(&format!("\r\n\r\n{lines}")), "{ready}");
     let nothing = member.http("GET /nothing HTTP/1.1").await;
     assert!(nothing.starts_with("HTTP/1.1 404 ") && nothing.ends_with("\r\n\r\n404 page not found\n"), "{nothing}");
