@@ -240,8 +240,8 @@ impl Handle {
     /// # Errors
     /// When the disk stays full.
     pub async fn wait_for_room(&self) -> Result<(), Error> {
-        tokio::time::sleep(FULL_PATIENCE).await;
-        if self.is_full() { Err(Unavailable::DiskFull.into()) } else { Ok(()) }
+        let room = tokio::time::timeout(FULL_PATIENCE, self.0.fatal.until_room());
+        room.await.map_err(|_| Unavailable::DiskFull.into())
     }
 
     fn prepare(&self, mut request: InternalRaftRequest) -> Result<Proposal, Error> {

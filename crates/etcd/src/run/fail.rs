@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 /// What clients and probes are told while the disk is full. The operator's log has more.
 pub const FULL: &str = "etcdserver: no space left on device: this member waits for room in its data directory";
@@ -43,6 +44,8 @@ struct Waiting {
 pub struct Fatal {
     /// One bit for each log that waits for room.
     full: Arc<AtomicU8>,
+    /// Told when no log waits any more.
+    room: Arc<Notify>,
     waiting: Arc<[Mutex<Option<Waiting>>; 2]>,
     data_dir: PathBuf,
     stopping: Arc<AtomicBool>,
@@ -66,6 +69,20 @@ impl Fatal {
     /// The disk is full: writes are refused until there is room again.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed) != 0
+    }
+
+    /// Waits until the disk is not full.
+    pub async fn until_room(&self) {
+        let mut told = std::pin::pin!(self.room.notified());
+        loop {
+            // Listens before it looks: room that comes in between is heard of.
+            told.as_mut().enable();
+            if !self.is_full() {
+                return;
+            }
+            told.as_mut().await;
+            told.set(self.room.notified());
+        }
     }
 
     /// Repeats `write` while the disk is full. `write` must be such that a
@@ -117,6 +134,9 @@ impl Fatal {
     pub fn written(&self, which: Which) {
         if self.full.load(Ordering::Relaxed) & which as u8 != 0 {
             self.full.fetch_and(!(which as u8), Ordering::Relaxed);
+            if !self.is_full() {
+                self.room.notify_waiters();
+            }
             let waited = self.waiting(which).take().map(|waiting| whole_seconds(waiting.since.elapsed()));
             tracing::warn!(
                 waited = waited.map(tracing::field::debug),
@@ -165,6 +185,22 @@ mod tests {
         let mut said_at = |tenths: u64| note(&mut waiting, begun + Duration::from_millis(100 * tenths));
         let said: Vec<(u64, Duration)> = (0..1_000).filter_map(|at| Some((at, said_at(at)?))).collect();
         assert_eq!(said, [0, 300, 600, 900].map(|at| (at, Duration::from_secs(at / 10))));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_room_is_told() {
+        let fatal = Fatal::new(Path::new("data"), Arc::default());
+        fatal.until_room().await;
+        fatal.wait(Which::WriteAhead, None);
+        fatal.wait(Which::Revisions, None);
+        let mut until = std::pin::pin!(fatal.until_room());
+        let mut waits =
+            async || tokio::select! { biased; () = &mut until => false, () = std::future::ready(()) => true };
+        assert!(waits().await);
+        fatal.written(Which::WriteAhead);
+        assert!(waits().await, "the other log has no room yet");
+        fatal.written(Which::Revisions);
+        assert!(!waits().await);
     }
 
     #[test]

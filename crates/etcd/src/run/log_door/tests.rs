@@ -12,9 +12,13 @@ const DIR: &str = "log";
 const SEGMENT_BYTES: u64 = 1 << 20;
 
 fn door(disk: &SimDisk) -> Arc<LogDoor<SimDisk>> {
+    door_that_waits(disk, Duration::ZERO)
+}
+
+fn door_that_waits(disk: &SimDisk, quiet: Duration) -> Arc<LogDoor<SimDisk>> {
     let identity = Identity { cluster_id: 1, member_id: 2 };
     let log = Log::create(disk.clone(), DIR, identity, SEGMENT_BYTES).unwrap();
-    Arc::new(LogDoor { quiet: Duration::ZERO, ..LogDoor::new(log, Arc::default(), Fatal::default()) })
+    Arc::new(LogDoor { quiet, ..LogDoor::new(log, Arc::default(), Fatal::default()) })
 }
 
 fn append(index: u64, bytes: usize) -> LogJob {
@@ -75,9 +79,7 @@ fn all_else_is_left_to_logs_own_thread() {
 #[test]
 fn at_the_heels_of_a_write_more_is_awaited() {
     let disk = quiet();
-    let log = Log::create(disk.clone(), DIR, Identity { cluster_id: 1, member_id: 2 }, SEGMENT_BYTES).unwrap();
-    let quiet = Duration::from_secs(3_600);
-    let door = Arc::new(LogDoor { quiet, ..LogDoor::new(log, Arc::default(), Fatal::default()) });
+    let door = door_that_waits(&disk, Duration::from_secs(3_600));
     door.write_after(|| door.put(append(1, 100)).unwrap());
     assert_eq!(syncs(&door), 1, "the first has none before it");
     door.write_after(|| door.put(append(2, 100)).unwrap());
